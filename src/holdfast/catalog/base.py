@@ -1,0 +1,445 @@
+"""The contract of a catalog: what exists, where its bytes are, and who may write next.
+
+Everything atomic in Holdfast is decided here, in one commit. A catalog knows scopes by their path; ids, statements and
+caches are its own affair. Rows cross this contract as plain tuples in the order of the classes below, since a get has
+no time for more.
+
+Times are seconds since 1970 by the catalog's own clock. A record is *visible* while it is not expired. Versions of a
+key in a scope grow with every write, for ever: through delete, re-creation, scope drop and rename.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Union
+
+from ..address import Path
+from ..model import DURABLE, Codec, RecordRow, ScopeInfo
+
+__all__ = [
+    "ABSENT",
+    "UNCHANGED",
+    "Blob",
+    "Catalog",
+    "Change",
+    "Committed",
+    "Delete",
+    "Edit",
+    "EntryRow",
+    "Expect",
+    "Fence",
+    "LeaseRow",
+    "NewBlob",
+    "Put",
+    "Unchanged",
+    "Usage",
+    "ValueRow",
+]
+
+ABSENT: Final = 0
+"""As an expected version: no visible record of that key."""
+
+
+class Unchanged:
+    """Type of :data:`UNCHANGED`."""
+
+    __slots__ = ()
+
+
+UNCHANGED: Final = Unchanged()
+"""In an :class:`Edit`: leave this column as it is."""
+
+
+class ValueRow(NamedTuple):
+    """What a get needs of a record, in this order."""
+
+    tier: int
+    version: int
+    expires: float | None
+    algorithm: int
+    digest: bytes | None
+    size: int
+    codec: int
+    config: str | None
+    signature: bytes | None
+    data: bytes | int | None
+    """The bytes, when they are inline; an int for a native integer; None when they lie in a storage."""
+    blob: int | None
+    storage: int | None
+    storage_config: str | None
+    synced: int | None
+    boot: str | None
+    device: int | None
+    inode: int | None
+    mtime: int | None
+    ctime: int | None
+
+
+EntryRow = tuple[Any, ...]
+"""A :class:`~holdfast.model.RecordRow`, then a :class:`ValueRow`, in one tuple."""
+
+
+class NewBlob(NamedTuple):
+    """Bytes that were just written to a storage and that no record names yet.
+
+    The catalog either takes them (a new blob row), or takes one more reference to a live blob of the same storage,
+    digest and size; then the caller deletes the bytes it wrote. A blob that is not synced is never taken in place of
+    one that is.
+    """
+
+    storage: int
+    config: str
+    synced: bool
+    boot: str | None = None
+    device: int | None = None
+    inode: int | None = None
+    mtime: int | None = None
+    ctime: int | None = None
+
+
+class Put(NamedTuple):
+    """Make or replace the record of a key in one tier.
+
+    ``blob`` is new bytes, or the id of a blob that another record names (a copy), or None with the bytes in ``data``.
+    ``if_version`` is the visible version expected, :data:`ABSENT` for none, None for any.
+    """
+
+    path: Path
+    key: str
+    codec: int
+    algorithm: int
+    digest: bytes | None
+    size: int
+    data: bytes | int | None = None
+    blob: NewBlob | int | None = None
+    config: str | None = None
+    signature: bytes | None = None
+    tags: str | None = None
+    expires: float | None = None
+    tier: int = DURABLE
+    session: str | None = None
+    if_version: int | None = None
+
+
+class Delete(NamedTuple):
+    """Remove the record of a key in one tier, or with ``tier=None`` in both; a missing one is a NotFoundError."""
+
+    path: Path
+    key: str
+    tier: int | None = None
+    if_version: int | None = None
+
+
+class Edit(NamedTuple):
+    """Change columns of the visible record; its bytes stay, its version grows. A missing one is a NotFoundError."""
+
+    path: Path
+    key: str
+    expires: float | None | Unchanged = UNCHANGED
+    tags: str | None | Unchanged = UNCHANGED
+    codec: int | Unchanged = UNCHANGED
+    if_version: int | None = None
+
+
+class Expect(NamedTuple):
+    """Change nothing, but commit only while the visible version of the key is this one (:data:`ABSENT` for none)."""
+
+    path: Path
+    key: str
+    version: int
+
+
+Change = Union[Put, Delete, Edit, Expect]
+
+
+class Committed(NamedTuple):
+    """What one change came to.
+
+    Attributes:
+        row: the record after a Put or an Edit, the removed record for a Delete, None for an Expect.
+        taken: False when a Put's new bytes were not needed, as a live blob had them: the caller deletes them.
+    """
+
+    row: RecordRow | None
+    taken: bool = True
+
+
+class Fence(NamedTuple):
+    """A lease that must still be held when a commit is made."""
+
+    name: str
+    token: int
+
+
+class LeaseRow(NamedTuple):
+    """A lease as it stands: ``token`` is the fencing token, greater for each new owner of the name."""
+
+    name: str
+    owner: str
+    token: int
+    expires: float
+
+
+class Blob(NamedTuple):
+    """Bytes in a storage, as the collector and the recovery see them."""
+
+    id: int
+    storage: int
+    config: str
+    algorithm: int
+    digest: bytes | None
+    size: int
+
+
+class Usage(NamedTuple):
+    """What one scope holds: number of records, bytes in the catalog, bytes in storages (each record's in full)."""
+
+    records: int
+    inline: int
+    stored: int
+
+
+class Catalog(ABC):
+    """See the module. All methods may be called from many threads and processes at once, also after a fork.
+
+    Errors, the same from every catalog: those that each method names; :class:`~holdfast.errors.StorageFullError` when
+    the medium is full (deletes and the collector's methods still work then);
+    :class:`~holdfast.errors.BusyError` when other writers did not let go within the time-out;
+    :class:`~holdfast.errors.ClosedError` after :meth:`close`; :class:`~holdfast.errors.StoreError` for the rest.
+
+    Attributes:
+        store_id: 32 hex digits, made with the store.
+        signing_key: 32 random bytes, made with the store.
+    """
+
+    store_id: str
+    signing_key: bytes
+
+    # --- values: the hot path ---------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
+        """The :class:`ValueRow` tuples of a key, at most one a tier, expired ones included; none: empty."""
+
+    @abstractmethod
+    def put(
+        self,
+        path: Path,
+        key: str,
+        tags: str | None,
+        expires: float | None,
+        algorithm: int,
+        digest: bytes | None,
+        size: int,
+        codec: int,
+        config: str | None,
+        signature: bytes | None,
+        data: bytes | int,
+        power: bool = False,
+    ) -> tuple[int, float, float]:
+        """Commit one inline durable value, whatever was there; gives version, created and updated.
+
+        Makes the scope when it is missing. With ``power`` the commit is on disk when this returns.
+        """
+
+    @abstractmethod
+    def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+        """Add to a native integer (``codec`` is the codec of native integers), from 0 when no record is visible.
+
+        Raises:
+            InvalidArgumentError: the record is something else, or the sum leaves 64 bits; nothing is changed.
+        """
+
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        began: Mapping[Path, int | None] | None = None,
+        fence: Fence | None = None,
+        power: bool = False,
+    ) -> list[Committed]:
+        """Make all changes in their order, or none; each sees those before it. Scopes that Puts need are made.
+
+        ``began`` maps paths to what :meth:`scope_id` said when the caller began: where it was not None and is another
+        now, the scope was dropped or renamed in between.
+
+        Raises:
+            ConflictError, ExistsError: a version was not the expected one (ExistsError where :data:`ABSENT` was).
+            NotFoundError: a Delete or Edit of a key that is not there.
+            ScopeDroppedError: see ``began``.
+            LeaseLost: ``fence`` is not the current token of its lease, or it expired.
+            ConflictError: a blob id that is no longer live.
+        """
+
+    @abstractmethod
+    def record(self, path: Path, key: str) -> Sequence[RecordRow]:
+        """The records of a key, at most one a tier, expired ones included."""
+
+    @abstractmethod
+    def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
+        """As :meth:`record`, each with its value row, from one read."""
+
+    @abstractmethod
+    def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """Keys with visible records, ``start <= key < end``, by bytes, each once, at most ``limit``."""
+
+    @abstractmethod
+    def search(
+        self,
+        path: Path,
+        *,
+        start: str = "",
+        end: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        order: str = "key",
+        after: RecordRow | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[Any, ...]]:
+        """One page of visible records as :class:`~holdfast.model.RecordRow` tuples; of two tiers the higher version.
+
+        ``order`` is ``key``, ``created``, ``updated``, ``size`` or ``version``, with ``-`` in front for descending;
+        equal ones by key ascending. ``after`` is the last row of the page before. ``tags`` must all be there with
+        these values.
+        """
+
+    @abstractmethod
+    def usage(self, path: Path) -> Usage:
+        """What the visible records of this one scope hold (not of those below it)."""
+
+    # --- scopes -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def scope_id(self, path: Path) -> int | None:
+        """A number that stands for this scope until it is dropped or renamed, never used again; None: no such scope."""
+
+    @abstractmethod
+    def scope(self, path: Path) -> ScopeInfo | None:
+        """The scope as it is, None when there is none."""
+
+    @abstractmethod
+    def create_scope(self, path: Path, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> None:
+        """Make the scope and those above it; given properties replace those of an existing one.
+
+        Raises:
+            ExistsError: it exists and ``exist_ok`` is False.
+        """
+
+    @abstractmethod
+    def children(self, path: Path, after: tuple[str, str] | None, limit: int) -> list[ScopeInfo]:
+        """One page of the scopes directly below, by kind and then name, by bytes, after the pair given."""
+
+    @abstractmethod
+    def rename_scope(self, path: Path, name: str) -> None:
+        """Give the scope another name in the same place; all below it goes along.
+
+        Raises:
+            NotFoundError: no such scope.
+            ExistsError: a scope of that kind and name is there.
+        """
+
+    @abstractmethod
+    def drop_scope(self, path: Path) -> None:
+        """Remove the scope and all below it in one commit. Their records are hidden at once, collected later.
+
+        Raises:
+            NotFoundError: no such scope.
+        """
+
+    @abstractmethod
+    def was_dropped(self, path: Path) -> bool:
+        """Whether a scope of this path was dropped and not made again since."""
+
+    # --- shared rows ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def codec_id(self, codec: Codec) -> int:
+        """The id of a codec, made when it is new; ids stay."""
+
+    @abstractmethod
+    def codec(self, id: int) -> Codec:
+        """The codec of an id."""
+
+    @abstractmethod
+    def storage_id(self, name: str, url: str) -> int:
+        """The id of a storage by its name, registered with its URL when it is new."""
+
+    @abstractmethod
+    def storage(self, id: int) -> tuple[str, str]:
+        """Name and URL of a storage id."""
+
+    @abstractmethod
+    def now(self) -> float:
+        """The catalog's clock."""
+
+    # --- leases -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
+        """Take the lease when it is free or expired (or ``force``: its owner is known to be dead).
+
+        Gives the lease as it stands then: the caller's own when ``owner`` is in it, else the holder's.
+        """
+
+    @abstractmethod
+    def renew(self, fence: Fence, seconds: float) -> LeaseRow:
+        """Extend a lease that is still held.
+
+        Raises:
+            LeaseLost: it expired or has another token.
+        """
+
+    @abstractmethod
+    def release(self, fence: Fence) -> None:
+        """Give a lease back; does nothing when it is lost. Tokens of the name go on growing."""
+
+    # --- bytes: for the sync thread, the recovery and the collector ---------------------------------------------------
+
+    @abstractmethod
+    def unsynced(self, *, boot: str, earlier: bool, after: int = 0, limit: int = 1000) -> list[Blob]:
+        """Live blobs whose bytes may not be on disk: of this boot, or (``earlier``) of boots before it, by id."""
+
+    @abstractmethod
+    def mark_synced(self, ids: Sequence[int]) -> None:
+        """Record that these blobs are on disk; what was kept for their sake is let go."""
+
+    @abstractmethod
+    def trust(self, id: int, blob: NewBlob) -> None:
+        """Record the identity, boot and sync of a blob whose bytes were just found to match their digest."""
+
+    @abstractmethod
+    def mark_lost(self, id: int) -> int:
+        """The bytes of this blob are gone or torn: each record on it goes back to the newest kept version whose bytes
+        are on disk, or is removed (versions do not go back). Gives the number of records touched."""
+
+    @abstractmethod
+    def sweep(self, limit: int = 1000) -> int:
+        """Remove up to ``limit`` expired records and records of dropped scopes in one small commit; how many it was."""
+
+    @abstractmethod
+    def garbage(self, limit: int = 1000) -> list[Blob]:
+        """Mark up to ``limit`` blobs that no record needs as dying and give them, those of a collector that died
+        included; on disk when this returns, so that no lost commit can revive them."""
+
+    @abstractmethod
+    def forget(self, ids: Sequence[int]) -> None:
+        """Remove the rows of dying blobs whose bytes are deleted."""
+
+    @abstractmethod
+    def known(self, storage: int, configs: Sequence[str]) -> set[str]:
+        """Those of the configs that a blob row names."""
+
+    @abstractmethod
+    def barrier(self) -> None:
+        """Return when every commit made so far is on disk; and let the catalog tidy its own files."""
+
+    @abstractmethod
+    def garbage_size(self) -> tuple[int, int, int]:
+        """For a dry run: records that :meth:`sweep` would remove, blobs that no record needs, and those blobs' bytes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections; later calls raise ClosedError."""

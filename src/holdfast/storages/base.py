@@ -1,0 +1,136 @@
+"""The contract of a storage: bytes in, a config out, and with that config the bytes again."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, BinaryIO, ClassVar, NamedTuple
+
+from ..payload import Buffer, Payload
+
+__all__ = ["Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer"]
+
+GetDigest = Callable[[], tuple[int, bytes]]
+"""Algorithm number and digest of the bytes being written; waits until they are hashed."""
+
+
+class Identity(NamedTuple):
+    """What tells that a file is still the one that was written: if all five are equal, nobody has touched it."""
+
+    device: int
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+
+
+class Writer(ABC):
+    """A piece of bytes being written. Nothing is visible, and nothing stays, unless :meth:`commit` returned."""
+
+    @abstractmethod
+    def write(self, data: Buffer) -> None:
+        """Append bytes."""
+
+    @abstractmethod
+    def commit(self, get_digest: GetDigest, *, sync: bool = False) -> Any:
+        """Finish, and give the config that reads the bytes back. With ``sync`` they are on disk when this returns."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Discard what was written; does nothing after :meth:`commit` or another :meth:`abort`."""
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.abort()
+
+
+class Storage(ABC):
+    """Where bytes are. Each write makes a new piece under a new config; no piece is ever changed or replaced.
+
+    Configs are JSON values, relative to the storage, so that a folder or bucket can be moved. All methods may be
+    called from many threads and processes at once.
+
+    Errors, the same from every storage: :class:`~holdfast.errors.ValueLost` when the bytes of a config are gone or
+    are fewer than ``size``, :class:`~holdfast.errors.StorageFullError` when there is no space,
+    :class:`~holdfast.errors.InvalidArgumentError` for a config that this storage cannot have given (one that leaves
+    the storage's folder included), :class:`~holdfast.errors.StoreError` for other trouble with the medium.
+
+    Attributes:
+        name: permanent and unique, ``owner.what@v1``; the record of each content names it.
+        ephemeral: True when what it holds ends with an executor session.
+    """
+
+    name: ClassVar[str]
+    ephemeral: ClassVar[bool] = False
+
+    @abstractmethod
+    def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> Any:
+        """Write a payload's buffers one after the other and give its config.
+
+        ``get_digest`` may be called after the bytes are taken (the digest is computed beside the write). Either the
+        whole payload is readable when this returns, or an error is raised and nothing is left behind.
+        """
+
+    @abstractmethod
+    def writer(self, tags: Mapping[str, str], *, size: int | None = None) -> Writer:
+        """Begin to write a stream; ``size`` is the number of bytes to come, where the caller knows it."""
+
+    @abstractmethod
+    def read(self, config: Any) -> Buffer:
+        """All bytes of a config, in memory."""
+
+    @abstractmethod
+    def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
+        """The bytes of a config in pieces of at most 4 MB, from ``offset`` on and at most ``length`` of them."""
+
+    @abstractmethod
+    def delete(self, config: Any) -> None:
+        """Remove the bytes; a config that is gone already is no error. Who reads them at this moment may finish."""
+
+    def sync(self, configs: Sequence[Any]) -> list[bool]:
+        """Put the bytes of these configs on disk; for each, whether they are there now (False: gone).
+
+        The default is for storages whose bytes are kept when a write returns.
+        """
+        return [True] * len(configs)
+
+    def abandoned(self) -> Iterable[Abandoned]:
+        """The pieces left by writers that are dead, for the collector; none by default."""
+        return ()
+
+    def close(self) -> None:
+        """Release what the storage holds open."""
+
+
+class MappedStorage(Storage):
+    """A storage whose bytes are local files: they can be mapped, opened and told from altered ones."""
+
+    @abstractmethod
+    def identity(self, config: Any) -> Identity | None:
+        """The file as it is now; None when it is gone."""
+
+    @abstractmethod
+    def map(self, config: Any, size: int) -> memoryview:
+        """A private copy-on-write map of all ``size`` bytes: writable, and the stored bytes cannot change by it.
+
+        The map lives as long as any view of it, also after :meth:`delete`.
+        """
+
+    @abstractmethod
+    def open(self, config: Any) -> BinaryIO:
+        """The bytes as a seekable, unbuffered binary file, positioned at the start."""
+
+
+class Abandoned(ABC):
+    """What a dead writer left in a storage."""
+
+    @abstractmethod
+    def configs(self) -> Iterator[list[Any]]:
+        """Its pieces, in batches of at most 1,000."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Called when every piece that no record needs was deleted: this writer is not reported again."""
