@@ -26,10 +26,12 @@ __all__ = [
     "Committed",
     "Delete",
     "Edit",
+    "EmbeddedCatalog",
     "EntryRow",
     "Expect",
     "Fence",
     "LeaseRow",
+    "Ledger",
     "NewBlob",
     "Put",
     "Unchanged",
@@ -200,23 +202,8 @@ class Usage(NamedTuple):
     stored: int
 
 
-class Catalog(ABC):
-    """See the module. All methods may be called from many threads and processes at once, also after a fork.
-
-    Errors, the same from every catalog: those that each method names; :class:`~holdfast.errors.StorageFullError` when
-    the medium is full (deletes and the collector's methods still work then);
-    :class:`~holdfast.errors.BusyError` when other writers did not let go within the time-out;
-    :class:`~holdfast.errors.ClosedError` after :meth:`close`; :class:`~holdfast.errors.StoreError` for the rest.
-
-    Attributes:
-        store_id: 32 hex digits, made with the store.
-        signing_key: 32 random bytes, made with the store.
-    """
-
-    store_id: str
-    signing_key: bytes
-
-    # --- values: the hot path ---------------------------------------------------------------------------------------
+class Ledger(ABC):
+    """The verbs on keys: what a scope acts through, be it the catalog itself or a transaction over it."""
 
     @abstractmethod
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
@@ -250,8 +237,6 @@ class Catalog(ABC):
         Raises:
             InvalidArgumentError: the record is something else, or the sum leaves 64 bits; nothing is changed.
         """
-
-    # --- records ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def commit(
@@ -307,14 +292,31 @@ class Catalog(ABC):
         """
 
     @abstractmethod
+    def scope_id(self, path: Path) -> int | None:
+        """A number that stands for this scope until it is dropped or renamed, never used again; None: no such scope."""
+
+
+class Catalog(Ledger):
+    """See the module. All methods may be called from many threads and processes at once, also after a fork.
+
+    Errors, the same from every catalog: those that each method names; :class:`~holdfast.errors.StorageFullError` when
+    the medium is full (deletes and the collector's methods still work then);
+    :class:`~holdfast.errors.BusyError` when other writers did not let go within the time-out;
+    :class:`~holdfast.errors.ClosedError` after :meth:`close`; :class:`~holdfast.errors.StoreError` for the rest.
+
+    Attributes:
+        store_id: 32 hex digits, made with the store.
+        signing_key: 32 random bytes, made with the store.
+    """
+
+    store_id: str
+    signing_key: bytes
+
+    @abstractmethod
     def usage(self, path: Path) -> Usage:
         """What the visible records of this one scope hold (not of those below it)."""
 
     # --- scopes -----------------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def scope_id(self, path: Path) -> int | None:
-        """A number that stands for this scope until it is dropped or renamed, never used again; None: no such scope."""
 
     @abstractmethod
     def scope(self, path: Path) -> ScopeInfo | None:
@@ -443,3 +445,19 @@ class Catalog(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release connections; later calls raise ClosedError."""
+
+
+class EmbeddedCatalog(Catalog):
+    """A catalog that is a file on this machine, and that one machine at a time may open."""
+
+    @abstractmethod
+    def machine(self) -> tuple[str, str, float] | None:
+        """Machine id, boot id and until when its holder is known to be alive, as last claimed."""
+
+    @abstractmethod
+    def claim(self, machine: str, boot: str, seconds: float) -> None:
+        """Record that this machine and boot holds the store, alive for ``seconds`` from now."""
+
+    @abstractmethod
+    def adopt(self) -> None:
+        """The store came from another machine: take every blob as unsynced and of no known file identity."""

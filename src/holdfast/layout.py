@@ -1,0 +1,96 @@
+"""How a payload's buffers lie in one piece of stored bytes, and how they are found again.
+
+A payload of one buffer is stored as it is. One with out-of-band buffers is the in-band buffer, then each other at the
+next multiple of 64 bytes, so that arrays over a map of the file are aligned. The record's config then tells::
+
+    {"head": [length, algorithm, digest], "parts": [[offset, length], ...], "config": <the serializer's own>}
+
+``head`` is the in-band part with a digest of its own, so that it can be checked without hashing the arrays behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from .errors import IntegrityError
+from .hashing import check_digest, digest_buffers
+from .payload import Buffer, Payload
+
+__all__ = ["Layout", "join_config", "lay_out", "read_config", "take_apart"]
+
+_ALIGNMENT = 64
+_PADDING = bytes(_ALIGNMENT)
+
+
+class Layout(NamedTuple):
+    """A payload as it is stored: the buffers to write, their size together, and the record's config."""
+
+    buffers: list[Buffer]
+    size: int
+    config: str | None
+
+
+def join_config(config: Any) -> str | None:
+    """The record's config of a payload without parts."""
+    return None if config is None else json.dumps({"config": config}, separators=(",", ":"))
+
+
+def lay_out(payload: Payload) -> Layout:
+    """Place a payload's buffers."""
+    head, *others = payload.buffers
+    if not others:
+        return Layout([head], len(head), join_config(payload.config))
+    buffers, size, parts = [head], len(head), []
+    for buffer in others:
+        gap = -size % _ALIGNMENT
+        if gap:
+            buffers.append(_PADDING[:gap])
+            size += gap
+        parts.append([size, len(buffer)])
+        buffers.append(buffer)
+        size += len(buffer)
+    algorithm, digest = digest_buffers([head], len(head))
+    text = json.dumps(
+        {"head": [len(head), algorithm, digest.hex()], "parts": parts, "config": payload.config}, separators=(",", ":")
+    )
+    return Layout(buffers, size, text)
+
+
+def read_config(text: str | None, where: str) -> dict[str, Any]:
+    """The record's config as a dict.
+
+    Raises:
+        IntegrityError: it is not one of ours.
+    """
+    if text is None:
+        return {}
+    try:
+        config = json.loads(text)
+    except ValueError:
+        config = None
+    if not isinstance(config, dict):
+        raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written")
+    return config
+
+
+def take_apart(stored: memoryview, config: dict[str, Any], where: str) -> list[Buffer]:
+    """The buffers of a payload as views of its stored bytes; the in-band part is copied and checked first.
+
+    Raises:
+        IntegrityError: the in-band part was altered, or the parts do not lie inside the bytes.
+    """
+    if "parts" not in config:
+        return [stored]
+    try:
+        length, algorithm, digest = config["head"]
+        parts = [(offset, offset + size) for offset, size in config["parts"]]
+        inside = 0 <= length <= len(stored) and all(0 <= begin <= end <= len(stored) for begin, end in parts)
+        expected = bytes.fromhex(digest)
+    except (KeyError, TypeError, ValueError):
+        inside = False
+    if not inside:
+        raise IntegrityError(f"the record of {where} names parts that its {len(stored)} bytes do not have")
+    head = bytes(stored[:length])  # a copy: what is checked is what is decoded, whoever writes to the file meanwhile
+    check_digest(algorithm, expected, [head], where)
+    return [head, *(stored[begin:end] for begin, end in parts)]

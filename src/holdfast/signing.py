@@ -1,0 +1,51 @@
+"""Signatures of records whose bytes can run code when they are read.
+
+A signature is the key's id (8 bytes) and an HMAC-SHA-256 over the store's id, that key id, the serializer's name, its
+config (with the in-band digest and the place of every part) and the digest of all bytes. It lies in the record, so
+whoever can write only a storage cannot make one; rename and copy keep it valid.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+
+from .errors import InvalidArgumentError
+
+__all__ = ["Signer"]
+
+
+class Signer:
+    """Signs and checks for one store with one key."""
+
+    __slots__ = ("_key", "_prefix", "key_id")
+
+    def __init__(self, store_id: str, key: bytes) -> None:
+        self._key = key
+        self.key_id = sha256(b"holdfast key id\0" + key).digest()[:8]
+        self._prefix = b"holdfast signature 1\0" + bytes.fromhex(store_id) + self.key_id
+
+    @staticmethod
+    def parse_key(text: str) -> bytes:
+        """Read a key as ``HOLDFAST_KEY`` gives it.
+
+        Raises:
+            InvalidArgumentError: not 64 hex digits.
+        """
+        try:
+            key = bytes.fromhex(text.strip())
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise InvalidArgumentError("HOLDFAST_KEY must be 64 hex digits (32 bytes)")
+        return key
+
+    def sign(self, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bytes:
+        """The signature of a content."""
+        parts = (serializer.encode(), (config or "").encode(), bytes([algorithm]) + digest)
+        message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return self.key_id + hmac.digest(self._key, self._prefix + message, "sha256")
+
+    def holds(self, signature: bytes, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bool:
+        """Whether this store's key made the signature for exactly this content."""
+        return hmac.compare_digest(signature, self.sign(serializer, config, algorithm, digest))
