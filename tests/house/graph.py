@@ -45,7 +45,7 @@ def imports(root: Path, package: str) -> list[Import]:
 
 
 def _targets(node: ast.AST, base: str, files: dict[str, Path]) -> Iterator[str]:
-    """The modules of the tree that a syntax node names, also ones that are not there; relative names start at ``base``."""
+    """The modules that a syntax node names, also ones that are not there; relative names start at ``base``."""
     package = base.partition(".")[0]
 
     def inside(name: str) -> bool:
