@@ -1,0 +1,52 @@
+"""Nothing grows past what one can read: files, functions, and the whole."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[2] / "src" / "holdfast"
+
+FILE_LINES = 600
+FUNCTION_LINES = 60
+TOTAL_LINES = 12_000
+ALLOWED: frozenset[str] = frozenset()
+"""Functions that may be longer, as ``path:name``; empty, and meant to stay so."""
+
+
+def long_files(source: Path) -> list[str]:
+    counts = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sorted(source.rglob("*.py"))}
+    return [f"{path.relative_to(source)}: {lines} lines" for path, lines in counts.items() if lines > FILE_LINES]
+
+
+def long_functions(source: Path) -> list[str]:
+    found = []
+    for path in sorted(source.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                name = f"{path.relative_to(source)}:{node.name}"
+                if lines > FUNCTION_LINES and name not in ALLOWED:
+                    found.append(f"{name}: {lines} lines")
+    return found
+
+
+def test_files_are_short() -> None:
+    assert long_files(SOURCE) == []
+
+
+def test_functions_are_short() -> None:
+    assert long_functions(SOURCE) == []
+
+
+def test_the_whole_is_small() -> None:
+    own = [path for path in SOURCE.rglob("*.py") if "testing" not in path.relative_to(SOURCE).parts]
+    assert 1_000 < sum(len(path.read_text(encoding="utf-8").splitlines()) for path in own) < TOTAL_LINES
+
+
+def test_long_ones_are_caught(tmp_path: Path) -> None:
+    body = "    x = 1\n" * FUNCTION_LINES
+    (tmp_path / "a.py").write_text(f"class A:\n  async def f(self):\n{body}\ndef g():\n{body[10:]}")
+    (tmp_path / "b.py").write_text("\n" * (FILE_LINES + 1))
+    assert long_functions(tmp_path) == [f"a.py:f: {FUNCTION_LINES + 1} lines"]
+    assert long_files(tmp_path) == [f"b.py: {FILE_LINES + 1} lines"]
