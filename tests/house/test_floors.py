@@ -15,7 +15,20 @@ from .graph import Import, imports, module_files
 
 ROOT = Path(__file__).parents[2] / "src"
 
-KERNEL = ["kernel", "scope", "store", "transaction", "stream", "streams", "layout", "lease", "options", "signing"]
+KERNEL = [
+    "kernel",
+    "scope",
+    "store",
+    "transaction",
+    "stream",
+    "streams",
+    "layout",
+    "lease",
+    "options",
+    "reading",
+    "signing",
+    "writing",
+]
 VIEWS = ["artifact", "storable", "memoize", "context", "filesystem", "collector"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
