@@ -1,0 +1,40 @@
+"""Holdfast keeps everything a workflow makes in one place: values, files, artifacts, results.
+
+::
+
+    import holdfast
+
+    store = holdfast.open("data")
+    flow = store.namespace("prod").workflow("forecast")
+    flow.put("model", {"weights": [0.2, 0.8]}, tags={"stage": "eval"})
+    flow.get("model")
+"""
+
+from __future__ import annotations
+
+from .api import Scope, Store, open
+from .artifact import Artifact
+from .collector import Collected
+from .errors import *  # noqa: F403
+from .errors import __all__ as _errors
+from .lease import Lease
+from .model import Content, Entry, Record, ScopeInfo
+from .registry import Registry
+
+__all__ = [
+    "Artifact",
+    "Collected",
+    "Content",
+    "Entry",
+    "Lease",
+    "Record",
+    "Registry",
+    "Scope",
+    "ScopeInfo",
+    "Store",
+    "__version__",
+    "open",
+    *_errors,
+]
+
+__version__ = "0.1.0"

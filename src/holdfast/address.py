@@ -11,7 +11,17 @@ import re
 
 from .errors import InvalidKeyError, InvalidScopeError
 
-__all__ = ["MAX_NAME", "Path", "check_key", "check_name", "format_address", "format_path", "parse_address", "parse_path"]
+__all__ = [
+    "MAX_NAME",
+    "Path",
+    "check_key",
+    "check_name",
+    "format_address",
+    "format_path",
+    "parse_address",
+    "parse_path",
+    "prefix_end",
+]
 
 Path = tuple[tuple[str, str], ...]
 """``(("namespace", "prod"), ("workflow", "forecast"))``; ``()`` is the root, which holds scopes and no records."""
@@ -121,8 +131,20 @@ def parse_address(text: str) -> tuple[Path, str | None]:
     while depth < len(segments) and ":" in segments[depth]:
         depth += 1
     if depth == 0:
-        raise InvalidScopeError(f"{_show(text)} names no scope: an address is kind:name/key, as in namespace:prod/model")
+        raise InvalidScopeError(
+            f"{_show(text)} names no scope: an address is kind:name/key, as in namespace:prod/model"
+        )
     path = parse_path("/".join(segments[:depth]))
     if depth == len(segments) or segments[depth:] == [""]:
         return path, None
     return path, check_key("/".join([_decode(segments[depth]), *segments[depth + 1 :]]))
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The first text, by bytes of its UTF-8, after all that begin with ``prefix``; None when there is none."""
+    while prefix:
+        last = ord(prefix[-1])
+        if last < 0x10FFFF:
+            return prefix[:-1] + chr(0xE000 if last == 0xD7FF else last + 1)  # surrogates are no text
+        prefix = prefix[:-1]
+    return None

@@ -12,7 +12,17 @@ from blake3 import blake3
 from .errors import IntegrityError
 from .payload import Buffer
 
-__all__ = ["ALGORITHMS", "BLAKE3", "NONE", "SHA256", "Hasher", "check_digest", "digest_beside", "digest_buffers", "hasher"]
+__all__ = [
+    "ALGORITHMS",
+    "BLAKE3",
+    "NONE",
+    "SHA256",
+    "Hasher",
+    "check_digest",
+    "digest_beside",
+    "digest_buffers",
+    "hasher",
+]
 
 NONE, SHA256, BLAKE3 = 0, 1, 2
 """Algorithm numbers as the catalog stores them; NONE is for native integers and ephemeral contents."""

@@ -10,7 +10,19 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from .address import Path, format_address, format_path
 from .hashing import ALGORITHMS
 
-__all__ = ["DURABLE", "EPHEMERAL", "POWER", "TIERS", "Codec", "Content", "Entry", "Record", "RecordRow", "ScopeInfo", "from_epoch"]
+__all__ = [
+    "DURABLE",
+    "EPHEMERAL",
+    "POWER",
+    "TIERS",
+    "Codec",
+    "Content",
+    "Entry",
+    "Record",
+    "RecordRow",
+    "ScopeInfo",
+    "from_epoch",
+]
 
 T = TypeVar("T")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from io import FileIO
 from types import TracebackType
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from ..payload import Buffer, Payload
 
@@ -120,8 +121,8 @@ class MappedStorage(Storage):
         """
 
     @abstractmethod
-    def open(self, config: Any) -> BinaryIO:
-        """The bytes as a seekable, unbuffered binary file, positioned at the start."""
+    def open(self, config: Any) -> FileIO:
+        """The bytes as a seekable, unbuffered file, positioned at the start."""
 
 
 class Abandoned(ABC):

@@ -1,0 +1,64 @@
+"""The front door: Store and Scope with the verbs of every view, and ``open``."""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+from .artifact import Artifacts
+from .collector import Collecting
+from .config import find_config
+from .registry import Registry
+from .scope import BaseScope
+from .store import BaseStore, OpenKernel
+
+__all__ = ["Scope", "Store", "open"]
+
+
+class Scope(Artifacts, BaseScope["Scope"]):
+    """A node of the store's tree: records by key, scopes and artifacts below it.
+
+    Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.
+    It is a path and not a row: it comes into being when something is put into it.
+    """
+
+
+class Store(Collecting, BaseStore[Scope]):
+    """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
+
+    _scope_type: ClassVar[type[Scope]] = Scope
+
+
+def open(
+    store: str | os.PathLike[str] | None = None,
+    *,
+    create: bool = True,
+    storage: str | None = None,
+    durability: str | None = None,
+    inline: int | None = None,
+    timeout: float | None = None,
+    registry: Registry | None = None,
+) -> Store:
+    """Open a store, making it if need be.
+
+    What is not given comes from the environment and from ``holdfast.toml``; see :mod:`holdfast.config`.
+
+    Args:
+        store: a folder, or ``"memory:"`` for one that ends with this process.
+        create: make the store if the folder is missing or empty.
+        storage: where larger bytes go: ``"files"`` beside the catalog (the default) or ``"memory:"``.
+        durability: what a put has survived when it returns: ``"process"`` (the death of any process) or ``"power"``
+            (a power cut); the default of each put.
+        inline: values up to this many bytes lie in the catalog.
+        timeout: seconds to wait for other writers.
+        registry: serializers and storages beyond the built-in ones.
+
+    Raises:
+        StoreNotFoundError: no store is named, or none is there and ``create`` is False.
+        InvalidArgumentError: a setting that is not legal.
+        StoreError: one of its other kinds: not writable, a network file system, another live host, a newer schema.
+    """
+    config = find_config(
+        store, storage=storage, durability=durability, inline=inline, timeout=timeout, registry=registry
+    )
+    return Store(OpenKernel(config, create=create))

@@ -1,0 +1,137 @@
+"""gc: what was deleted, overwritten, expired, dropped or orphaned leaves the disk, beside live readers and writers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .catalog.base import Blob
+from .kernel import Kernel
+from .keeper import sync_all
+from .lease import Lease
+
+__all__ = ["Collected", "Collecting", "collect"]
+
+_LEASE = "holdfast/gc"
+_BATCH = 1000
+_TIDY = 8  # batches between two checkpoints: steady writing would never let the log shrink
+
+
+class Collected(NamedTuple):
+    """What a collection removed, or with ``dry_run`` would remove.
+
+    Attributes:
+        records: expired records, and records of dropped scopes.
+        blobs: pieces of bytes that no record names.
+        size: bytes of those.
+        orphans: pieces left by writers that died before their commit (not looked for in a dry run).
+        seconds: how long it took.
+        dry_run: nothing was removed.
+    """
+
+    records: int
+    blobs: int
+    size: int
+    orphans: int
+    seconds: float
+    dry_run: bool
+
+
+def collect(
+    kernel: Kernel, *, dry_run: bool = False, wait: float = 0.0, progress: Callable[[int], object] | None = None
+) -> Collected:
+    """Collect in small commits. ``progress`` is called with the number of things removed, again and again.
+
+    Raises:
+        BusyError: another collector is at work, for longer than ``wait`` seconds.
+    """
+    began = time.monotonic()
+    if dry_run:
+        records, blobs, size = kernel.catalog.garbage_size()
+        return Collected(records, blobs, size, 0, time.monotonic() - began, True)
+    with Lease(kernel, _LEASE, 60.0, wait) as lease:
+        run = _Run(kernel, lease, progress)
+        sync_all(kernel)  # what was kept until newer bytes are on disk becomes garbage now
+        records = run.records()
+        blobs, size = run.blobs()
+        orphans = run.orphans()
+        kernel.catalog.barrier()
+        return Collected(records, blobs, size, orphans, time.monotonic() - began, False)
+
+
+class _Run:
+    """One collection under its lease."""
+
+    def __init__(self, kernel: Kernel, lease: Lease, progress: Callable[[int], object] | None) -> None:
+        self._kernel = kernel
+        self._lease = lease
+        self._progress = progress
+        self._batches = 0
+
+    def _step(self, removed: int) -> None:
+        self._lease.renew()
+        self._batches += 1
+        if self._batches % _TIDY == 0:
+            self._kernel.catalog.barrier()
+        if self._progress is not None:
+            self._progress(removed)
+
+    def records(self) -> int:
+        total = 0
+        while True:
+            removed = self._kernel.catalog.sweep(_BATCH)
+            if not removed:
+                return total
+            total += removed
+            self._step(removed)
+
+    def blobs(self) -> tuple[int, int]:
+        count = size = 0
+        while True:
+            batch: list[Blob] = self._kernel.catalog.garbage(_BATCH)
+            if not batch:
+                return count, size
+            for blob in batch:
+                self._kernel.storage_of(blob.storage).delete(json.loads(blob.config))
+                size += blob.size
+            self._kernel.catalog.forget([blob.id for blob in batch])
+            count += len(batch)
+            self._step(len(batch))
+
+    def orphans(self) -> int:
+        kernel, total = self._kernel, 0
+        for left in kernel.storage.abandoned():
+            for places in left.configs():
+                texts = {json.dumps(place, separators=(",", ":")): place for place in places}
+                orphans = texts.keys() - kernel.catalog.known(kernel.storage_id, list(texts))
+                for text in orphans:
+                    kernel.storage.delete(texts[text])
+                total += len(orphans)
+                self._step(len(orphans))
+            # A commit that a power cut takes back must not leave a file that nobody looks for any more.
+            kernel.catalog.barrier()
+            left.release()
+        return total
+
+
+class Collecting:
+    """The verb that a store has from here."""
+
+    _kernel: Kernel
+
+    def gc(
+        self, *, dry_run: bool = False, wait: float = 0.0, progress: Callable[[int], object] | None = None
+    ) -> Collected:
+        """Remove from disk what no record needs any more; safe beside live readers and writers of any process.
+
+        Args:
+            dry_run: only count.
+            wait: seconds to wait for another collector.
+            progress: called with the number of things removed, again and again.
+
+        Raises:
+            BusyError: another collector is at work.
+        """
+        return collect(self._kernel, dry_run=dry_run, wait=wait, progress=progress)

@@ -1,0 +1,280 @@
+"""Files and folders in a scope: a file is a record whose content has no serializer."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
+from typing import IO, Any, BinaryIO, Literal, TextIO, Unpack, overload
+
+from .address import check_key
+from .errors import InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError, ValueLost
+from .listing import Listing
+from .model import Record
+from .options import PutOptions
+from .payload import Buffer
+from .reading import chunks, missing, open_bytes, visible
+from .streams import Draft, FileWriter, TextFileWriter, parse_mode, put_chunks
+
+__all__ = ["Files"]
+
+_PIECE = 1 << 20
+
+Progress = Callable[[int], object] | None
+"""A function called with the number of bytes of each piece moved."""
+
+
+class Files(Listing):
+    """Verbs on bytes as streams and as local files."""
+
+    @overload
+    def open(self, key: str, mode: Literal["rb"], **options: Unpack[PutOptions]) -> BinaryIO: ...
+    @overload
+    def open(self, key: str, mode: Literal["wb", "xb"], **options: Unpack[PutOptions]) -> FileWriter: ...
+    @overload
+    def open(
+        self, key: str, mode: Literal["w", "x", "wt", "xt"], *, encoding: str = ..., newline: str | None = ...,
+        **options: Unpack[PutOptions],
+    ) -> TextFileWriter: ...  # fmt: skip
+    @overload
+    def open(
+        self, key: str, mode: Literal["r", "rt"] = "r", *, encoding: str = ..., newline: str | None = ...,
+        **options: Unpack[PutOptions],
+    ) -> TextIO: ...  # fmt: skip
+    @overload
+    def open(
+        self, key: str, mode: str, *, encoding: str = ..., newline: str | None = ..., **options: Unpack[PutOptions]
+    ) -> IO[Any]: ...
+    def open(
+        self,
+        key: str,
+        mode: str = "r",
+        *,
+        encoding: str = "utf-8",
+        newline: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> IO[Any]:
+        """A record's bytes as a Python file: ``r``, ``w`` or ``x`` (only if absent), with ``b`` or as text.
+
+        Written bytes are streamed to the storage. They become visible when the file is closed, whole or not at all:
+        leaving a ``with`` block by an exception discards them. Any size takes a few MB of memory.
+
+        Raises:
+            NotFoundError: reading, and no such record.
+            ExistsError: mode ``x``, on closing, and the key exists.
+            InvalidArgumentError: another mode.
+        """
+        kind, text = parse_mode(mode)
+        if kind == "r":
+            if options:
+                raise InvalidArgumentError("options are for writing; this file is opened to read")
+            file = self._open_to_read(check_key(key))
+            return io.TextIOWrapper(file, encoding, newline=newline) if text else file
+        if kind == "x":
+            options["if_absent"] = True
+        plan = self._plan(options)
+        if text and plan.content_type is None:
+            plan = plan._replace(content_type=f"text/plain; charset={encoding}")
+        writer = FileWriter(Draft(self._kernel, self._ledger, self.path, check_key(key), plan))
+        return TextFileWriter(writer, encoding, newline) if text else writer
+
+    def _open_to_read(self, key: str) -> BinaryIO:
+        kernel, path = self._kernel, self.path
+        row = self._row(key)
+        while True:
+            try:
+                file = open_bytes(kernel, path, key, row)
+                if file is not None:
+                    return io.BufferedReader(file, _PIECE)
+                return io.BytesIO(b"".join(chunks(kernel, path, key, row)))
+            except ValueLost:
+                row = self._after(key, row)
+
+    def _row(self, key: str) -> tuple[Any, ...]:
+        row = visible(self._kernel, self._ledger.find(self.path, key))
+        if row is None:
+            raise missing(self.path, key)
+        return row
+
+    def _after(self, key: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Called in an except clause: the row that replaced this one, or the error again when none did."""
+        again = self._row(key)
+        if again[1] == row[1]:
+            raise
+        return again
+
+    def put_chunks(self, key: str, chunks: Iterable[Buffer], **options: Unpack[PutOptions]) -> Record:
+        """Store the bytes of an iterable as a file; if it raises, nothing is stored."""
+        return put_chunks(Draft(self._kernel, self._ledger, self.path, check_key(key), self._plan(options)), chunks)
+
+    def get_chunks(self, key: str) -> Iterator[bytes]:
+        """The bytes of a record in pieces of at most 4 MB; bytes that fail their digest raise at the end."""
+        return chunks(self._kernel, self.path, key, self._row(check_key(key)))
+
+    # --- local files --------------------------------------------------------------------------------------------------
+
+    def put_file(
+        self,
+        source: str | os.PathLike[str],
+        key: str | None = None,
+        *,
+        progress: Progress = None,
+        **options: Unpack[PutOptions],
+    ) -> Record:
+        """Store a local file, by default under its own name and with the content type of its ending.
+
+        ``progress`` is called with the number of bytes of each piece.
+
+        Raises:
+            NotFoundError: no such file.
+            StoreError: it cannot be read, or is no regular file.
+        """
+        name = os.path.basename(os.path.abspath(source))
+        options.setdefault("content_type", _guess(name))
+        key = check_key(name if key is None else key)
+        with _local(source) as file:
+            size = os.fstat(file.fileno()).st_size
+            draft = Draft(self._kernel, self._ledger, self.path, key, self._plan(options), size)
+            return put_chunks(draft, _pieces(file, os.fspath(source), progress))
+
+    def put_dir(
+        self,
+        source: str | os.PathLike[str],
+        prefix: str = "",
+        *,
+        progress: Progress = None,
+        **options: Unpack[PutOptions],
+    ) -> list[Record]:
+        """Store all files below a local folder under ``prefix`` and their relative paths with ``/``.
+
+        Links to files are followed, links to folders are not; each file is its own commit (use a transaction for one).
+        """
+        source = os.fspath(source)
+        if not os.path.isdir(source):
+            raise NotFoundError(f"no folder {source}")
+        records = []
+        for folder, below, names in os.walk(source):
+            below.sort()
+            for name in sorted(names):
+                path = os.path.join(folder, name)
+                key = prefix + os.path.relpath(path, source).replace(os.sep, "/")
+                records.append(self.put_file(path, key, progress=progress, **options))
+        return records
+
+    def get_file(
+        self, key: str, target: str | os.PathLike[str], *, progress: Progress = None, replace: bool = True
+    ) -> str:
+        """Write a record's bytes to a local file and give its path; an existing folder takes it under its own name.
+
+        The file appears whole or not at all: it is written beside and moved into place.
+
+        Raises:
+            NotFoundError: no such record.
+            IntegrityError: the bytes are not what was put; the target is untouched.
+            StoreError: the target cannot be written, or exists and ``replace`` is False.
+        """
+        path = os.fspath(target)
+        if os.path.isdir(path):
+            path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
+        if not replace and os.path.lexists(path):
+            raise StoreError(f"{path} exists already")
+        row = self._row(check_key(key))
+        while True:
+            try:
+                _write_local(path, chunks(self._kernel, self.path, key, row), progress)
+                return path
+            except ValueLost:
+                row = self._after(key, row)
+
+    def get_dir(
+        self,
+        prefix: str,
+        target: str | os.PathLike[str],
+        *,
+        progress: Progress = None,
+        leave_out: Container[str] = (),
+    ) -> list[str]:
+        """Write all records whose keys begin with ``prefix`` below a local folder, by the rest of their keys.
+
+        Keys in ``leave_out`` are passed over. A folder is made where a key asks for it.
+
+        Raises:
+            InvalidKeyError: a key that would leave the folder; nothing of it is written.
+        """
+        paths = []
+        for key in self.keys(prefix):
+            if key in leave_out:
+                continue
+            rest = key[len(prefix) :] if prefix.endswith("/") or not prefix else key[len(prefix) :].lstrip("/")
+            parts = [_safe_name(part, key) for part in (rest or key.rpartition("/")[2]).split("/")]
+            path = os.path.join(os.fspath(target), *parts)
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            paths.append(self.get_file(key, path, progress=progress))
+        return paths
+
+    def get_bytes(self, key: str) -> bytes:
+        """The stored bytes of a record, whatever serializer wrote them, checked against their digest."""
+        return b"".join(self.get_chunks(key))
+
+
+def _safe_name(part: str, key: str) -> str:
+    if part in ("", ".", "..") or os.sep in part or (os.altsep and os.altsep in part):
+        raise InvalidKeyError(f"the key {key!r} has no safe path in a local folder")
+    return part
+
+
+def _guess(name: str) -> str:
+    import mimetypes
+
+    kind, encoding = mimetypes.guess_type(name)
+    return kind if kind is not None and encoding is None else "application/octet-stream"
+
+
+def _local(source: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(os.stat(source).st_mode):
+            raise StoreError(f"{os.fspath(source)} is no regular file: use put_dir for a folder")
+        return open(source, "rb", buffering=0)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no file {os.fspath(source)}") from error
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{os.fspath(source)} cannot be read: {error.strerror}") from error
+
+
+def _pieces(file: BinaryIO, path: str, progress: Progress) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = file.read(_PIECE)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        if not piece:
+            return
+        yield piece
+        if progress is not None:
+            progress(len(piece))
+
+
+def _write_local(path: str, pieces: Iterator[bytes], progress: Progress) -> None:
+    folder, name = os.path.split(os.path.abspath(path))
+    beside = os.path.join(folder, f".{name[:100]}.{os.urandom(6).hex()}.part")
+    try:
+        with open(beside, "xb", buffering=0) as file:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+                if progress is not None:
+                    progress(len(piece))
+        os.replace(beside, path)
+    except BaseException as error:
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
+        if not isinstance(error, OSError) or isinstance(error, StoreError):
+            raise
+        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,170 @@
+"""What an open store is made of, and the look-ups that all verbs share."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .catalog.base import Catalog, EmbeddedCatalog
+from .catalog.sqlite import SQLiteCatalog
+from .config import MEMORY, StoreConfig
+from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
+from .model import Codec
+from .registry import Registry
+from .serializers.base import Serializer
+from .signing import Signer
+from .storages.base import Storage
+from .storages.places import boot_id, check_local
+
+__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "Decoder", "Kernel"]
+
+CATALOG_FILE = "catalog.sqlite"
+FILES_FOLDER = "files"
+LOCKS_FOLDER = "locks"
+
+NATIVE_INTEGER = Codec("holdfast.int@v1", "application/json")
+"""Codec of the integers that the catalog itself can add to."""
+
+_OURS = (CATALOG_FILE, FILES_FOLDER, LOCKS_FOLDER)
+
+
+class Decoder(NamedTuple):
+    """A codec with its serializer at hand (None for a file)."""
+
+    codec: Codec
+    serializer: Serializer | None
+
+
+class Kernel:
+    """Catalog, storages, serializers, signing key and caches of one open store. Thread-safe and fork-safe.
+
+    Opening the same configuration again in a process gives another kernel on the same data; pickling one gives its
+    configuration, and unpickling opens it (once a process).
+    """
+
+    def __init__(self, config: StoreConfig, *, create: bool = True) -> None:
+        """Open.
+
+        Raises:
+            StoreError: one of its kinds, for a folder that is missing (without ``create``), no store, not writable,
+                on a network file system, or of a newer version.
+        """
+        self.config = config
+        self.registry = config.registry if config.registry is not None else Registry.default()
+        self.boot = boot_id()
+        self.power = config.durability == "power"
+        self.inline = config.inline
+        self.folder = None if config.store == MEMORY else config.store
+        self.catalog: Catalog = _open_catalog(config, create)
+        key = os.environ.get("HOLDFAST_KEY")
+        self.signer = Signer(self.catalog.store_id, Signer.parse_key(key) if key else self.catalog.signing_key)
+        self._storages: dict[int, Storage] = {}
+        self._decoders: dict[int, Decoder] = {}
+        self._lock = threading.Lock()
+        if self.folder is None or config.storage == MEMORY:
+            self.storage: Storage = self.registry.storage("holdfast.memory@v1")()
+            url = MEMORY
+        else:
+            self.storage = self.registry.storage("holdfast.file@v1")(os.path.join(self.folder, FILES_FOLDER))
+            url = FILES_FOLDER
+        self.storage_id = self.catalog.storage_id(self.storage.name, url)
+        self._storages[self.storage_id] = self.storage
+        self.integer = self.catalog.codec_id(NATIVE_INTEGER)
+        self.dirty: Callable[[], None] = _nothing
+        """Called after a commit whose bytes are not on disk yet."""
+
+    # --- look-ups ---------------------------------------------------------------------------------------------------
+
+    def decoder(self, codec_id: int) -> Decoder:
+        """The codec of an id with its serializer.
+
+        Raises:
+            NotRegisteredError: its serializer is not registered here.
+        """
+        found = self._decoders.get(codec_id)
+        if found is None:
+            codec = self.catalog.codec(codec_id)
+            serializer = None if codec.serializer is None else self.registry.serializer(codec.serializer)
+            found = self._decoders[codec_id] = Decoder(codec, serializer)
+        return found
+
+    def storage_of(self, storage_id: int) -> Storage:
+        """The storage of an id, opened when it is first needed.
+
+        Raises:
+            NotRegisteredError: this storage is not registered here.
+            StoreError: its bytes were in a process that is gone.
+        """
+        found = self._storages.get(storage_id)
+        if found is not None:
+            return found
+        name, url = self.catalog.storage(storage_id)
+        factory = self.registry.storage(name)
+        with self._lock:
+            if storage_id not in self._storages:
+                if url == MEMORY:
+                    self._storages[storage_id] = factory()  # empty: what another process kept in memory is gone
+                else:
+                    folder = url if os.path.isabs(url) else os.path.join(self.folder or ".", url)
+                    self._storages[storage_id] = factory(folder)
+        return self._storages[storage_id]
+
+    def storage_name(self, storage_id: int | None) -> str | None:
+        """Registered name of a storage id; None stays None (the bytes lie in the catalog)."""
+        return None if storage_id is None else self.catalog.storage(storage_id)[0]
+
+    @property
+    def locks(self) -> str | None:
+        """Folder for lock files by which processes of this machine see who is alive; None for a store in memory."""
+        return None if self.folder is None else os.path.join(self.folder, LOCKS_FOLDER)
+
+    def close(self) -> None:
+        """Close the catalog and the storages."""
+        self.catalog.close()
+        for storage in self._storages.values():
+            storage.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.config.store == MEMORY:
+            raise InvalidArgumentError("a store in memory cannot be given to another process: open one in a folder")
+        return _reopen, (type(self), self.config)
+
+
+def _nothing() -> None:
+    pass
+
+
+_reopened: dict[tuple[type[Kernel], StoreConfig], Kernel] = {}
+_reopened_lock = threading.Lock()
+
+
+def _reopen(kind: type[Kernel], config: StoreConfig) -> Kernel:
+    """One kernel per configuration for all that is unpickled in this process."""
+    with _reopened_lock:
+        kernel = _reopened.get((kind, config))
+        if kernel is None:
+            kernel = _reopened[kind, config] = kind(config, create=False)
+        return kernel
+
+
+def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
+    if config.store == MEMORY:
+        return SQLiteCatalog(None, timeout=config.timeout)
+    folder = config.store
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise NotAStoreError(f"{folder} is a file: a store is a folder")
+    if create:
+        try:
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        except PermissionError as error:
+            raise ReadOnlyError(f"{folder} cannot be made: {error.strerror}") from error
+        except OSError as error:
+            kind = ReadOnlyError if error.errno == 30 else StoreError
+            raise kind(f"{folder} cannot be made: {error.strerror}") from error
+        strangers = [name for name in os.listdir(folder) if not name.startswith(_OURS)]
+        if strangers and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
+            raise NotAStoreError(f"{folder} holds other things ({min(strangers)} ...) and no store: name a new folder")
+    check_local(folder)
+    return SQLiteCatalog(os.path.join(folder, CATALOG_FILE), create=create, timeout=config.timeout)

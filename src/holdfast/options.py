@@ -1,0 +1,146 @@
+"""What a put can be told beside key and value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+
+from .catalog.base import ABSENT, Fence
+from .config import DURABILITIES
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from .lease import Lease
+
+__all__ = ["PLAIN", "Plan", "PutOptions", "check_content_type", "expiry", "plan", "tags_text"]
+
+
+class PutOptions(TypedDict, total=False):
+    """The keyword arguments of every verb that writes.
+
+    Attributes:
+        tags: strings to strings, to search by.
+        expires: a timedelta from now, or an aware datetime: the record is hidden at once when it is due.
+        content_type: MIME type to record instead of the serializer's own.
+        serializer: registered name, instead of the one chosen by the value's type.
+        durability: ``"process"`` or ``"power"``, instead of the store's default.
+        if_version: write only while the visible version is this one (0: none), else ConflictError.
+        if_absent: write only if there is no visible record, else ExistsError.
+        lease: write only while this lease is held, else LeaseLost.
+    """
+
+    tags: Mapping[str, str] | None
+    expires: timedelta | datetime | None
+    content_type: str | None
+    serializer: str | None
+    durability: str | None
+    if_version: int | None
+    if_absent: bool
+    lease: Lease | None
+
+
+class Plan(NamedTuple):
+    """Put options, checked and as the catalog takes them."""
+
+    tags: str | None = None
+    expires: float | None = None
+    content_type: str | None = None
+    serializer: str | None = None
+    power: bool | None = None
+    if_version: int | None = None
+    fence: Fence | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the write depends on what is there."""
+        return self.if_version is not None or self.fence is not None
+
+
+PLAIN = Plan()
+"""No options given."""
+
+_NAMES = frozenset(PutOptions.__annotations__)
+
+
+def plan(options: PutOptions, now: Any) -> Plan:
+    """Check options; ``now`` is a function that gives the catalog's time.
+
+    Raises:
+        TypeError: an unknown option.
+        InvalidArgumentError: one that is not legal.
+    """
+    unknown = options.keys() - _NAMES
+    if unknown:
+        raise TypeError(f"unexpected option {min(unknown)!r}; there are {', '.join(sorted(_NAMES))}")
+    durability = options.get("durability")
+    if durability is not None and durability not in DURABILITIES:
+        raise InvalidArgumentError(f"durability must be 'process' or 'power', not {durability!r}")
+    if_version = options.get("if_version")
+    if if_version is not None and (type(if_version) is not int or if_version < 0):
+        raise InvalidArgumentError(f"if_version must be a record's version, or 0 for none, not {if_version!r}")
+    if options.get("if_absent"):
+        if if_version:
+            raise InvalidArgumentError("if_absent and if_version exclude each other")
+        if_version = ABSENT
+    content_type = options.get("content_type")
+    if content_type is not None:
+        check_content_type(content_type)
+    lease = options.get("lease")
+    return Plan(
+        tags=tags_text(options.get("tags")),
+        expires=expiry(options.get("expires"), now),
+        content_type=content_type,
+        serializer=options.get("serializer"),
+        power=None if durability is None else durability == "power",
+        if_version=if_version,
+        fence=None if lease is None else lease.fence,
+    )
+
+
+def check_content_type(content_type: object) -> str:
+    """Give a MIME type back when it can be a header's value.
+
+    Raises:
+        InvalidArgumentError: it is no str, empty, or has control or non-ASCII characters.
+    """
+    if isinstance(content_type, str) and content_type and content_type.isascii() and content_type.isprintable():
+        return content_type
+    raise InvalidArgumentError(f"content_type must be printable ASCII such as 'text/csv', not {content_type!r}")
+
+
+def tags_text(tags: Mapping[str, str] | None) -> str | None:
+    """Tags as the catalog keeps them: JSON with sorted keys, None for none.
+
+    Raises:
+        InvalidArgumentError: not strings to strings, or text that is no UTF-8.
+    """
+    if not tags:
+        return None
+    try:
+        pairs = dict(tags)
+        sound = all(type(key) is str and type(value) is str for key, value in pairs.items())
+        text = json.dumps(pairs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text.encode()
+    except (TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise InvalidArgumentError(f"tags must map strings to strings, not {tags!r}")
+    return text
+
+
+def expiry(expires: timedelta | datetime | None, now: Any) -> float | None:
+    """When a record ends, in the catalog's seconds.
+
+    Raises:
+        InvalidArgumentError: neither a timedelta nor an aware datetime.
+    """
+    if expires is None:
+        return None
+    if isinstance(expires, timedelta):
+        seconds: float = now() + expires.total_seconds()
+        return seconds
+    if isinstance(expires, datetime) and expires.utcoffset() is not None:
+        return expires.timestamp()
+    raise InvalidArgumentError(f"expires must be a timedelta or a datetime with a time zone, not {expires!r}")

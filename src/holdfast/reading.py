@@ -1,0 +1,212 @@
+"""From a row of the catalog to a value: which record is seen, where its bytes are, whether they may be believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha256
+from io import FileIO
+from typing import Any
+
+from .address import Path, format_address
+from .catalog.base import NewBlob, ValueRow
+from .errors import IntegrityError, NotFoundError, SignatureError, ValueLost
+from .hashing import NONE, SHA256, check_digest, hasher
+from .kernel import Kernel
+from .layout import read_config, take_apart
+from .model import Record
+from .payload import Payload
+from .storages.base import Identity, MappedStorage, Storage
+
+__all__ = [
+    "chunks",
+    "ensure_trusted",
+    "load",
+    "locate",
+    "make_record",
+    "missing",
+    "open_bytes",
+    "visible",
+    "visible_record",
+]
+
+_PIECE = 1 << 22
+
+
+def visible(kernel: Kernel, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    """Of a key's value rows the one that a reader sees: the highest version that is not expired."""
+    best = None
+    for row in rows:
+        if (row[2] is None or row[2] > kernel.catalog.now()) and (best is None or row[1] > best[1]):
+            best = row
+    return best
+
+
+def visible_record(kernel: Kernel, rows: Iterable[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    """The same for record rows, and for entry rows, which begin with one."""
+    alive = [row for row in rows if row[6] is None or row[6] > kernel.catalog.now()]
+    return max(alive, key=lambda row: row[2], default=None)
+
+
+def make_record(kernel: Kernel, path: Path, row: tuple[Any, ...]) -> Record:
+    """A record over a row of the catalog."""
+    return Record(path, row, kernel.catalog.codec(row[12]), kernel.storage_name(row[14]))
+
+
+def missing(path: Path, key: str) -> NotFoundError:
+    """The one error for a key that is not there."""
+    return NotFoundError(f"no record {format_address(path, key)}")
+
+
+def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: bool = False, trust: bool = False) -> Any:
+    """The value of a value row.
+
+    Raises:
+        ValueLost, IntegrityError, SignatureError, DecodeError: see the errors.
+    """
+    data = row[9]
+    if data.__class__ is int:
+        return data
+    serializer = kernel.decoder(row[6])[1]
+    if (
+        data is not None
+        and row[3] == SHA256
+        and row[7] is None
+        and serializer is not None
+        and not serializer.executable
+    ):
+        # The hot path: a small value in the catalog.
+        if sha256(data).digest() != row[4]:
+            check_digest(SHA256, row[4], [data], format_address(path, key))
+        return serializer.deserialize(Payload((data,), kernel.decoder(row[6])[0][1]))
+    return _load(kernel, format_address(path, key), ValueRow._make(row), verify, trust)
+
+
+def _load(kernel: Kernel, where: str, row: ValueRow, verify: bool, trust: bool) -> Any:
+    codec, serializer = kernel.decoder(row.codec)
+    config = read_config(row.config, where)
+    stored = _bytes(kernel, where, row, verify, mapped="parts" in config)
+    if serializer is None:
+        return stored if isinstance(stored, bytes) else bytes(stored)
+    trusted = trust or not serializer.executable
+    if not trusted:
+        _check_signature(kernel, where, row, serializer.name)
+        trusted = True
+    buffers = take_apart(memoryview(stored), config, where) if "parts" in config else [stored]
+    return serializer.deserialize(Payload(buffers, codec.content_type, codec.encoding, config.get("config"), trusted))
+
+
+def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:
+    signature, signer = row.signature, kernel.signer
+    if signature is None or row.digest is None:
+        problem = "it is not signed"
+    elif not signer.holds(signature, serializer, row.config, row.algorithm, row.digest):
+        known = signature[:8] == signer.key_id
+        problem = "its signature does not hold" if known else f"it was signed with another key ({signature[:8].hex()})"
+    else:
+        return
+    raise SignatureError(
+        f"{where} is not loaded: {problem}, and loading a {serializer} value can run code. "
+        "If you know where it comes from, pass trust=True"
+    )
+
+
+def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool) -> bytes | bytearray | memoryview:
+    if row.data is not None:
+        data = row.data
+        assert not isinstance(data, int)
+        check_digest(row.algorithm, row.digest, [data], where)
+        return data
+    storage, config = locate(kernel, where, row)
+    if mapped and isinstance(storage, MappedStorage):
+        view = storage.map(config, row.size)
+        ensure_trusted(kernel, where, row, storage, config, verify)
+        return view
+    stored = storage.read(config)
+    if len(stored) != row.size:
+        raise IntegrityError(f"{where} has {len(stored)} bytes in its storage, its record says {row.size}")
+    check_digest(row.algorithm, row.digest, [stored], where)
+    return bytearray(stored) if mapped else stored  # arrays over it are to be writable, as over a map
+
+
+def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
+    """Storage and config of a row whose bytes are not in the catalog.
+
+    Raises:
+        ValueLost: the bytes are known to be lost.
+    """
+    if row.storage is None or row.storage_config is None:
+        raise ValueLost(f"the bytes of {where} are gone from the catalog")
+    return kernel.storage_of(row.storage), json.loads(row.storage_config)
+
+
+def ensure_trusted(
+    kernel: Kernel, where: str, row: ValueRow, storage: MappedStorage, config: Any, verify: bool = False
+) -> None:
+    """Hash a file unless it is known to be the one that was written.
+
+    It is while its identity is the recorded one and either its sync is recorded or this boot wrote it (a file can
+    have its full size and be zeros after a power cut). Else it is hashed once, and what was found is recorded.
+
+    Raises:
+        IntegrityError: the bytes do not match their digest.
+        ValueLost: the file is gone.
+    """
+    before = storage.identity(config)
+    if before is None:
+        raise ValueLost(f"the bytes of {where} are gone from their storage")
+    known = Identity(row.device or 0, row.inode or 0, row.size, row.mtime or 0, row.ctime or 0)
+    if not verify and row.device is not None and before == known and (row.synced or row.boot == kernel.boot):
+        return
+    if before.size != row.size:
+        raise IntegrityError(f"{where} has {before.size} bytes in its storage, its record says {row.size}")
+    check_digest(row.algorithm, row.digest, storage.read_stream(config), where)
+    if row.algorithm == NONE or row.blob is None or row.storage is None or storage.identity(config) != before:
+        return
+    synced = bool(row.synced) or storage.sync([config])[0]
+    blob = NewBlob(
+        row.storage, row.storage_config or "", synced, kernel.boot, before[0], before[1], before[3], before[4]
+    )
+    kernel.catalog.trust(row.blob, blob)
+
+
+def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> FileIO | None:
+    """The bytes of a row as a seekable file, where its storage has files; None where it has not."""
+    value = ValueRow._make(row)
+    if value.data is not None:
+        return None
+    where = format_address(path, key)
+    storage, config = locate(kernel, where, value)
+    if not isinstance(storage, MappedStorage):
+        return None
+    file = storage.open(config)
+    try:
+        ensure_trusted(kernel, where, value, storage, config)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
+    """The bytes of a row in pieces of at most 4 MB, checked as they pass: a digest that fails is raised at the end."""
+    value, where = ValueRow._make(row), format_address(path, key)
+    if isinstance(value.data, int):
+        yield str(value.data).encode()
+    elif value.data is not None:
+        check_digest(value.algorithm, value.digest, [value.data], where)
+        for begin in range(0, len(value.data), _PIECE):
+            yield value.data[begin : begin + _PIECE]
+    else:
+        storage, config = locate(kernel, where, value)
+        yield from _checked(value, storage.read_stream(config), where)
+
+
+def _checked(row: ValueRow, pieces: Iterator[bytes], where: str) -> Iterator[bytes]:
+    state = hasher(row.algorithm) if row.algorithm != NONE else None
+    for piece in pieces:
+        if state is not None:
+            state.update(piece)
+        yield piece
+    if state is not None and state.digest() != row.digest:
+        raise IntegrityError(f"the stored bytes of {where} do not match their digest: they were truncated or altered")

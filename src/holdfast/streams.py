@@ -1,0 +1,230 @@
+"""Files in a scope: written as a stream and visible when closed, whole or not at all; read as a file or in pieces."""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from .address import Path, format_address
+from .catalog.base import Ledger, Put
+from .errors import InvalidArgumentError
+from .hashing import BLAKE3, hasher
+from .kernel import Kernel
+from .model import Codec, Record
+from .options import Plan
+from .payload import Buffer
+from .storages.base import Writer
+from .writing import Encoded, commit_blob, new_blob, put_inline
+
+__all__ = ["Draft", "FileWriter", "TextFileWriter", "parse_mode", "put_chunks"]
+
+_BUFFER = 1 << 20
+_FILE = "application/octet-stream"
+
+
+class Draft:
+    """A file being written: its bytes go to the storage, or wait here while they may still fit into the catalog."""
+
+    def __init__(
+        self, kernel: Kernel, ledger: Ledger, path: Path, key: str, plan: Plan, size: int | None = None
+    ) -> None:
+        self._kernel = kernel
+        self._ledger = ledger
+        self._plan = plan
+        self._began = {path: ledger.scope_id(path)}
+        self._power = kernel.power if plan.power is None else plan.power
+        self._expected = size
+        self._waiting: list[bytes] = []
+        self._writer: Writer | None = None
+        self._hash = hasher(BLAKE3)
+        self.path = path
+        self.key = key
+        self.size = 0
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes; they are taken before this returns."""
+        self.size += len(data)
+        if self._writer is None:
+            self._waiting.append(bytes(data))
+            if self.size > self._kernel.inline:
+                self._begin()
+            return
+        self._hash.update(data)
+        self._writer.write(data)
+
+    def _begin(self) -> None:
+        tags = json.loads(self._plan.tags) if self._plan.tags else {}
+        self._writer = self._kernel.storage.writer(tags, size=self._expected)
+        for piece in self._waiting:
+            self._hash.update(piece)
+            self._writer.write(piece)
+        self._waiting = []
+
+    def _digest(self) -> tuple[int, bytes]:
+        return BLAKE3, self._hash.digest()
+
+    def commit(self) -> Record:
+        """Make the file visible, whole, under its key."""
+        kernel, plan = self._kernel, self._plan
+        codec = kernel.catalog.codec_id(Codec(None, plan.content_type or _FILE))
+        if self._writer is None:
+            encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
+            return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan)
+        place = self._writer.commit(self._digest, sync=self._power)
+        algorithm, digest = self._digest()
+        blob = new_blob(kernel, kernel.storage, place, self._power)
+        change = Put(
+            self.path, self.key, codec, algorithm, digest, self.size, None, blob, None, None, plan.tags, plan.expires,
+            if_version=plan.if_version,
+        )  # fmt: skip
+        return commit_blob(kernel, self._ledger, change, self._began, plan, self._power)
+
+    def abort(self) -> None:
+        """Discard what was written; nothing becomes visible."""
+        self._waiting = []
+        if self._writer is not None:
+            self._writer.abort()
+
+
+def put_chunks(draft: Draft, chunks: Iterable[Buffer]) -> Record:
+    """Write all chunks and commit; an error from the iterable leaves nothing behind.
+
+    Raises:
+        InvalidArgumentError: a chunk that is not bytes-like.
+    """
+    try:
+        for chunk in chunks:
+            try:
+                view = memoryview(chunk)
+            except TypeError:
+                message = f"a stream of bytes gave {type(chunk).__name__}: encode text before"
+                raise InvalidArgumentError(message) from None
+            draft.write(chunk if isinstance(chunk, bytes) else view.cast("B") if view.c_contiguous else view.tobytes())
+        return draft.commit()
+    except BaseException:
+        draft.abort()
+        raise
+
+
+class _Sink(io.RawIOBase):
+    """The unbuffered end of a :class:`FileWriter`."""
+
+    def __init__(self, draft: Draft) -> None:
+        super().__init__()
+        self.draft = draft
+        self.discard = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        if not self.discard:
+            self.draft.write(view)
+        return len(view)
+
+
+class FileWriter(io.BufferedWriter):
+    """A binary file being put: ``close()`` makes it visible, leaving its ``with`` block by an exception discards it.
+
+    Attributes:
+        record: after a successful ``close()``, what was written.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._sink = _Sink(draft)
+        self._draft = draft
+        self.record: Record | None = None
+        super().__init__(self._sink, _BUFFER)
+
+    @property
+    def name(self) -> str:
+        """The address being written."""
+        return format_address(self._draft.path, self._draft.key)
+
+    def close(self) -> None:
+        """Commit.
+
+        Raises:
+            HoldfastError: what a put would raise; then nothing is visible and nothing stays.
+        """
+        if self.closed:
+            return
+        try:
+            super().close()
+            if not self._sink.discard:
+                self.record = self._draft.commit()
+        except BaseException:
+            self.abort()
+            raise
+
+    def abort(self) -> None:
+        """Discard; does nothing after a ``close()``."""
+        if self.record is None:
+            self._sink.discard = True
+            self._draft.abort()
+            super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            warnings.warn(f"{self.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
+            self.abort()
+
+
+class TextFileWriter(io.TextIOWrapper):
+    """A text file being put; see :class:`FileWriter`."""
+
+    def __init__(self, file: FileWriter, encoding: str | None, newline: str | None) -> None:
+        self._file = file
+        super().__init__(file, encoding or "utf-8", newline=newline)
+
+    @property
+    def record(self) -> Record | None:
+        """After a successful ``close()``, what was written."""
+        return self._file.record
+
+    def abort(self) -> None:
+        """Discard; does nothing after a ``close()``."""
+        if self._file.record is None:
+            self._file._sink.discard = True
+            self.close()
+            self._file.abort()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            warnings.warn(f"{self._file.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
+            self.abort()
+
+
+def parse_mode(mode: str) -> tuple[str, bool]:
+    """``(r, w or x; text or not)`` of a mode of :func:`open`.
+
+    Raises:
+        InvalidArgumentError: another mode.
+    """
+    kind = mode.replace("b", "", 1).replace("t", "", 1)
+    if kind not in ("r", "w", "x") or ("b" in mode and "t" in mode):
+        raise InvalidArgumentError(
+            f"mode {mode!r}: there are r, w and x, with b or t (a record is written anew as a whole)"
+        )
+    return kind, "b" not in mode

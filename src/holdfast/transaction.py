@@ -1,0 +1,345 @@
+"""Several writes, in several scopes, in one commit.
+
+A transaction stands in for the catalog under the scopes that act in it: it answers reads from what was written in it
+and else from the catalog, remembers the version of all it read, and keeps the writes back. Bytes of file-sized values
+go to the storage at once and are put on disk before the commit, which is one short database transaction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from .address import Path, format_address
+from .catalog.base import (
+    ABSENT, Change, Committed, Delete, Edit, EntryRow, Expect, Fence, Ledger, NewBlob, Put, Unchanged, ValueRow,
+)  # fmt: skip
+from .errors import ClosedError, ConflictError, ExistsError, InvalidArgumentError, NotFoundError
+from .hashing import NONE
+from .kernel import Kernel
+from .model import Record, RecordRow
+from .navigation import Navigation, S
+from .options import plan
+from .reading import make_record, visible_record
+from .writing import settle
+
+__all__ = ["Atomic", "Buffered", "Transaction"]
+
+V = TypeVar("V")
+
+_Place = tuple[Path, str]
+
+
+class Buffered(Ledger):
+    """The ledger of one transaction. Not for use from two threads at once."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._catalog = kernel.catalog
+        self._rows: dict[_Place, EntryRow | None] = {}  # what this transaction wrote: a row, or None for deleted
+        self._read: dict[_Place, int] = {}  # versions that its writes depend on
+        self._changes: list[Change] = []
+        self._began: dict[Path, int | None] = {}
+        self._fences: list[Fence] = []
+        self._blobs: dict[int, ValueRow] = {}  # where the blobs lie that were read here and may be copied
+        self._open = True
+
+    # --- reads: own writes first ------------------------------------------------------------------------------------
+
+    def _current(self, path: Path, key: str) -> EntryRow | None:
+        """The visible entry row, noted as read."""
+        self._check_open()
+        place = (path, key)
+        if place in self._rows:
+            return self._rows[place]
+        row = visible_record(self._kernel, self._catalog.entry(path, key))
+        version = ABSENT if row is None else row[2]
+        if self._read.setdefault(place, version) != version:
+            raise ConflictError(f"{format_address(path, key)} was changed by someone else during this transaction")
+        if row is not None and row[17 + 10] is not None:
+            self._blobs[row[17 + 10]] = ValueRow._make(row[17:])
+        return row
+
+    def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
+        row = self._current(path, key)
+        return () if row is None else (row,)
+
+    def record(self, path: Path, key: str) -> Sequence[RecordRow]:
+        return [RecordRow._make(row[:17]) for row in self.entry(path, key)]
+
+    def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
+        return [row[17:] for row in self.entry(path, key)]
+
+    def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        self._check_open()
+        own = {key: row for (scope, key), row in self._rows.items() if scope == path and _within(key, start, end)}
+        found = self._catalog.keys(path, start, end, limit + len(own))
+        keys = [key for key in found if key not in own] + [key for key, row in own.items() if row is not None]
+        return sorted(keys, key=str.encode)[:limit]
+
+    def search(
+        self,
+        path: Path,
+        *,
+        start: str = "",
+        end: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        order: str = "key",
+        after: RecordRow | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[Any, ...]]:
+        self._check_open()
+        own = {key: row for (scope, key), row in self._rows.items() if scope == path and _within(key, start, end)}
+        if order != "key" and own:
+            raise InvalidArgumentError(
+                "inside a transaction that wrote to this scope, lists come in order of keys only"
+            )
+        found = self._catalog.search(
+            path, start=start, end=end, tags=tags, order=order, after=after, limit=limit + len(own)
+        )
+        for row in found:
+            self._read.setdefault((path, row[0]), row[2])
+        rows = [row for row in found if row[0] not in own]
+        for key, mine in own.items():
+            later = after is None or key.encode() > after[0].encode()
+            if mine is not None and later and _has_tags(mine[7], tags):
+                rows.append(mine[:17])
+        if own:
+            rows.sort(key=lambda row: str(row[0]).encode())
+        return rows[:limit]
+
+    def scope_id(self, path: Path) -> int | None:
+        self._check_open()
+        return self._began.setdefault(path, self._catalog.scope_id(path))
+
+    # --- writes: kept back ------------------------------------------------------------------------------------------
+
+    def put(
+        self,
+        path: Path,
+        key: str,
+        tags: str | None,
+        expires: float | None,
+        algorithm: int,
+        digest: bytes | None,
+        size: int,
+        codec: int,
+        config: str | None,
+        signature: bytes | None,
+        data: bytes | int,
+        power: bool = False,
+    ) -> tuple[int, float, float]:
+        change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, tags, expires)
+        row = self._put(change)
+        return ABSENT, row[4], row[5]
+
+    def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+        row = self._current(path, key)
+        if row is None:
+            value, tags, expires = amount, None, None
+        else:
+            data, tags, expires = row[17 + 9], row[7], row[6]
+            if data.__class__ is not int:
+                raise InvalidArgumentError(f"{format_address(path, key)} is no native integer: use update")
+            value = data + amount
+        if not -(1 << 63) <= value < 1 << 63:
+            raise InvalidArgumentError(f"{format_address(path, key)} plus {amount} would leave 64 bits")
+        made = self._put(Put(path, key, codec, NONE, None, 8, value, tags=tags, expires=expires))
+        return value, RecordRow._make(made[:17])
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        began: Mapping[Path, int | None] | None = None,
+        fence: Fence | None = None,
+        power: bool = False,
+    ) -> list[Committed]:
+        self._check_open()
+        for path, number in (began or {}).items():
+            self._began.setdefault(path, number)
+        if fence is not None and fence not in self._fences:
+            if self._fences:
+                raise InvalidArgumentError("one transaction can be protected by one lease only")
+            self._fences.append(fence)
+        return [self._buffer(change) for change in changes]
+
+    def _buffer(self, change: Change) -> Committed:
+        if isinstance(change, Expect):
+            self._check_version(change.path, change.key, change.version)
+            return Committed(None)
+        if change.if_version is not None:
+            self._check_version(change.path, change.key, change.if_version)
+        if isinstance(change, Put):
+            return Committed(RecordRow._make(self._put(change)[:17]))
+        row = self._current(change.path, change.key)
+        if row is None:
+            raise NotFoundError(f"no record {format_address(change.path, change.key)}")
+        if isinstance(change, Delete):
+            self._rows[change.path, change.key] = None
+            self._changes.append(change._replace(if_version=None))
+            return Committed(RecordRow._make(row[:17]))
+        edited = list(row)
+        if not isinstance(change.expires, Unchanged):
+            edited[6] = edited[17 + 2] = change.expires
+        if not isinstance(change.tags, Unchanged):
+            edited[7] = change.tags
+        if not isinstance(change.codec, Unchanged):
+            edited[12] = edited[17 + 6] = change.codec
+        return self._note(change, tuple(edited))
+
+    def _note(self, change: Edit, row: EntryRow) -> Committed:
+        self._rows[change.path, change.key] = row
+        self._changes.append(change._replace(if_version=None))
+        return Committed(RecordRow._make(row[:17]))
+
+    def _put(self, change: Put) -> EntryRow:
+        self._check_open()
+        before = self._rows.get((change.path, change.key))
+        now = self._catalog.now()
+        blob = change.blob
+        if isinstance(blob, NewBlob):
+            place = (None, blob.storage, blob.config, 0, blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime)
+        elif blob is not None:
+            place = tuple(self._blobs[blob])[10:]
+        else:
+            place = (None,) * 9
+        head = RecordRow(
+            change.key, change.tier, ABSENT, 0, before[4] if before else now, now, change.expires, change.tags,
+            change.session, change.algorithm, change.digest, change.size, change.codec, change.config, *place[1:4],
+        )  # fmt: skip
+        tail = (
+            change.tier, ABSENT, change.expires, change.algorithm, change.digest, change.size, change.codec,
+            change.config, change.signature, change.data, *place,
+        )  # fmt: skip
+        row = (*head, *tail)
+        self._rows[change.path, change.key] = row
+        self._changes.append(change._replace(if_version=None))
+        return row
+
+    def _check_version(self, path: Path, key: str, expected: int) -> None:
+        row = self._current(path, key)
+        version = ABSENT if row is None else row[2]
+        if version != expected or ((path, key) in self._rows and row is not None):
+            where = format_address(path, key)
+            if expected == ABSENT:
+                raise ExistsError(f"{where} exists already")
+            raise ConflictError(f"{where} is at version {version}, not {expected}")
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def finish(self, *, power: bool) -> list[tuple[Path, Committed]]:
+        """Commit all, or raise and change nothing; gives each change's scope and what came of it."""
+        self._check_open()
+        self._open = False
+        written = set(self._rows)
+        expects: list[Change] = [Expect(path, key, version) for (path, key), version in self._read.items()]
+        puts = [change for change in self._changes if isinstance(change, Put)]
+        try:
+            self._sync(puts)
+            if not written and not expects:
+                return []
+            changes = [_on_disk(change) for change in self._changes]
+            done = self._catalog.commit(
+                [*expects, *changes], began=self._began, fence=self._fences[0] if self._fences else None, power=power
+            )
+        except (ConflictError, NotFoundError):
+            self._discard(puts)
+            raise
+        done = done[len(expects) :]
+        for change, outcome in zip(changes, done, strict=True):
+            if isinstance(change, Put):
+                settle(self._kernel, change, outcome)
+        return [(change.path, outcome) for change, outcome in zip(changes, done, strict=True)]
+
+    def discard(self) -> None:
+        """Forget all writes and delete their bytes."""
+        if self._open:
+            self._open = False
+            self._discard([change for change in self._changes if isinstance(change, Put)])
+
+    def _discard(self, puts: list[Put]) -> None:
+        for change in puts:
+            if isinstance(change.blob, NewBlob):
+                self._kernel.storage_of(change.blob.storage).delete(json.loads(change.blob.config))
+
+    def _sync(self, puts: list[Put]) -> None:
+        by_storage: dict[int, list[Any]] = {}
+        for change in puts:
+            if isinstance(change.blob, NewBlob) and not change.blob.synced:
+                by_storage.setdefault(change.blob.storage, []).append(json.loads(change.blob.config))
+        for storage, places in by_storage.items():
+            self._kernel.storage_of(storage).sync(places)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ClosedError("this transaction has ended: begin another one")
+
+
+def _on_disk(change: Change) -> Change:
+    if isinstance(change, Put) and isinstance(change.blob, NewBlob):
+        return change._replace(blob=change.blob._replace(synced=True))
+    return change
+
+
+def _within(key: str, start: str, end: str | None) -> bool:
+    encoded = key.encode()
+    return start.encode() <= encoded and (end is None or encoded < end.encode())
+
+
+def _has_tags(text: str | None, wanted: Mapping[str, str] | None) -> bool:
+    tags = json.loads(text) if text else {}
+    return all(tags.get(name) == value for name, value in (wanted or {}).items())
+
+
+class Transaction(Navigation[S]):
+    """What ``store.transaction()`` gives: scopes named from it write in its one commit.
+
+    Attributes:
+        ledger: what its scopes act through.
+        path: ``()``, the root.
+    """
+
+    def __init__(self, kernel: Kernel, ledger: Buffered, make: Callable[[Path, Buffered], S]) -> None:
+        self._kernel = kernel
+        self._make = make
+        self.ledger = ledger
+        self.path = ()
+
+    def _at(self, path: Path) -> S:
+        return self._make(path, self.ledger)
+
+
+class Atomic(Generic[V]):
+    """A ``with`` block that commits all writes made through what it gives, or none.
+
+    Attributes:
+        records: after the block, the records of its puts and edits, in their order.
+    """
+
+    def __init__(self, kernel: Kernel, make: Callable[[Buffered], V], durability: str | None) -> None:
+        self._kernel = kernel
+        self._make = make
+        power = plan({"durability": durability}, kernel.catalog.now).power
+        self._power = kernel.power if power is None else power
+        self._ledger: Buffered | None = None
+        self.records: list[Record] = []
+
+    def __enter__(self) -> V:
+        if self._ledger is not None:
+            raise ClosedError("this transaction was used before: begin another one")
+        self._ledger = Buffered(self._kernel)
+        return self._make(self._ledger)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._ledger is not None
+        if kind is not None:
+            self._ledger.discard()
+            return
+        for path, done in self._ledger.finish(power=self._power):
+            if done.row is not None:
+                self.records.append(make_record(self._kernel, path, tuple(done.row)))

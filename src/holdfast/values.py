@@ -1,0 +1,251 @@
+"""The verbs on one key: put, get and what is between them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, Unpack
+
+from .address import Path, check_key, format_address
+from .catalog.base import ABSENT, Change, Delete, Edit, Expect, Put, ValueRow
+from .errors import ConflictError, ExistsError, InvalidArgumentError, ValueLost
+from .model import Codec, Entry, Record
+from .options import PutOptions, check_content_type, expiry, tags_text
+from .place import Place
+from .reading import load, make_record, missing, visible, visible_record
+from .writing import put
+
+__all__ = ["Values"]
+
+T = TypeVar("T")
+
+_RAISE: Any = object()
+_NOTHING: Any = object()
+_HEAD = 17  # columns of a record row, which an entry row begins with
+
+
+class Values(Place):
+    """Verbs on values by key."""
+
+    def put(self, key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
+        """Store a value under a key, replacing what is there, and give its record.
+
+        Small values lie in the catalog, larger ones in the storage: bytes first, record last. See
+        :class:`~holdfast.options.PutOptions` for the options.
+
+        Raises:
+            InvalidKeyError, InvalidArgumentError, NotRegisteredError, EncodeError: nothing was written.
+            ConflictError: a condition did not hold (ExistsError, LeaseLost), or the scope was dropped meanwhile.
+            StorageFullError, BusyError: see the errors.
+        """
+        plan = self._plan(options)
+        return put(self._kernel, self._ledger, self.path, check_key(key), value, plan)
+
+    def get(self, key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+        """The value of a key. Large arrays are private maps of the stored bytes: writable, the store is not changed.
+
+        Args:
+            default: given back when there is no such record.
+            verify: hash the bytes even where they are known to be untouched.
+            trust: load a pickle whose signature does not hold. It can run any code.
+
+        Raises:
+            NotFoundError: no such record, and no default.
+            IntegrityError, SignatureError, DecodeError, ValueLost: the bytes are not what was put.
+        """
+        kernel, path = self._kernel, self.path
+        row = visible(kernel, self._ledger.find(path, check_key(key)))
+        while row is not None:
+            try:
+                return load(kernel, path, key, row, verify, trust)
+            except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
+                again = visible(kernel, self._ledger.find(path, key))
+                if again is not None and again[1] == row[1]:
+                    raise
+                row = again
+        if default is _RAISE:
+            raise missing(path, key)
+        return default
+
+    def entry(self, key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
+        """The value and its record, from one read; see :meth:`get`."""
+        kernel, path = self._kernel, self.path
+        row = self._entry(check_key(key))
+        while True:
+            try:
+                return Entry(
+                    load(kernel, path, key, row[_HEAD:], verify, trust), make_record(kernel, path, row[:_HEAD])
+                )
+            except ValueLost:
+                again = self._entry(key)
+                if again[2] == row[2]:
+                    raise
+                row = again
+
+    def _entry(self, key: str) -> tuple[Any, ...]:
+        row = visible_record(self._kernel, self._ledger.entry(self.path, key))
+        if row is None:
+            raise missing(self.path, key)
+        return row
+
+    def record(self, key: str) -> Record:
+        """All about a key but its bytes.
+
+        Raises:
+            NotFoundError: no such record.
+        """
+        row = visible_record(self._kernel, self._ledger.record(self.path, check_key(key)))
+        if row is None:
+            raise missing(self.path, key)
+        return make_record(self._kernel, self.path, tuple(row))
+
+    def exists(self, key: str) -> bool:
+        """Whether the key has a record that is not expired."""
+        return visible(self._kernel, self._ledger.find(self.path, check_key(key))) is not None
+
+    def delete(self, key: str, *, if_version: int | None = None, missing_ok: bool = False) -> Record | None:
+        """Remove a key's record and give it; the bytes are collected later. With ``missing_ok`` None for no record.
+
+        Raises:
+            NotFoundError: no such record.
+            ConflictError: it is not at ``if_version``.
+        """
+        try:
+            return self._change(Delete(self.path, check_key(key), if_version=if_version))
+        except KeyError:
+            if missing_ok:
+                return None
+            raise
+
+    def _change(self, change: Change) -> Record:
+        (done,) = self._ledger.commit([change])
+        assert done.row is not None
+        return make_record(self._kernel, self.path, tuple(done.row))
+
+    def update(
+        self, key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]
+    ) -> Entry[Any]:
+        """Replace a value by ``change(value)``, atomically, and give the new value with its record.
+
+        ``change`` is called again when somebody else wrote in between. Tags and expiry are kept unless they are given.
+
+        Raises:
+            NotFoundError: no such record, and no ``default`` to begin from.
+            ConflictError: others were faster all the time until the store's time-out.
+        """
+        plan = self._plan(options)
+        kernel, ledger, path = self._kernel, self._ledger, self.path
+        deadline = time.monotonic() + kernel.config.timeout
+        attempt = 0
+        while True:
+            row = visible_record(kernel, ledger.entry(path, check_key(key)))
+            if row is not None:
+                old, version = load(kernel, path, key, row[_HEAD:]), row[2]
+                kept = plan._replace(
+                    tags=plan.tags if "tags" in options else row[7],
+                    expires=plan.expires if "expires" in options else row[6],
+                )
+            elif default is not _RAISE:
+                old, version, kept = default, ABSENT, plan
+            else:
+                raise missing(path, key)
+            new = change(old)
+            try:
+                return Entry(new, put(kernel, ledger, path, key, new, kept._replace(if_version=version)))
+            except ConflictError:
+                if plan.fence is not None or time.monotonic() >= deadline:
+                    raise
+            attempt += 1
+            time.sleep(random.random() * min(0.001 * attempt, 0.02))
+
+    def add(self, key: str, amount: int = 1) -> Entry[int]:
+        """Add to an integer, from 0 when there is none: one statement, never a conflict.
+
+        Raises:
+            InvalidArgumentError: the record is no integer of 64 bits, or the sum would be none.
+        """
+        if type(amount) is not int or not -(1 << 63) <= amount < 1 << 63:
+            raise InvalidArgumentError(f"add takes an integer of 64 bits, not {amount!r}")
+        value, row = self._ledger.add(self.path, check_key(key), amount, self._kernel.integer)
+        return Entry(value, make_record(self._kernel, self.path, tuple(row)))
+
+    def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
+        """The values of those of the keys that exist."""
+        values = {}
+        for key in keys:
+            value = self.get(key, _NOTHING, trust=trust)
+            if value is not _NOTHING:
+                values[key] = value
+        return values
+
+    # --- what is known of a record ------------------------------------------------------------------------------------
+
+    def touch(self, key: str, expires: timedelta | datetime | None, *, if_version: int | None = None) -> Record:
+        """Give a record a new expiry (None: never), without rewriting its bytes."""
+        when = expiry(expires, self._kernel.catalog.now)
+        return self._change(Edit(self.path, check_key(key), expires=when, if_version=if_version))
+
+    def set_tags(self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None) -> Record:
+        """Replace a record's tags, without rewriting its bytes."""
+        return self._change(Edit(self.path, check_key(key), tags=tags_text(tags), if_version=if_version))
+
+    def set_content_type(self, key: str, content_type: str) -> Record:
+        """Replace a record's content type, without rewriting its bytes."""
+        check_content_type(content_type)
+        while True:
+            record = self.record(key)
+            codec = Codec(record.serializer, content_type, record.contents["value"].encoding)
+            change = Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=record.version)
+            try:
+                return self._change(change)
+            except ConflictError:
+                if record.version == ABSENT:  # inside a transaction, after a write of its own
+                    return self._change(change._replace(if_version=None))
+
+    # --- elsewhere ----------------------------------------------------------------------------------------------------
+
+    def copy(self, key: str, new_key: str | None = None, *, to: Values | None = None, replace: bool = False) -> Record:
+        """Make the same value known under another key, in this scope or in ``to``; no bytes are copied.
+
+        Raises:
+            NotFoundError: no such record.
+            ExistsError: the new key exists, and ``replace`` is not set.
+        """
+        return self._repeat(key, new_key, to, replace, move=False)
+
+    def rename(
+        self, key: str, new_key: str | None = None, *, to: Values | None = None, replace: bool = False
+    ) -> Record:
+        """Move a record to another key, in this scope or to ``to``, in one commit; no bytes are copied.
+
+        Raises:
+            NotFoundError: no such record.
+            ExistsError: the new key exists, and ``replace`` is not set.
+        """
+        return self._repeat(key, new_key, to, replace, move=True)
+
+    def _repeat(self, key: str, new_key: str | None, to: Values | None, replace: bool, move: bool) -> Record:
+        path: Path = self.path if to is None else to.path
+        target = check_key(key if new_key is None else new_key)
+        if to is not None and to._kernel.catalog.store_id != self._kernel.catalog.store_id:
+            raise InvalidArgumentError("copy and rename stay within one store: use get and put between two")
+        if (path, target) == (self.path, check_key(key)):
+            raise InvalidArgumentError(f"{format_address(path, key)} is the record itself: name another key or scope")
+        while True:
+            row = self._entry(key)
+            value = ValueRow._make(row[_HEAD:])
+            again = Put(
+                path, target, value.codec, value.algorithm, value.digest, value.size, value.data, value.blob,
+                value.config, value.signature, row[7], row[6], if_version=None if replace else ABSENT,
+            )  # fmt: skip
+            source: Change = Delete(self.path, key, if_version=row[2]) if move else Expect(self.path, key, row[2])
+            try:
+                done = self._ledger.commit([again, source])
+            except ExistsError:
+                raise
+            except ConflictError:
+                continue  # the source was written to in between
+            assert done[0].row is not None
+            return make_record(self._kernel, path, tuple(done[0].row))
