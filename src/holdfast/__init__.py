@@ -15,26 +15,79 @@ from __future__ import annotations
 from .api import Scope, Store, open
 from .artifact import Artifact
 from .collector import Collected
-from .errors import *  # noqa: F403
-from .errors import __all__ as _errors
+from .errors import (
+    BusyError,
+    ClosedError,
+    ConflictError,
+    DecodeError,
+    EncodeError,
+    ExistsError,
+    HoldfastError,
+    IntegrityError,
+    InvalidArgumentError,
+    InvalidKeyError,
+    InvalidScopeError,
+    LeaseLost,
+    MissingExtraError,
+    NetworkFilesystemError,
+    NotAStoreError,
+    NotFoundError,
+    NotRegisteredError,
+    OtherHostError,
+    ReadOnlyError,
+    SchemaError,
+    ScopeDroppedError,
+    SignatureError,
+    StorageFullError,
+    StoreError,
+    StoreNotFoundError,
+    UnsupportedValue,
+    ValueLost,
+)
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
 
 __all__ = [
     "Artifact",
+    "BusyError",
+    "ClosedError",
     "Collected",
+    "ConflictError",
     "Content",
+    "DecodeError",
+    "EncodeError",
     "Entry",
+    "ExistsError",
+    "HoldfastError",
+    "IntegrityError",
+    "InvalidArgumentError",
+    "InvalidKeyError",
+    "InvalidScopeError",
     "Lease",
+    "LeaseLost",
+    "MissingExtraError",
+    "NetworkFilesystemError",
+    "NotAStoreError",
+    "NotFoundError",
+    "NotRegisteredError",
+    "OtherHostError",
+    "ReadOnlyError",
     "Record",
     "Registry",
+    "SchemaError",
     "Scope",
+    "ScopeDroppedError",
     "ScopeInfo",
+    "SignatureError",
+    "StorageFullError",
     "Store",
+    "StoreError",
+    "StoreNotFoundError",
+    "UnsupportedValue",
+    "ValueLost",
     "__version__",
     "open",
-    *_errors,
 ]
 
 __version__ = "0.1.0"

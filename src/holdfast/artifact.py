@@ -151,7 +151,7 @@ class Artifact:
         """Take all files below a local folder in, in one commit, under their relative paths."""
         with self.transaction() as inside:
             inside.scope.put_dir(source, prefix, progress=progress, **options)
-        return [record for record in self.list(prefix)]
+        return list(self.list(prefix))
 
     def download(self, target: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None) -> list[str]:
         """Write all files below a local folder, which is made, and give their paths."""
@@ -173,7 +173,7 @@ class Artifact:
             raise ExistsError(f"{target} exists already")
         target.create(exist_ok=True)
         with self.scope.transaction() as inside:
-            for key in self.scope.keys():
+            for key in self.scope:
                 inside.copy(key, to=target)
         return Artifact(target)
 
@@ -194,7 +194,7 @@ class Artifact:
         return isinstance(name, str) and name != METADATA and self.scope.exists(name)
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key in self.scope.keys() if key != METADATA)
+        return (key for key in self.scope if key != METADATA)
 
     def __bool__(self) -> bool:
         return not self.is_empty

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from .catalog.base import Blob
-from .kernel import Kernel
 from .keeper import sync_all
+from .kernel import Kernel
 from .lease import Lease
 
 __all__ = ["Collected", "Collecting", "collect"]

@@ -92,7 +92,8 @@ def find_config(
             found[name] = (value, os.path.join(folder, _FILE))
     if "store" not in found:
         raise StoreNotFoundError(
-            f"no store is named: pass one, as in holdfast.open('data'), set HOLDFAST_STORE, or write store = 'data' into {_FILE}"
+            "no store is named: pass one, as in holdfast.open('data'), set HOLDFAST_STORE, "
+            f"or write store = 'data' into {_FILE}"
         )
     checks = {"store": _store, "storage": _storage, "durability": _durability, "inline": _inline, "timeout": _timeout}
     return StoreConfig(**{name: checks[name](*pair) for name, pair in found.items()}, registry=registry)

@@ -90,8 +90,8 @@ class Files(Listing):
                 if file is not None:
                     return io.BufferedReader(file, _PIECE)
                 return io.BytesIO(b"".join(chunks(kernel, path, key, row)))
-            except ValueLost:
-                row = self._after(key, row)
+            except ValueLost as error:
+                row = self._after(key, row, error)
 
     def _row(self, key: str) -> tuple[Any, ...]:
         row = visible(self._kernel, self._ledger.find(self.path, key))
@@ -99,11 +99,11 @@ class Files(Listing):
             raise missing(self.path, key)
         return row
 
-    def _after(self, key: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Called in an except clause: the row that replaced this one, or the error again when none did."""
+    def _after(self, key: str, row: tuple[Any, ...], error: ValueLost) -> tuple[Any, ...]:
+        """The row that replaced this one while its bytes were looked for, or the error when none did."""
         again = self._row(key)
         if again[1] == row[1]:
-            raise
+            raise error
         return again
 
     def put_chunks(self, key: str, chunks: Iterable[Buffer], **options: Unpack[PutOptions]) -> Record:
@@ -186,8 +186,8 @@ class Files(Listing):
             try:
                 _write_local(path, chunks(self._kernel, self.path, key, row), progress)
                 return path
-            except ValueLost:
-                row = self._after(key, row)
+            except ValueLost as error:
+                row = self._after(key, row, error)
 
     def get_dir(
         self,

@@ -72,7 +72,7 @@ class BaseScope(Navigation[S], Files):
         """This scope, acting in a transaction of the store."""
         return type(self)(self._kernel, self.path, transaction.ledger)
 
-    # --- the scope itself -----------------------------------------------------------------------------------------------
+    # --- the scope itself ---------------------------------------------------------------------------------------------
 
     def create(self, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> Self:
         """Make the scope, empty, and those above it; given properties (JSON) replace those it has.

@@ -14,7 +14,19 @@ from typing import Any, Generic, TypeVar
 
 from .address import Path, format_address
 from .catalog.base import (
-    ABSENT, Change, Committed, Delete, Edit, EntryRow, Expect, Fence, Ledger, NewBlob, Put, Unchanged, ValueRow,
+    ABSENT,
+    Change,
+    Committed,
+    Delete,
+    Edit,
+    EntryRow,
+    Expect,
+    Fence,
+    Ledger,
+    NewBlob,
+    Put,
+    Unchanged,
+    ValueRow,
 )  # fmt: skip
 from .errors import ClosedError, ConflictError, ExistsError, InvalidArgumentError, NotFoundError
 from .hashing import NONE

@@ -25,8 +25,8 @@ def explain(error: OSError, path: str, *, writing: bool) -> StoreError:
         return StorageFullError(f"{what} for {path}: free some space; nothing of this write was kept")
     if writing and number in _READ_ONLY:
         return ReadOnlyError(f"{path} may not be written by this user: {reason}")
-    if number in (errno.ENOTDIR, errno.EEXIST):
-        return NotAStoreError(f"{path} is in a place where something else than a folder is: {reason}")
+    if number == errno.ENOTDIR or (number == errno.EEXIST and not os.path.isdir(path)):
+        return NotAStoreError(f"{path} is no place for a storage, something else than a folder is there: {reason}")
     if number in _TOO_MANY:
         return StoreError(f"{path} could not be opened: {reason}; {_limit()}")
     return StoreError(f"{'writing' if writing else 'reading'} {path} failed: {reason}")

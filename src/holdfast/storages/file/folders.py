@@ -51,14 +51,16 @@ class HeldLock:
     """An exclusive lock on a file, held by this process until :meth:`close`, the object's end or the process' end.
 
     Attributes:
-        held: False once closed, and in a forked child, to which the lock does not belong.
+        held: False once closed.
+        inherited: True in a forked child, to which the lock, and what it protects, does not belong.
     """
 
-    __slots__ = ("__weakref__", "_fd", "held")
+    __slots__ = ("__weakref__", "_fd", "held", "inherited")
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.held = True
+        self.inherited = False
         _held.add(self)
 
     @classmethod
@@ -90,6 +92,7 @@ def _after_fork_in_child() -> None:
     global _forking
     _forking = threading.RLock()
     for lock in list(_held):
+        lock.inherited = True
         lock.close()
 
 

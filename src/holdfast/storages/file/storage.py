@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, ClassVar, cast
+from io import FileIO
+from typing import Any, ClassVar
 
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
@@ -58,7 +59,7 @@ class FileStorage(MappedStorage):
         file = self._create()
         try:
             if size >= ALLOCATE:
-                file.allocate(size)
+                file.allocate(0, size)
             if size:
                 write_all(file.fd, buffers, size)
             return file.finish(sync, self._register)
@@ -70,8 +71,8 @@ class FileStorage(MappedStorage):
 
     def writer(self, tags: Mapping[str, str], *, size: int | None = None) -> FileWriter:
         """Begin to write a stream. ``size`` is a hint: the blocks are set aside, and what is not used is given back."""
-        if size is not None and size < 0:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
+        if size is not None and not 0 <= size < 1 << 63:
+            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
         return FileWriter(self._create(), size, self._register)
 
     def _create(self) -> NewFile:
@@ -175,12 +176,12 @@ class FileStorage(MappedStorage):
         finally:
             os.close(fd)
 
-    def open(self, config: Any) -> BinaryIO:
+    def open(self, config: Any) -> FileIO:
         """The file, for reading."""
         path = self._path(config)
         fd = self._open(path)
         try:
-            return cast(BinaryIO, open(fd, "rb", buffering=0))
+            return FileIO(fd, "rb")
         except BaseException:
             os.close(fd)
             raise
@@ -230,7 +231,7 @@ class FileStorage(MappedStorage):
                 self._check_root()
                 there.append(False)
             except OSError as error:
-                raise explain(error, path, writing=True) from error
+                raise explain(error, path, writing=False) from error
             else:
                 there.append(True)
                 writers[config.partition("/")[0]] = None
