@@ -182,8 +182,10 @@ class FileStorage(MappedStorage):
         fd = self._open(path)
         try:
             return FileIO(fd, "rb")
-        except BaseException:
+        except BaseException as error:
             os.close(fd)
+            if isinstance(error, OSError):
+                raise explain(error, path, writing=False) from error
             raise
 
     def identity(self, config: Any) -> Identity | None:
