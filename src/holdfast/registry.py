@@ -1,0 +1,323 @@
+"""Names and types to serializers, names to storages.
+
+What ships with Holdfast stands in one static table, so that nothing is imported before a value of its type is met.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import Any, NamedTuple, Union
+
+from .errors import InvalidArgumentError, NotRegisteredError
+from .serializers.base import Serializer
+from .storages.base import Storage
+
+__all__ = ["BUILT_IN", "BUILT_IN_STORAGES", "ENTRY_POINTS", "PICKLE", "VALUE", "BuiltIn", "Registry"]
+
+VALUE = "holdfast.value@v1"
+PICKLE = "holdfast.pickle@v1"
+ENTRY_POINTS = "holdfast.serializers"
+"""The entry-point group in which other packages announce Serializer classes (or instances)."""
+
+_PANDAS = "holdfast.pandas@v1"
+_NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
+
+AnySerializer = Union[Serializer, type[Serializer]]
+AnyStorage = Union[Storage, type[Storage]]
+
+
+class BuiltIn(NamedTuple):
+    """A shipped serializer: where its class is, and what the class says of itself (a test compares the two)."""
+
+    target: str
+    content_types: tuple[str, ...]
+    types: tuple[str, ...] = ()
+
+
+def _names(prefix: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{name}" for name in names.split())
+
+
+_PATHS = "PosixPath PurePosixPath PureWindowsPath WindowsPath"
+
+BUILT_IN: Mapping[str, BuiltIn] = {
+    "holdfast.bytes@v1": BuiltIn("plain:BytesSerializer", ("application/octet-stream",), ("builtins.bytes",)),
+    "holdfast.text@v1": BuiltIn("plain:TextSerializer", ("text/plain; charset=utf-8",), ("builtins.str",)),
+    # Before int: of two with the same content type the first reads it.
+    "holdfast.json@v1": BuiltIn("json:JsonSerializer", ("application/json",)),
+    "holdfast.int@v1": BuiltIn("plain:IntSerializer", ("application/json",), ("builtins.int",)),
+    VALUE: BuiltIn(
+        "value:ValueSerializer",
+        ("application/msgpack",),
+        _names("builtins", "NoneType bool float complex dict list tuple set frozenset bytearray")
+        + _names("datetime", "date datetime time timedelta")
+        + ("decimal.Decimal", "uuid.UUID")
+        + _names("pathlib", _PATHS)
+        + _names("pathlib._local", _PATHS),
+    ),
+    "holdfast.numpy@v1": BuiltIn(
+        "numpy:NumpySerializer",
+        ("application/vnd.holdfast.numpy",),
+        _names(
+            "numpy",
+            "ndarray bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 intc uintc longlong ulonglong "
+            "float16 float32 float64 longdouble complex64 complex128 clongdouble datetime64 timedelta64 "
+            "str_ bytes_ void",
+        ),
+    ),
+    PICKLE: BuiltIn("pickle:PickleSerializer", ("application/x-python-pickle",)),
+}
+"""The shipped serializers by name; targets are below ``holdfast.serializers``."""
+
+BUILT_IN_STORAGES: Mapping[str, str] = {
+    "holdfast.file@v1": "holdfast.storages.file:FileStorage",
+    "holdfast.memory@v1": "holdfast.storages.memory:MemoryStorage",
+}
+"""The shipped storages by name, each as ``module:Class``."""
+
+
+class Registry:
+    """Which serializer takes a value or reads a record, and which storage is meant by a name. Immutable.
+
+    Args:
+        serializers: instances or classes added to those of ``base``; among equal names or types the last one wins.
+        storages: instances or classes, likewise.
+        base: what to add to; None for :meth:`default`.
+
+    Attributes:
+        by_type: exact types met so far to their serializers: a cache for the hot path (``by_type.get(type(value))``),
+            which :meth:`for_value` fills. Read it only.
+
+    Raises:
+        InvalidArgumentError: something that is no serializer or storage, or whose name is not like ``my.table@v1``.
+    """
+
+    def __init__(
+        self,
+        serializers: Iterable[AnySerializer] = (),
+        storages: Iterable[AnyStorage] = (),
+        base: Registry | None = None,
+    ) -> None:
+        self._added = tuple(serializers), tuple(storages)
+        self._base: Registry | None = base or Registry.default()
+        self._build()
+
+    @classmethod
+    def default(cls) -> Registry:
+        """The shipped serializers and storages, and those that installed packages announce; one per process."""
+        global _default
+        if _default is None:
+            made = object.__new__(cls)
+            made._added, made._base = ((), ()), None
+            made._build()
+            _default = made
+        return _default
+
+    def extend(self, *, serializers: Iterable[AnySerializer] = (), storages: Iterable[AnyStorage] = ()) -> Registry:
+        """A new registry with these added; this one stays as it is."""
+        return Registry(serializers, storages, self)
+
+    def _build(self) -> None:
+        base = self._base
+        self.by_type: dict[type, Serializer] = {}
+        self._made: dict[str, Serializer] = {}
+        if base is None:
+            self._given: dict[str, AnySerializer] = {}
+            self._types = {kind: name for name, entry in BUILT_IN.items() for kind in entry.types}
+            self._content_types: dict[str, str] = {}
+            for name, entry in BUILT_IN.items():
+                for content_type in entry.content_types:
+                    self._content_types.setdefault(_normal(content_type), name)
+            self._storages: dict[str, AnyStorage | str] = dict(BUILT_IN_STORAGES)
+        else:
+            self._given, self._types = dict(base._given), dict(base._types)
+            self._content_types, self._storages = dict(base._content_types), dict(base._storages)
+        for serializer in self._added[0]:
+            name = _check(serializer, Serializer, "serializer")
+            self._given[name] = serializer
+            self._types.update(dict.fromkeys(serializer.types, name))
+            self._content_types.update(dict.fromkeys(map(_normal, serializer.content_types), name))
+        for storage in self._added[1]:
+            self._storages[_check(storage, Storage, "storage")] = storage
+
+    def serializer(self, name: str) -> Serializer:
+        """The serializer of that name.
+
+        Raises:
+            NotRegisteredError: there is none; names that look alike are given.
+        """
+        found = self._made.get(name)
+        return found if found is not None else self._make(name)
+
+    def for_value(self, value: Any) -> Serializer:
+        """The serializer chosen for the value's exact type; the pickle one for types that nobody has named.
+
+        A subclass is another type: an ``OrderedDict`` is not a dict and would not come back as one.
+        """
+        found = self.by_type.get(type(value))
+        return found if found is not None else self.for_type(type(value)) or self.serializer(PICKLE)
+
+    def for_type(self, kind: type) -> Serializer | None:
+        """The serializer that names this exact type, None when there is none."""
+        found = self.by_type.get(kind)
+        if found is None:
+            full_name = f"{kind.__module__}.{kind.__qualname__}"
+            name = self._types.get(full_name)
+            if name is None:
+                name = _plugins().types.get(full_name)
+                if name is None:  # not remembered: a class made in a function would live as long as the registry
+                    return None
+            found = self.by_type.setdefault(kind, self.serializer(name))
+        return found
+
+    def for_content_type(self, content_type: str) -> Serializer:
+        """The serializer that reads this MIME type; parameters count only where they are registered.
+
+        Raises:
+            NotRegisteredError: none does.
+        """
+        full = _normal(content_type)
+        for known in (self._content_types, _plugins().content_types):
+            name = known.get(full) or known.get(full.partition(";")[0])
+            if name is not None:
+                return self.serializer(name)
+        raise NotRegisteredError(
+            f"no serializer reads the content type {content_type!r}{_near(full, self._content_types)}"
+        )
+
+    def storage(self, name: str) -> AnyStorage:
+        """The storage class or instance of that name.
+
+        Raises:
+            NotRegisteredError: there is none; names that look alike are given.
+        """
+        found = self._storages.get(name)
+        if found is None:
+            raise NotRegisteredError(f"no storage is named {name!r}{_near(name, self._storages)}")
+        if isinstance(found, str):
+            loaded: AnyStorage = _load(found)
+            return loaded
+        return found
+
+    def _make(self, name: str) -> Serializer:
+        given = self._given.get(name)
+        if given is None and name in BUILT_IN:
+            made = self._make_built_in(name)
+        else:
+            if given is None:
+                given = _plugins().serializers.get(name)
+            if given is None:
+                near = _near(name, {**BUILT_IN, **self._given, **_plugins().serializers})
+                failed = "".join(f"; the entry point {what}" for what in _plugins().failures)
+                raise NotRegisteredError(f"no serializer is named {name!r}{near}{failed}")
+            made = given() if isinstance(given, type) else given
+        return self._made.setdefault(name, made)
+
+    def _make_built_in(self, name: str) -> Serializer:
+        kind = _load("holdfast.serializers." + BUILT_IN[name].target)
+        if name == VALUE:
+            made: Serializer = kind(self._for_nested, self.serializer)
+        elif name == _PANDAS:
+            # A frame's parts may hold arrays and Arrow columns, but no frames: bytes that nest without end cannot be.
+            parts = {part: self.serializer(part) for part in ("holdfast.numpy@v1", "holdfast.arrow@v1")}
+            made = kind(_load("holdfast.serializers." + BUILT_IN[VALUE].target)(*_only(parts)))
+        else:
+            made = kind()
+        return made
+
+    def _for_nested(self, kind: type) -> Serializer | None:
+        found = self.for_type(kind)
+        return None if found is None or found.executable or found.name == VALUE else found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Registry.default, ()) if self._base is None else (Registry, (*self._added, self._base))
+
+    def __repr__(self) -> str:
+        added = ", ".join(thing.name for group in self._added for thing in group)
+        return f"<Registry of the shipped serializers and storages{' and ' + added if added else ''}>"
+
+
+_default: Registry | None = None
+
+
+class _Plugins(NamedTuple):
+    serializers: dict[str, AnySerializer]
+    types: dict[str, str]
+    content_types: dict[str, str]
+    failures: list[str]
+
+
+_found: _Plugins | None = None
+
+
+def _plugins() -> _Plugins:
+    """What installed packages announce; looked for once per process, at the first name or type that is not ours."""
+    global _found
+    if _found is None:
+        from importlib.metadata import entry_points  # slow to import
+
+        plugins = _Plugins({}, {}, {}, [])
+        for entry in entry_points(group=ENTRY_POINTS):
+            try:
+                serializer = entry.load()
+                name = _check(serializer, Serializer, "serializer")
+            except Exception as error:  # one broken package must not stop the others; who asks for it by name is told
+                plugins.failures.append(f"{entry.name} = {entry.value} failed: {error}")
+                warnings.warn(
+                    f"the Holdfast serializer {entry.name} = {entry.value} cannot be used: {error}", stacklevel=3
+                )
+                continue
+            plugins.serializers[name] = serializer
+            plugins.types.update(dict.fromkeys(serializer.types, name))
+            plugins.content_types.update(dict.fromkeys(map(_normal, serializer.content_types), name))
+        _found = plugins
+    return _found
+
+
+def _only(parts: dict[str, Serializer]) -> tuple[Any, Any]:
+    """Lookups by type and by name that know these serializers and no others."""
+    types = {kind: serializer for serializer in parts.values() for kind in serializer.types}
+
+    def for_type(kind: type) -> Serializer | None:
+        return types.get(f"{kind.__module__}.{kind.__qualname__}")
+
+    def by_name(name: str) -> Serializer:
+        if name not in parts:
+            raise NotRegisteredError(f"{name!r} may not be a part of a frame")
+        return parts[name]
+
+    return for_type, by_name
+
+
+def _check(thing: Any, kind: type, what: str) -> str:
+    """The name of a serializer or storage, given as instance or class."""
+    if not (isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))):
+        raise InvalidArgumentError(
+            f"{thing!r} is no {what}: give a subclass of {kind.__module__}.{kind.__name__}, or an instance"
+        )
+    name = getattr(thing, "name", None)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        shown = f"has the name {name!r}" if name is not None else "has no name"
+        raise InvalidArgumentError(
+            f"the {what} {thing!r} {shown}: it must be like my.table@v1 (small letters, digits, _ . -)"
+        )
+    return name
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _normal(content_type: str) -> str:
+    return content_type.lower().replace(" ", "")
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

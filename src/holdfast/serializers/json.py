@@ -1,0 +1,82 @@
+"""JSON text, for values that other languages and tools are to read. Chosen by name only."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, ClassVar
+
+from ..errors import DecodeError, UnsupportedValue
+from ..payload import Payload
+from .base import Serializer
+
+__all__ = ["JsonSerializer"]
+
+_MAX_DEPTH = 200
+_MAX_BITS = 2126  # 640 digits: what Python converts under any limit that a program sets
+
+
+class JsonSerializer(Serializer):
+    """None, bool, int, finite float, str, list, and dict with str keys. Anything that JSON would not give back exactly
+    (a tuple, NaN, a number as key) is :class:`~holdfast.errors.UnsupportedValue`, with the path to it."""
+
+    name: ClassVar[str] = "holdfast.json@v1"
+    types: ClassVar[tuple[str, ...]] = ()
+    content_types: ClassVar[tuple[str, ...]] = ("application/json",)
+
+    def serialize(self, value: Any) -> Payload:
+        """Give compact JSON in UTF-8; keys stay in their order."""
+        _check(value, "value", 0)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        try:
+            return Payload((text.encode(),), "application/json")
+        except UnicodeEncodeError:
+            raise UnsupportedValue("a str inside the value has a lone surrogate: it is no UTF-8") from None
+
+    def deserialize(self, payload: Payload) -> Any:
+        """Read strictly: no NaN, no equal keys, no other encoding than UTF-8."""
+        if len(payload.buffers) != 1:
+            raise DecodeError(f"{self.name} reads one buffer, not {len(payload.buffers)}")
+        try:
+            text = str(payload.buffers[0], "utf-8")
+            return json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
+        except (ValueError, RecursionError) as error:
+            raise DecodeError(f"the stored bytes are not the JSON of a value: {error}") from None
+
+
+def _check(value: Any, path: str, depth: int) -> None:
+    kind = type(value)
+    if kind is dict or kind is list:
+        if depth > _MAX_DEPTH:
+            raise UnsupportedValue(f"the value is nested more than {_MAX_DEPTH} levels deep, or refers to itself")
+        for key, item in value.items() if kind is dict else enumerate(value):
+            if kind is dict and type(key) is not str:
+                raise UnsupportedValue(f"JSON cannot hold a key of type {type(key).__name__}, in {path}")
+            if type(item) is not str:
+                _check(item, f"{path}[{key!r}]", depth + 1)
+    elif kind is float:
+        if not math.isfinite(value):
+            raise UnsupportedValue(f"JSON cannot hold {value}, at {path}")
+    elif kind is int:
+        if value.bit_length() > _MAX_BITS:
+            raise UnsupportedValue(f"the integer at {path} has more than 640 digits")
+    elif kind is not str and kind is not bool and value is not None:
+        raise UnsupportedValue(f"JSON would not give back the {kind.__name__} at {path}")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {text[:20]} is too large")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("an object with equal keys")
+    return result
