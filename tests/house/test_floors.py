@@ -15,20 +15,10 @@ from .graph import Import, imports, module_files
 
 ROOT = Path(__file__).parents[2] / "src"
 
-KERNEL = [
-    "kernel",
-    "scope",
-    "store",
-    "transaction",
-    "stream",
-    "streams",
-    "layout",
-    "lease",
-    "options",
-    "reading",
-    "signing",
-    "writing",
-]
+KERNEL = (
+    "kernel place options signing layout reading writing transaction streams stream lease keeper "
+    "values files listing navigation scope store"
+).split()
 VIEWS = ["artifact", "storable", "memoize", "context", "filesystem", "collector"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
