@@ -161,7 +161,9 @@ class WriterFolder:
         """End the writer. An empty folder is removed; else a collector looks through it, once."""
         if self.lock.held:
             with suppress(OSError):  # what stays is swept by the collector
-                if all(entry.name == _LOCK for entry in os.scandir(self.path)):
+                with os.scandir(self.path) as entries:
+                    empty = all(entry.name == _LOCK for entry in entries)
+                if empty:
                     _remove(self.path)
             self.lock.close()
 
