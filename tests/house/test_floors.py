@@ -15,10 +15,26 @@ from .graph import Import, imports, module_files
 
 ROOT = Path(__file__).parents[2] / "src"
 
-KERNEL = (
-    "kernel place options signing layout reading writing transaction streams stream lease keeper "
-    "values files listing navigation scope store"
-).split()
+KERNEL = [
+    "kernel",
+    "place",
+    "options",
+    "signing",
+    "layout",
+    "reading",
+    "writing",
+    "transaction",
+    "streams",
+    "stream",
+    "lease",
+    "keeper",
+    "values",
+    "files",
+    "listing",
+    "navigation",
+    "scope",
+    "store",
+]
 VIEWS = ["artifact", "storable", "memoize", "context", "filesystem", "collector"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
