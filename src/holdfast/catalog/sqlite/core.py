@@ -1,0 +1,244 @@
+"""What every part of the SQLite catalog stands on: reading, writing, transactions, and the paths of scopes as ids."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import apsw
+
+from ...address import Path, format_path
+from ...errors import InvalidArgumentError, InvalidScopeError, SchemaError
+from .connection import Link, Pool
+from .failures import BUSY, is_full, translated
+from .opening import connector, require_library
+from .reserve import Reserve
+from .statements import EPOCH, resolve_statement
+
+__all__ = ["Core", "Session", "refuse_root"]
+
+T = TypeVar("T")
+
+_REMEMBERED = 20_000  # scopes; then the memory of them starts anew
+_FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its ceiling, at first and when it is raised
+_RESOLVE = [resolve_statement(depth) for depth in range(9)]
+
+
+class Session:
+    """An open transaction: the statements of one commit, and the scopes it looked up or made."""
+
+    __slots__ = ("_known", "epoch", "found", "now", "rows")
+
+    def __init__(self, link: Link, known: tuple[int, dict[Path, int]]) -> None:
+        self.rows: Callable[..., list[Any]] = link.rows
+        self.now = time.time()
+        self.epoch: int = self.rows(EPOCH)[0][0]
+        self._known = known[1] if known[0] == self.epoch else {}
+        self.found: dict[Path, int] = {}
+
+    def scope(self, path: Path) -> int | None:
+        """The scope's id, None when there is none."""
+        scope = self._known.get(path) or self.found.get(path)
+        if scope is None:
+            scope = self.rows(_resolving(path), _flat(path))[0][1]
+            if scope is not None:
+                self.found[path] = scope
+        return scope
+
+    def make_scope(self, path: Path) -> int:
+        """The scope's id; it and those above it are made when they are missing."""
+        scope = self.scope(path)
+        if scope is not None:
+            return scope
+        if not path:
+            return 0
+        parent = self.make_scope(path[:-1])
+        kind, name = path[-1]
+        rows = self.rows(
+            "INSERT INTO scopes(parent,kind,name,floor,ceiling,created) "
+            "SELECT ?1,?2,?3,floor,floor+?4,?5 FROM store WHERE id=1 RETURNING id",
+            (parent, kind, name, _FIRST_ROOM, self.now),
+        )
+        self.rows("DELETE FROM marks WHERE path=?", (format_path(path),))
+        made: int = rows[0][0]
+        self.found[path] = made
+        return made
+
+    def raise_ceiling(self, scope: int, key: str) -> None:
+        """Make room for more versions when this key's next one would be above the scope's ceiling."""
+        self.rows(
+            "UPDATE scopes SET ceiling=max(ceiling,floor,ifnull((SELECT max(version) FROM records "
+            "WHERE scope=?1 AND key=?2),0))+?3 WHERE id=?1 AND ceiling<=max(floor,"
+            "ifnull((SELECT max(version) FROM records WHERE scope=?1 AND key=?2),0))",
+            (scope, key, _ROOM),
+        )
+
+
+class Core:
+    """Connections, retries, transactions and the memory of scope ids."""
+
+    def __init__(self, path: str | os.PathLike[str] | None, *, create: bool = True, timeout: float = 30.0) -> None:
+        if timeout < 0:
+            raise InvalidArgumentError(f"timeout is {timeout}: it must be 0 or more seconds")
+        require_library()
+        self.path = None if path is None else os.path.abspath(os.fsdecode(path))
+        self.timeout = timeout
+        self._where = self.path or "the catalog in memory"
+        connect = connector(self.path, create=create, timeout=timeout)
+        self._pool = Pool(connect, None if self.path is None else self.path + ".gate")
+        self._reserve = Reserve(None if self.path is None else self.path + ".reserve")
+        # One tuple, replaced as a whole: the epoch, and ids that are good in it.
+        self._known: tuple[int, dict[Path, int]] = (0, {})
+        try:
+            self.store_id, self.signing_key = self._identity()
+            self._reserve.make()
+        except BaseException:
+            self._pool.close()
+            raise
+
+    def _identity(self) -> tuple[str, bytes]:
+        rows = self.read("SELECT uuid,signing_key FROM store WHERE id=1")
+        if not rows:
+            raise SchemaError(f"{self._where} is damaged: it does not say which store it is; restore it from a copy")
+        store_id, key = rows[0]
+        return store_id, key
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def attempt(self, work: Callable[[Link], T], *, spare: bool = False) -> T:
+        """Call ``work`` with this thread's link, again while other writers are in the way; its errors become ours.
+
+        With ``spare``, on a full disk: use the room kept for deleting, then what the log can give back.
+        """
+        link = self._pool.link()
+        remedies: list[Callable[[], object]] = [self._reserve.release, partial(self._rewind, link)] if spare else []
+        while True:
+            try:
+                try:
+                    return work(link)
+                except BUSY:
+                    if link.gate is None:
+                        raise
+                    return link.gate.attempt(partial(work, link), self.timeout)
+            except apsw.Error as error:
+                if remedies and is_full(error, link.connection):
+                    remedies.pop(0)()
+                    continue
+                raise translated(error, link.connection, self._where) from error
+            except OverflowError as error:
+                raise InvalidArgumentError(f"a number does not fit in 64 bits: {error}") from error
+
+    def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Rows of one statement that reads."""
+        return self.attempt(lambda link: link.rows(sql, values))
+
+    def write(self, sql: str, values: tuple[Any, ...] = (), *, spare: bool = False) -> list[Any]:
+        """Rows of one statement that is a commit of its own."""
+        return self.attempt(lambda link: link.rows(sql, values), spare=spare)
+
+    def transaction(self, work: Callable[[Session], T], *, power: bool = False, spare: bool = False) -> T:
+        """Call ``work`` inside a write transaction and commit it; with ``power`` it is on disk when this returns.
+
+        ``work`` may be called again, when nothing of the call before was committed.
+        """
+
+        def run(link: Link) -> T:
+            with link.lock:
+                if link.connection.in_transaction:
+                    # A finalizer that came in the middle of a transaction of this thread: be a part of that.
+                    return work(Session(link, self._known))
+                if power:
+                    _synchronous(link, "FULL")
+                try:
+                    return self._commit(link, work)
+                finally:
+                    if power:
+                        _synchronous(link, "NORMAL")
+
+        return self.attempt(run, spare=spare)
+
+    def _commit(self, link: Link, work: Callable[[Session], T]) -> T:
+        link.rows("BEGIN IMMEDIATE")
+        try:
+            session = Session(link, self._known)
+            result = work(session)
+            link.rows("COMMIT")
+        except BaseException:
+            try:
+                if link.connection.in_transaction:
+                    link.rows("ROLLBACK")
+            except apsw.Error:
+                pass  # closed meanwhile, or SQLite rolled back by itself; the first error says why
+            raise
+        if session.found:
+            self._remember(session.epoch, session.found)
+        return result
+
+    def _rewind(self, link: Link) -> None:
+        """Let the log be written from its start again, so that it needs no new space."""
+        try:
+            link.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
+        except apsw.Error:
+            pass  # it was a remedy; the statement tried again tells what is still wrong
+
+    # --- scopes as ids ------------------------------------------------------------------------------------------------
+
+    def _remember(self, epoch: int, found: dict[Path, int]) -> None:
+        known_epoch, known = self._known
+        if epoch == known_epoch and len(known) < _REMEMBERED:
+            known.update(found)
+        elif epoch >= known_epoch:
+            self._known = (epoch, dict(found))
+
+    def resolve(self, path: Path) -> tuple[int, int | None]:
+        """The present epoch and the id of the scope in it, asked anew."""
+        epoch, scope = self.read(_resolving(path), _flat(path))[0]
+        if scope is not None:
+            self._remember(epoch, {path: scope})
+        return epoch, scope
+
+    def in_scope(self, path: Path, sql: str, values: Callable[[int, int], tuple[Any, ...]]) -> list[Any]:
+        """Rows of a statement that gives none unless the epoch is the one given to ``values`` (scope id, epoch).
+
+        An empty answer is one only when the epoch is still the same.
+        """
+        epoch, known = self._known
+        scope = known.get(path)
+        if scope is not None:
+            rows = self.read(sql, values(scope, epoch))
+            if rows or self.read(EPOCH)[0][0] == epoch:
+                return rows
+        while True:
+            epoch, scope = self.resolve(path)
+            if scope is None:
+                return []
+            rows = self.read(sql, values(scope, epoch))
+            if rows or self.read(EPOCH)[0][0] == epoch:
+                return rows
+
+
+def _resolving(path: Path) -> str:
+    depth = len(path)
+    return _RESOLVE[depth] if depth < len(_RESOLVE) else resolve_statement(depth)
+
+
+def _flat(path: Path) -> tuple[str, ...]:
+    return tuple([text for pair in path for text in pair])
+
+
+def _synchronous(link: Link, level: str) -> None:
+    # Not from the statement cache: this pragma acts when it is prepared.
+    link.connection.execute(f"PRAGMA synchronous={level}", can_cache=False).fetchall()
+
+
+def refuse_root(path: Path, what: str) -> None:
+    """Raise when ``path`` is the root, which holds scopes only and cannot be dropped or renamed.
+
+    Raises:
+        InvalidScopeError: it is.
+    """
+    if not path:
+        raise InvalidScopeError(f"the root cannot {what}: name a scope, as in namespace:prod")

@@ -1,0 +1,50 @@
+"""Leases: who may be the only one, for a time, with a token that grows with each new owner."""
+
+from __future__ import annotations
+
+from ...errors import InvalidArgumentError, LeaseLost
+from ..base import Fence, LeaseRow
+from .core import Core, Session
+
+__all__ = ["Leases"]
+
+
+class Leases(Core):
+    """``acquire``, ``renew`` and ``release``. A lease given back stays as a row without owner, for its token."""
+
+    def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
+        """See :meth:`Catalog.acquire <holdfast.catalog.base.Catalog.acquire>`."""
+        if not owner:
+            raise InvalidArgumentError("a lease needs an owner: a text that no other owner has")
+
+        def work(session: Session) -> LeaseRow:
+            rows = session.rows("SELECT name,owner,token,expires FROM leases WHERE name=?", (name,))
+            held = LeaseRow._make(rows[0]) if rows else LeaseRow(name, "", 0, 0.0)
+            if held.owner and held.expires > session.now and not (force and held.owner != owner):
+                return held
+            taken = LeaseRow(name, owner, held.token + 1, session.now + seconds)
+            session.rows("INSERT OR REPLACE INTO leases(name,owner,token,expires) VALUES(?,?,?,?)", tuple(taken))
+            return taken
+
+        return self.transaction(work, spare=True)
+
+    def renew(self, fence: Fence, seconds: float) -> LeaseRow:
+        """See :meth:`Catalog.renew <holdfast.catalog.base.Catalog.renew>`."""
+
+        def work(session: Session) -> LeaseRow:
+            rows = session.rows(
+                "UPDATE leases SET expires=?1 WHERE name=?2 AND token=?3 AND owner<>'' AND expires>?4 "
+                "RETURNING name,owner,token,expires",
+                (session.now + seconds, fence.name, fence.token, session.now),
+            )
+            if not rows:
+                raise LeaseLost(f"lease {fence.name!r} is no longer held with token {fence.token}: acquire it again")
+            return LeaseRow._make(rows[0])
+
+        return self.transaction(work, spare=True)
+
+    def release(self, fence: Fence) -> None:
+        """See :meth:`Catalog.release <holdfast.catalog.base.Catalog.release>`."""
+        self.write(
+            "UPDATE leases SET owner='',expires=0 WHERE name=? AND token=?", (fence.name, fence.token), spare=True
+        )

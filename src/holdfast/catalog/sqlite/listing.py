@@ -1,0 +1,88 @@
+"""Records as they are listed: whole pages, one statement each, nothing left open."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ...address import Path
+from ...errors import InvalidArgumentError
+from ...model import RecordRow
+from ..base import EntryRow, Usage
+from .core import Core
+from .statements import ENTRY, RECORD, keys_statement, search_statement
+
+__all__ = ["Listing"]
+
+_ORDERS = ("key", "created", "updated", "size", "version")
+_KEYS = {bounded: keys_statement(bounded) for bounded in (False, True)}
+_SEARCH = lru_cache(search_statement)
+
+# ?1 scope, ?2 epoch, ?3 now
+_USAGE = (
+    "SELECT count(*),ifnull(sum(CASE WHEN blob IS NULL THEN size END),0),"
+    "ifnull(sum(CASE WHEN blob IS NOT NULL THEN size END),0) "
+    "FROM records WHERE scope=?1 AND(expires IS NULL OR expires>?3)HAVING(SELECT epoch FROM store WHERE id=1)=?2"
+)
+
+
+class Listing(Core):
+    """``record``, ``entry``, ``keys``, ``search`` and ``usage``."""
+
+    def record(self, path: Path, key: str) -> Sequence[RecordRow]:
+        """See :meth:`Catalog.record <holdfast.catalog.base.Catalog.record>`."""
+        rows = self.in_scope(path, RECORD, lambda scope, epoch: (scope, key, epoch))
+        return [RecordRow._make(row) for row in rows]
+
+    def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
+        """See :meth:`Catalog.entry <holdfast.catalog.base.Catalog.entry>`."""
+        return self.in_scope(path, ENTRY, lambda scope, epoch: (scope, key, epoch))
+
+    def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """See :meth:`Catalog.keys <holdfast.catalog.base.Catalog.keys>`."""
+        now = time.time()
+        last = () if end is None else (end,)
+        rows = self.in_scope(
+            path, _KEYS[end is not None], lambda scope, epoch: (scope, start, epoch, now, _checked(limit), *last)
+        )
+        return [key for (key,) in rows]
+
+    def search(
+        self,
+        path: Path,
+        *,
+        start: str = "",
+        end: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        order: str = "key",
+        after: RecordRow | None = None,
+        limit: int = 1000,
+    ) -> list[tuple[Any, ...]]:
+        """See :meth:`Catalog.search <holdfast.catalog.base.Catalog.search>`."""
+        column = order.removeprefix("-")
+        if column not in _ORDERS:
+            raise InvalidArgumentError(
+                f"order {order!r}: it must be one of {', '.join(_ORDERS)}, with - in front or not"
+            )
+        sql = _SEARCH(column, order != column, bounded=end is not None, after=after is not None, tagged=bool(tags))
+        if after is not None:
+            after = RecordRow._make(after)
+        now, most = time.time(), _checked(limit)
+        where = (None, None) if after is None else (getattr(after, column), after.key)
+        wanted = (json.dumps(dict(tags)), len(tags)) if tags else (None, None)
+        return self.in_scope(path, sql, lambda scope, epoch: (scope, start, epoch, now, most, end, *where, *wanted))
+
+    def usage(self, path: Path) -> Usage:
+        """See :meth:`Catalog.usage <holdfast.catalog.base.Catalog.usage>`."""
+        now = time.time()
+        rows = self.in_scope(path, _USAGE, lambda scope, epoch: (scope, epoch, now))
+        return Usage._make(rows[0]) if rows else Usage(0, 0, 0)
+
+
+def _checked(limit: int) -> int:
+    if limit < 1:
+        raise InvalidArgumentError(f"limit is {limit}: it must be 1 or more")
+    return limit

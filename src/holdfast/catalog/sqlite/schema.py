@@ -1,0 +1,173 @@
+"""The tables, and the way from every earlier form of them to the present one.
+
+Why the tables are as they are:
+
+* ``scopes.id`` is AUTOINCREMENT: an id is never used again, so a remembered one can go stale but never point at
+  another scope. ``store.epoch`` grows with every rename and drop; a remembered id is good for one epoch.
+* Versions: a new key of a scope starts above ``floor``, which deletes raise. No version of the scope is above
+  ``ceiling`` (raised in steps), so that a drop finds out in no time where the next scope of that name has to start.
+* ``records.version`` is NOT NULL as a guard: the sub-select that makes it gives NULL when the scope is gone, the epoch
+  is another, or the ceiling is reached, and then nothing is written.
+* No trigger stands on INSERT, and none on columns that an inline put names: they would be compiled into every put.
+* ``data`` is last: long rows overflow there, and the columns before it stay on the first page.
+* ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``records_replaced``.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+
+import apsw
+
+from ...errors import NotAStoreError, SchemaError
+
+__all__ = ["APPLICATION", "MIGRATIONS", "check", "is_current", "migrate"]
+
+APPLICATION = 0x484F4C44
+"""SQLite's ``application_id`` of our files: "HOLD"."""
+
+_TABLES = """
+CREATE TABLE store(
+  id INTEGER PRIMARY KEY CHECK(id=1), uuid TEXT NOT NULL, signing_key BLOB NOT NULL, created REAL NOT NULL,
+  epoch INTEGER NOT NULL DEFAULT 1, floor INTEGER NOT NULL DEFAULT 0, tally INTEGER NOT NULL DEFAULT 0,
+  machine TEXT, boot TEXT, until REAL);
+CREATE TABLE scopes(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, parent INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+  floor INTEGER NOT NULL, ceiling INTEGER NOT NULL, created REAL NOT NULL, properties TEXT);
+CREATE UNIQUE INDEX scopes_name ON scopes(parent, kind, name);
+CREATE TABLE dropped(scope INTEGER PRIMARY KEY);
+CREATE TABLE marks(path TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE codecs(id INTEGER PRIMARY KEY, serializer TEXT, content_type TEXT NOT NULL, encoding TEXT);
+CREATE UNIQUE INDEX codecs_all ON codecs(ifnull(serializer, ''), content_type, ifnull(encoding, ''));
+CREATE TABLE storages(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL);
+CREATE TABLE records(
+  id INTEGER PRIMARY KEY, scope INTEGER NOT NULL, key TEXT NOT NULL, tier INTEGER NOT NULL, version INTEGER NOT NULL,
+  flags INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, expires REAL, tags TEXT, session TEXT,
+  algorithm INTEGER NOT NULL, digest BLOB, size INTEGER NOT NULL, codec INTEGER NOT NULL, config TEXT, signature BLOB,
+  blob INTEGER, data);
+CREATE UNIQUE INDEX records_key ON records(scope, key, tier);
+CREATE INDEX records_expires ON records(expires) WHERE expires IS NOT NULL;
+CREATE INDEX records_blob ON records(blob) WHERE blob IS NOT NULL;
+CREATE INDEX records_ephemeral ON records(scope, key) WHERE tier=1;
+CREATE TABLE kept(
+  id INTEGER PRIMARY KEY, scope INTEGER NOT NULL, key TEXT NOT NULL, tier INTEGER NOT NULL, version INTEGER NOT NULL,
+  flags INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, expires REAL, tags TEXT, session TEXT,
+  algorithm INTEGER NOT NULL, digest BLOB, size INTEGER NOT NULL, codec INTEGER NOT NULL, config TEXT, signature BLOB,
+  blob INTEGER, data);
+CREATE UNIQUE INDEX kept_key ON kept(scope, key, tier, version);
+CREATE INDEX kept_blob ON kept(blob) WHERE blob IS NOT NULL;
+CREATE TABLE blobs(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, storage INTEGER NOT NULL, place TEXT NOT NULL, algo INTEGER NOT NULL, hash BLOB,
+  bytes INTEGER NOT NULL, refs INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, synced INTEGER NOT NULL, boot TEXT,
+  device INTEGER, inode INTEGER, mtime INTEGER, ctime INTEGER);
+CREATE UNIQUE INDEX blobs_place ON blobs(storage, place);
+CREATE INDEX blobs_hash ON blobs(hash) WHERE state=0 AND hash IS NOT NULL;
+CREATE INDEX blobs_garbage ON blobs(id) WHERE refs=0;
+CREATE INDEX blobs_unsynced ON blobs(id) WHERE synced=0;
+CREATE TABLE leases(
+  name TEXT PRIMARY KEY, owner TEXT NOT NULL, token INTEGER NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+"""
+
+# The statement that replaces a record has taken a reference to the new blob itself; what it replaced is settled here.
+# While the new bytes may still be lost by a power cut, the old row is kept with a reference of its own; once they are
+# inline or on disk, nothing of the key need be kept.
+_TRIGGERS = """
+CREATE TRIGGER records_replaced AFTER UPDATE OF blob ON records WHEN OLD.blob IS NOT NULL OR NEW.blob IS NOT NULL
+BEGIN
+  INSERT INTO kept(scope, key, tier, version, flags, created, updated, expires, tags, session, algorithm, digest, size,
+    codec, config, signature, blob, data)
+  SELECT OLD.scope, OLD.key, OLD.tier, OLD.version, OLD.flags, OLD.created, OLD.updated, OLD.expires, OLD.tags,
+    OLD.session, OLD.algorithm, OLD.digest, OLD.size, OLD.codec, OLD.config, OLD.signature, OLD.blob, OLD.data
+  WHERE OLD.tier=0 AND OLD.blob IS NOT NEW.blob AND EXISTS(SELECT 1 FROM blobs WHERE id=NEW.blob AND synced=0)
+    AND NOT EXISTS(SELECT 1 FROM blobs WHERE id=OLD.blob AND state<>0);
+  DELETE FROM kept WHERE scope=NEW.scope AND key=NEW.key AND tier=NEW.tier
+    AND NOT EXISTS(SELECT 1 FROM blobs WHERE id=NEW.blob AND synced=0);
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+CREATE TRIGGER records_deleted AFTER DELETE ON records
+BEGIN
+  UPDATE scopes SET floor=OLD.version WHERE id=OLD.scope AND floor<OLD.version;
+  DELETE FROM kept WHERE scope=OLD.scope AND key=OLD.key AND tier=OLD.tier;
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+CREATE TRIGGER kept_inserted AFTER INSERT ON kept WHEN NEW.blob IS NOT NULL
+BEGIN
+  UPDATE blobs SET refs=refs+1 WHERE id=NEW.blob;
+END;
+CREATE TRIGGER kept_deleted AFTER DELETE ON kept WHEN OLD.blob IS NOT NULL
+BEGIN
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+CREATE TRIGGER blobs_synced AFTER UPDATE OF synced ON blobs WHEN NEW.synced=1 AND OLD.synced=0
+BEGIN
+  DELETE FROM kept WHERE id IN (SELECT o.id FROM records r
+    JOIN kept o ON o.scope=r.scope AND o.key=r.key AND o.tier=r.tier WHERE r.blob=NEW.id);
+  DELETE FROM kept WHERE id IN (SELECT o.id FROM kept n JOIN kept o ON o.scope=n.scope AND o.key=n.key AND o.tier=n.tier
+    AND o.version<n.version WHERE n.blob=NEW.id);
+END;
+"""
+
+
+def _first(connection: apsw.Connection) -> None:
+    connection.execute(_TABLES)
+    connection.execute(_TRIGGERS)
+    connection.execute(
+        "INSERT INTO store(id, uuid, signing_key, created) VALUES(1, ?, ?, ?)",
+        (secrets.token_hex(16), secrets.token_bytes(32), time.time()),
+    )
+    connection.execute(f"PRAGMA application_id={APPLICATION}")
+
+
+MIGRATIONS = [_first]
+"""Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
+
+
+def check(connection: apsw.Connection, where: str) -> int:
+    """The file's schema number, 0 for an empty file.
+
+    Raises:
+        NotAStoreError: it is a database of something else.
+        SchemaError: it is newer than this version of Holdfast.
+    """
+    version: int = connection.pragma("user_version")
+    application = connection.pragma("application_id")
+    if application != APPLICATION and (version or application or connection.pragma("schema_version")):
+        raise NotAStoreError(f"{where} is an SQLite database, but not a Holdfast catalog: name another folder")
+    if version > len(MIGRATIONS):
+        raise SchemaError(
+            f"{where} has catalog schema {version}, this version of Holdfast knows up to {len(MIGRATIONS)}: "
+            "upgrade holdfast to open it"
+        )
+    return version
+
+
+def is_current(version: int) -> bool:
+    """Whether no migration is needed."""
+    return version == len(MIGRATIONS)
+
+
+def migrate(connection: apsw.Connection, where: str) -> None:
+    """Bring the catalog to the present schema, each step in a transaction of its own."""
+    while True:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = check(connection, where)  # again, now that nobody else can change it
+            if not is_current(version):
+                MIGRATIONS[version](connection)
+                connection.execute(f"PRAGMA user_version={version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        if is_current(version):
+            return
+
+
+def missing_tables(connection: apsw.Connection) -> Sequence[str]:
+    """Names of tables that a current catalog has and this one has not: it is damaged."""
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
+    wanted = ("store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases")
+    return [name for name in wanted if name not in names]

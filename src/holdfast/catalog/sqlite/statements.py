@@ -1,0 +1,144 @@
+"""The statements of the hot path and of the listings: constant texts, short ones, as each is hashed at every call."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "VISIBLE",
+    "keys_statement", "resolve_statement", "search_statement",
+]  # fmt: skip
+
+RECORD_COLUMNS = (
+    "r.key,r.tier,r.version,r.flags,r.created,r.updated,r.expires,r.tags,r.session,"
+    "r.algorithm,r.digest,r.size,r.codec,r.config,b.storage,b.place,b.synced"
+)
+"""In the order of :class:`~holdfast.model.RecordRow`."""
+
+VALUE_COLUMNS = (
+    "tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob,"
+    "storage,place,synced,boot,device,inode,mtime,ctime"
+)
+"""In the order of :class:`~holdfast.catalog.base.ValueRow`."""
+
+KEPT_COLUMNS = (
+    "version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,signature,blob,data"
+)
+
+EPOCH = "SELECT epoch FROM store WHERE id=1"
+
+_FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
+_CURRENT = f"({EPOCH})=?3"
+
+# At most one row a tier; which of them counts is decided outside, ORDER BY would cost a microsecond.
+FIND = f"SELECT {VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+RECORD = f"SELECT {RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+ENTRY = f"SELECT {RECORD_COLUMNS},{VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+
+# ?1 scope, ?2 key, ?3 now: the visible record's version (0 for none); max() without GROUP BY gives one row, always.
+VISIBLE = "SELECT ifnull(max(version),0) FROM records WHERE scope=?1 AND key=?2 AND (expires IS NULL OR expires>?3)"
+
+
+def _version(guard: str = "") -> str:
+    """The next version of key ?2 in scope ?1, NULL when the epoch is not ?3, or the ceiling is reached."""
+    return (
+        f"(SELECT CASE WHEN v<ceiling{guard} THEN v+1 END FROM (SELECT ceiling,"
+        "max(floor,ifnull((SELECT max(version) FROM records WHERE scope=?1 AND key=?2),0)) v "
+        f"FROM scopes WHERE id=?1 AND {_CURRENT}))"
+    )
+
+
+# created is that of the record replaced, unless that one had expired and so was no longer there.
+_REPLACED = (
+    "version=excluded.version,flags=excluded.flags,"
+    "created=CASE WHEN expires<=excluded.updated THEN excluded.updated ELSE created END,"
+    "updated=excluded.updated,expires=excluded.expires,tags=excluded.tags,session=excluded.session,"
+    "algorithm=excluded.algorithm,digest=excluded.digest,size=excluded.size,codec=excluded.codec,"
+    "config=excluded.config,signature=excluded.signature,data=excluded.data"
+)
+
+# It does not name blob, so it has no trigger code; a record with a blob is left to PUT_FULL (no row comes back).
+PUT = (
+    "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
+    f"signature,data)VALUES(?1,?2,0,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
+    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED} WHERE blob IS NULL RETURNING version,created"
+)
+
+PUT_FULL = (
+    "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
+    f"signature,data,session,blob)VALUES(?1,?2,?17,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"
+    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
+)
+
+# ?4 now, ?5 amount, ?6 codec. typeof: a sum beyond 64 bits would turn REAL in silence. An ephemeral record that is
+# visible may hide the number, so it is left to the slow way.
+_NO_EPHEMERAL = " AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)"
+ADD = (
+    "INSERT INTO records(scope,key,tier,version,flags,created,updated,algorithm,size,codec,data)"
+    f"VALUES(?1,?2,0,{_version(_NO_EPHEMERAL)},0,?4,?4,0,length(?5),?6,?5)"
+    "ON CONFLICT(scope,key,tier)DO UPDATE SET version=excluded.version,flags=0,updated=?4,data=data+?5,"
+    "size=length(data+?5)WHERE codec=?6 AND typeof(data)='integer' AND typeof(data+?5)='integer' "
+    "AND(expires IS NULL OR expires>?4)"
+    "RETURNING data,key,tier,version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,"
+    "NULL,NULL,NULL"
+)
+
+REPLACE = f"UPDATE records SET ({KEPT_COLUMNS})=(SELECT {KEPT_COLUMNS} FROM kept WHERE id=?1) WHERE id=?2"
+"""Puts a kept row (?1) back over the record (?2)."""
+
+
+def resolve_statement(depth: int) -> str:
+    """Epoch and id of a path of this depth, in one statement and so of one moment; the pairs are its parameters."""
+    found = "0"
+    for _ in range(depth):
+        found = f"(SELECT id FROM scopes WHERE parent={found} AND kind=? AND name=?)"
+    return f"SELECT epoch,{found} FROM store WHERE id=1"
+
+
+# ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end. While nothing in the store is expired, which one look at an
+# index tells, the row behind the covering index is not looked at.
+_LIVE = (
+    "(NOT EXISTS(SELECT 1 FROM records INDEXED BY records_expires WHERE expires<=?4)"
+    "OR r.expires IS NULL OR r.expires>?4)"
+)
+
+
+def keys_statement(bounded: bool) -> str:
+    """Keys of a scope from ?2 on, to before ?6 when ``bounded``."""
+    end = "AND key<?6 " if bounded else ""
+    return (
+        f"SELECT DISTINCT key FROM records r INDEXED BY records_key WHERE scope=?1 AND key>=?2 {end}"
+        f"AND {_CURRENT} AND {_LIVE} ORDER BY key LIMIT ?5"
+    )
+
+
+# Of two tiers the higher version: the other one is looked for in an index that holds ephemeral records only.
+_HIGHEST = (
+    "NOT EXISTS(SELECT 1 FROM records o INDEXED BY records_ephemeral WHERE o.scope=?1 AND o.key=r.key AND o.tier=1 "
+    "AND r.tier=0 AND o.version>r.version AND(o.expires IS NULL OR o.expires>?4))"
+    "AND(r.tier=0 OR NOT EXISTS(SELECT 1 FROM records o WHERE o.scope=?1 AND o.key=r.key AND o.tier=0 "
+    "AND o.version>r.version AND(o.expires IS NULL OR o.expires>?4)))"
+)
+_TAGGED = "AND(SELECT count(*) FROM json_each(?9) w JOIN json_each(r.tags) t ON t.key=w.key AND t.value=w.value)=?10 "
+
+
+def search_statement(column: str, descending: bool, *, bounded: bool, after: bool, tagged: bool) -> str:
+    """A page of records: ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end, ?7 and ?8 where the page before ended
+    (value and key), ?9 tags and ?10 their number. All ten are named in each form, so that all take the same tuple."""
+    way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    where = "scope=?1 AND r.key>=?2 "
+    if bounded:
+        where += "AND r.key<?6 "
+    if column == "key":
+        order = f"r.key {way}"
+        if after:
+            where += f"AND r.key{beyond}?8 "
+    else:
+        order = f"r.{column} {way},r.key"
+        if after:
+            where += f"AND(r.{column}{beyond}?7 OR r.{column}=?7 AND r.key>?8)"
+    if tagged:
+        where += _TAGGED
+    return (
+        f"SELECT {RECORD_COLUMNS} FROM records r INDEXED BY records_key LEFT JOIN blobs b ON b.id=blob WHERE {where}"
+        f"AND(r.expires IS NULL OR r.expires>?4)AND {_CURRENT} AND {_HIGHEST} AND ifnull(?10,1)"
+        f"ORDER BY {order} LIMIT ?5"
+    )
