@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..base import Catalog
+from ..base import EmbeddedCatalog
 from .blobs import Blobs
 from .changes import Changes
 from .leases import Leases
@@ -14,7 +14,7 @@ from .values import Values
 __all__ = ["SQLiteCatalog"]
 
 
-class SQLiteCatalog(Values, Changes, Listing, Scopes, Shared, Leases, Blobs, Catalog):
+class SQLiteCatalog(Values, Changes, Listing, Scopes, Shared, Leases, Blobs, EmbeddedCatalog):
     """A catalog in one SQLite file (with its log, a gate file and a reserve file beside it), or in memory.
 
     Args:

@@ -73,9 +73,9 @@ PUT_FULL = (
 _NO_EPHEMERAL = " AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)"
 ADD = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,algorithm,size,codec,data)"
-    f"VALUES(?1,?2,0,{_version(_NO_EPHEMERAL)},0,?4,?4,0,length(?5),?6,?5)"
-    "ON CONFLICT(scope,key,tier)DO UPDATE SET version=excluded.version,flags=0,updated=?4,data=data+?5,"
-    "size=length(data+?5)WHERE codec=?6 AND typeof(data)='integer' AND typeof(data+?5)='integer' "
+    f"VALUES(?1,?2,0,{_version(_NO_EPHEMERAL)},0,?4,?4,0,8,?6,?5)"
+    "ON CONFLICT(scope,key,tier)DO UPDATE SET version=excluded.version,flags=0,updated=?4,data=data+?5 "
+    "WHERE codec=?6 AND typeof(data)='integer' AND typeof(data+?5)='integer' "
     "AND(expires IS NULL OR expires>?4)"
     "RETURNING data,key,tier,version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,"
     "NULL,NULL,NULL"

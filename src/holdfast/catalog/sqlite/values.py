@@ -17,6 +17,8 @@ from .statements import ADD, FIND, PUT, PUT_FULL, RECORD
 
 __all__ = ["Values", "put_full"]
 
+_INTEGER = 8  # bytes, as the size of a native integer's record
+
 
 class Values(Core):
     """``find``, ``put`` and ``add``: one statement on the connection that the thread holds."""
@@ -109,11 +111,10 @@ class Values(Core):
             raise InvalidArgumentError(
                 f"the sum at {format_address(path, key)} leaves 64 bits: store it with put instead"
             )
-        size = len(str(total))
-        values = (0, session.now, expires, tags, NONE, None, size, codec, None, None, total, None, None)
+        values = (0, session.now, expires, tags, NONE, None, _INTEGER, codec, None, None, total, None, None)
         version, created = put_full(session, scope, key, DURABLE, values)
         times = (created, session.now, expires)
-        row = (key, DURABLE, version, 0, *times, tags, None, NONE, None, size, codec, None, None, None, None)
+        row = (key, DURABLE, version, 0, *times, tags, None, NONE, None, _INTEGER, codec, None, None, None, None)
         return total, RecordRow._make(row)
 
 
