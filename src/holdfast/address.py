@@ -76,6 +76,11 @@ def _problem(text: object) -> str | None:
     return None
 
 
+def _require_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise InvalidScopeError(f"a scope or an address is a str, not {type(text).__name__}")
+
+
 def _show(text: object) -> str:
     shown = ascii(text)
     return shown if len(shown) <= 60 else shown[:57] + "..."
@@ -108,6 +113,7 @@ def parse_path(text: str) -> Path:
     Raises:
         InvalidScopeError: a segment without ``:``, or an illegal kind or name.
     """
+    _require_text(text)
     if not text:
         return ()
     pairs = []
@@ -126,6 +132,7 @@ def parse_address(text: str) -> tuple[Path, str | None]:
         InvalidScopeError: no scope, or an illegal one, at the front.
         InvalidKeyError: an illegal key.
     """
+    _require_text(text)
     segments = text.split("/")
     depth = 0
     while depth < len(segments) and ":" in segments[depth]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import IO, Any, Unpack
@@ -147,13 +148,15 @@ class Artifact:
         *,
         progress: Callable[[int], object] | None = None,
         **options: Unpack[PutOptions],
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """Take all files below a local folder in, in one commit, under their relative paths."""
         with self.transaction() as inside:
             inside.scope.put_dir(source, prefix, progress=progress, **options)
         return list(self.list(prefix))
 
-    def download(self, target: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None) -> list[str]:
+    def download(
+        self, target: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None
+    ) -> builtins.list[str]:
         """Write all files below a local folder, which is made, and give their paths."""
         os.makedirs(target, exist_ok=True)
         return self.scope.get_dir("", target, progress=progress, leave_out=(METADATA,))

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .errors import InvalidArgumentError, StoreNotFoundError
 from .registry import Registry
 
-__all__ = ["DURABILITIES", "MEMORY", "StoreConfig", "find_config"]
+__all__ = ["DURABILITIES", "FILES", "MEMORY", "StoreConfig", "find_config"]
 
 MEMORY = "memory:"
 """URL of a store that lives and ends with this process."""
@@ -36,6 +37,7 @@ FILES = "files"
 """Storage name of the files beside the catalog."""
 
 DURABILITIES = ("process", "power")
+"""What a put can have survived when it returns: the death of any process, or a power cut."""
 
 _SETTINGS = ("store", "storage", "durability", "inline", "timeout")
 _FILE = "holdfast.toml"
@@ -95,8 +97,15 @@ def find_config(
             "no store is named: pass one, as in holdfast.open('data'), set HOLDFAST_STORE, "
             f"or write store = 'data' into {_FILE}"
         )
-    checks = {"store": _store, "storage": _storage, "durability": _durability, "inline": _inline, "timeout": _timeout}
-    return StoreConfig(**{name: checks[name](*pair) for name, pair in found.items()}, registry=registry)
+    checks: dict[str, Callable[[Any, str], Any]] = {
+        "store": _store,
+        "storage": _storage,
+        "durability": _durability,
+        "inline": _inline,
+        "timeout": _timeout,
+    }
+    checked: dict[str, Any] = {name: checks[name](*pair) for name, pair in found.items()}
+    return StoreConfig(**checked, registry=registry)
 
 
 def _read_toml() -> tuple[str, dict[str, Any]]:
@@ -122,7 +131,7 @@ def _read_toml() -> tuple[str, dict[str, Any]]:
 
 def _store(value: Any, source: str) -> str:
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
+        value = os.fsdecode(value)
     if not isinstance(value, str) or not value or "\0" in value:
         raise InvalidArgumentError(f"store ({source}) must be a folder or {MEMORY}, not {value!r}")
     if value == MEMORY:
@@ -134,7 +143,8 @@ def _store(value: Any, source: str) -> str:
                 f"store ({source}): there is no catalog for {scheme}:, only folders and {MEMORY}"
             )
         value = unquote(urlsplit(value).path)
-    return os.path.abspath(os.path.expanduser(value))
+    path: str = os.path.abspath(os.path.expanduser(value))
+    return path
 
 
 def _storage(value: Any, source: str) -> str:

@@ -19,7 +19,7 @@ from .payload import Buffer
 from .reading import chunks, missing, open_bytes, visible
 from .streams import Draft, FileWriter, TextFileWriter, parse_mode, put_chunks
 
-__all__ = ["Files"]
+__all__ = ["Files", "Progress"]
 
 _PIECE = 1 << 20
 

@@ -21,13 +21,15 @@ from .storages.places import boot_id, check_local
 __all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "Decoder", "Kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
-FILES_FOLDER = "files"
-LOCKS_FOLDER = "locks"
+"""Name of the catalog in a store's folder; its log and lock files begin with it."""
+
+_FILES = "files"
+_LOCKS = "locks"
 
 NATIVE_INTEGER = Codec("holdfast.int@v1", "application/json")
 """Codec of the integers that the catalog itself can add to."""
 
-_OURS = (CATALOG_FILE, FILES_FOLDER, LOCKS_FOLDER)
+_OURS = (CATALOG_FILE, _FILES, _LOCKS)
 
 
 class Decoder(NamedTuple):
@@ -64,16 +66,20 @@ class Kernel:
         self._decoders: dict[int, Decoder] = {}
         self._lock = threading.Lock()
         if self.folder is None or config.storage == MEMORY:
-            self.storage: Storage = self.registry.storage("holdfast.memory@v1")()
+            self.storage = self._make("holdfast.memory@v1")
             url = MEMORY
         else:
-            self.storage = self.registry.storage("holdfast.file@v1")(os.path.join(self.folder, FILES_FOLDER))
-            url = FILES_FOLDER
+            self.storage = self._make("holdfast.file@v1", os.path.join(self.folder, _FILES))
+            url = _FILES
         self.storage_id = self.catalog.storage_id(self.storage.name, url)
         self._storages[self.storage_id] = self.storage
         self.integer = self.catalog.codec_id(NATIVE_INTEGER)
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
+
+    def _make(self, name: str, *arguments: str) -> Storage:
+        found = self.registry.storage(name)
+        return found(*arguments) if isinstance(found, type) else found
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
 
@@ -101,14 +107,13 @@ class Kernel:
         if found is not None:
             return found
         name, url = self.catalog.storage(storage_id)
-        factory = self.registry.storage(name)
         with self._lock:
             if storage_id not in self._storages:
                 if url == MEMORY:
-                    self._storages[storage_id] = factory()  # empty: what another process kept in memory is gone
+                    self._storages[storage_id] = self._make(name)  # empty: what another process kept in memory is gone
                 else:
                     folder = url if os.path.isabs(url) else os.path.join(self.folder or ".", url)
-                    self._storages[storage_id] = factory(folder)
+                    self._storages[storage_id] = self._make(name, folder)
         return self._storages[storage_id]
 
     def storage_name(self, storage_id: int | None) -> str | None:
@@ -118,7 +123,7 @@ class Kernel:
     @property
     def locks(self) -> str | None:
         """Folder for lock files by which processes of this machine see who is alive; None for a store in memory."""
-        return None if self.folder is None else os.path.join(self.folder, LOCKS_FOLDER)
+        return None if self.folder is None else os.path.join(self.folder, _LOCKS)
 
     def close(self) -> None:
         """Close the catalog and the storages."""

@@ -96,23 +96,32 @@ def from_epoch(seconds: float | None) -> datetime | None:
 
 
 class Record:
-    """All that is known of one key in one scope at one version, its bytes aside. Immutable.
+    """All that is known of one key in one scope at one version, its bytes aside. Immutable."""
 
-    Attributes:
-        path: the scope, as ``(kind, name)`` pairs.
-        key: the key in that scope.
-        version: grows with every write of the key, also across delete and re-creation.
-    """
-
-    __slots__ = ("_codec", "_row", "_storage", "key", "path", "version")
+    __slots__ = ("_codec", "_path", "_row", "_storage")
 
     def __init__(self, path: Path, row: tuple[Any, ...], codec: Codec, storage: str | None) -> None:
-        self.path = path
+        self._path = path
         self._row = row
         self._codec = codec
         self._storage = storage
-        self.key: str = row[0]
-        self.version: int = row[2]
+
+    @property
+    def path(self) -> Path:
+        """The scope, as ``(kind, name)`` pairs from the root."""
+        return self._path
+
+    @property
+    def key(self) -> str:
+        """The key in that scope."""
+        key: str = self._row[0]
+        return key
+
+    @property
+    def version(self) -> int:
+        """Grows with every write of the key, also across delete and re-creation; 0 inside a transaction."""
+        version: int = self._row[2]
+        return version
 
     @property
     def row(self) -> RecordRow:
@@ -202,7 +211,7 @@ class Record:
     def digest(self) -> str | None:
         """``algorithm:hex`` of the content, None for a native integer or an ephemeral content."""
         row = self.row
-        return None if row.digest is None else f"{ALGORITHMS.get(row.algorithm)}:{row.digest.hex()}"
+        return None if row.digest is None else f"{ALGORITHMS.get(row.algorithm, row.algorithm)}:{row.digest.hex()}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.path, self._row) == (other.path, other._row)

@@ -119,8 +119,8 @@ def tags_text(tags: Mapping[str, str] | None) -> str | None:
     if not tags:
         return None
     try:
-        pairs = dict(tags)
-        sound = all(type(key) is str and type(value) is str for key, value in pairs.items())
+        pairs: dict[Any, Any] = dict(tags)
+        sound = {type(text) for text in (*pairs.keys(), *pairs.values())} == {str}
         text = json.dumps(pairs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         text.encode()
     except (TypeError, ValueError):
