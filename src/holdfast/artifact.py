@@ -139,7 +139,9 @@ class Artifact:
         self, source: str | os.PathLike[str], name: str | None = None, **options: Unpack[PutOptions]
     ) -> Record:
         """Take a local file in, by default under its own name."""
-        return self.scope.put_file(source, None if name is None else _file(name), **options)
+        return self.scope.put_file(
+            source, _file(os.path.basename(os.path.abspath(source)) if name is None else name), **options
+        )
 
     def add_dir(
         self,
@@ -150,6 +152,8 @@ class Artifact:
         **options: Unpack[PutOptions],
     ) -> builtins.list[Record]:
         """Take all files below a local folder in, in one commit, under their relative paths."""
+        if not prefix and os.path.lexists(os.path.join(source, METADATA)):
+            _file(METADATA)
         with self.transaction() as inside:
             inside.scope.put_dir(source, prefix, progress=progress, **options)
         return list(self.list(prefix))

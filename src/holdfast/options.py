@@ -105,7 +105,7 @@ def check_content_type(content_type: object) -> str:
     Raises:
         InvalidArgumentError: it is no str, empty, or has control or non-ASCII characters.
     """
-    if isinstance(content_type, str) and content_type and content_type.isascii() and content_type.isprintable():
+    if isinstance(content_type, str) and content_type.isascii() and content_type.isprintable() and content_type:
         return content_type
     raise InvalidArgumentError(f"content_type must be printable ASCII such as 'text/csv', not {content_type!r}")
 

@@ -212,7 +212,7 @@ class Buffered(Ledger):
         before = self._rows.get((change.path, change.key))
         now = self._catalog.now()
         blob = change.blob
-        place: tuple[Any, ...]
+        place: Any  # the last nine columns of a value row
         if isinstance(blob, NewBlob):
             place = (None, blob.storage, blob.config, 0, blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime)
         elif blob is not None:
@@ -221,7 +221,7 @@ class Buffered(Ledger):
             place = (None,) * 9
         head = RecordRow(
             change.key, change.tier, ABSENT, 0, before[4] if before else now, now, change.expires, change.tags,
-            change.session, change.algorithm, change.digest, change.size, change.codec, change.config, place[1], place[2], place[3],
+            change.session, change.algorithm, change.digest, change.size, change.codec, change.config, *place[1:4],
         )  # fmt: skip
         tail = (
             change.tier, ABSENT, change.expires, change.algorithm, change.digest, change.size, change.codec,

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, Change, Delete, Edit, Expect, Put, ValueRow
+from .catalog.base import ABSENT, Change, Delete, Edit, Expect, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, ValueLost
 from .model import Codec, Entry, Record
 from .options import PutOptions, check_content_type, expiry, tags_text
@@ -139,10 +139,11 @@ class Values(Place):
         kernel, ledger, path = self._kernel, self._ledger, self.path
         deadline = time.monotonic() + kernel.config.timeout
         attempt = 0
+        version: int | None
         while True:
             row = visible_record(kernel, ledger.entry(path, check_key(key)))
             if row is not None:
-                old, version = load(kernel, path, key, row[_HEAD:]), row[2]
+                old, version = load(kernel, path, key, row[_HEAD:]), _expected(row)
                 kept = plan._replace(
                     tags=plan.tags if "tags" in options else row[7],
                     expires=plan.expires if "expires" in options else row[6],
@@ -236,16 +237,36 @@ class Values(Place):
         while True:
             row = self._entry(key)
             value = ValueRow._make(row[_HEAD:])
-            again = Put(
-                path, target, value.codec, value.algorithm, value.digest, value.size, value.data, value.blob,
-                value.config, value.signature, row[7], row[6], if_version=None if replace else ABSENT,
-            )  # fmt: skip
-            source: Change = Delete(self.path, key, if_version=row[2]) if move else Expect(self.path, key, row[2])
+            version = _expected(row)
+            changes: list[Change] = [
+                Put(
+                    path, target, value.codec, value.algorithm, value.digest, value.size, value.data, _blob(value),
+                    value.config, value.signature, row[7], row[6], if_version=None if replace else ABSENT,
+                )
+            ]  # fmt: skip
+            if move:
+                changes.append(Delete(self.path, key, if_version=version))
+            elif version is not None:
+                changes.append(Expect(self.path, key, version))
             try:
-                done = self._ledger.commit([again, source])
+                done = self._ledger.commit(changes)
             except ExistsError:
                 raise
             except ConflictError:
                 continue  # the source was written to in between
             assert done[0].row is not None
             return make_record(self._kernel, path, tuple(done[0].row))
+
+
+def _expected(row: tuple[Any, ...]) -> int | None:
+    """The version that a write depending on this row may expect: any, for what this same transaction wrote."""
+    version: int = row[2]
+    return None if version == ABSENT else version
+
+
+def _blob(value: ValueRow) -> NewBlob | int | None:
+    """The bytes of a row for one more record: those that this transaction wrote are no blob of the catalog yet."""
+    if value.blob is None and value.storage is not None:
+        place = (value.storage, value.storage_config or "", bool(value.synced))
+        return NewBlob(*place, value.boot, value.device, value.inode, value.mtime, value.ctime)
+    return value.blob
