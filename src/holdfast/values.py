@@ -120,7 +120,7 @@ class Values(Place):
             raise
 
     def _change(self, change: Change) -> Record:
-        (done,) = self._ledger.commit([change])
+        (done,) = self._ledger.commit([change], power=self._kernel.power)
         assert done.row is not None
         return make_record(self._kernel, self.path, tuple(done.row))
 
@@ -249,7 +249,7 @@ class Values(Place):
             elif version is not None:
                 changes.append(Expect(self.path, key, version))
             try:
-                done = self._ledger.commit(changes)
+                done = self._ledger.commit(changes, power=self._kernel.power)
             except ExistsError:
                 raise
             except ConflictError:
