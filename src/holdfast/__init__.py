@@ -47,6 +47,7 @@ from .errors import (
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
+from .verifier import Problem, Verified
 
 __all__ = [
     "Artifact",
@@ -72,6 +73,7 @@ __all__ = [
     "NotFoundError",
     "NotRegisteredError",
     "OtherHostError",
+    "Problem",
     "ReadOnlyError",
     "Record",
     "Registry",
@@ -86,6 +88,7 @@ __all__ = [
     "StoreNotFoundError",
     "UnsupportedValue",
     "ValueLost",
+    "Verified",
     "__version__",
     "open",
 ]

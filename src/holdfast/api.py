@@ -11,6 +11,7 @@ from .config import find_config
 from .registry import Registry
 from .scope import BaseScope
 from .store import BaseStore, OpenKernel
+from .verifier import Verifying
 
 __all__ = ["Scope", "Store", "open"]
 
@@ -23,7 +24,7 @@ class Scope(Artifacts, BaseScope["Scope"]):
     """
 
 
-class Store(Collecting, BaseStore[Scope]):
+class Store(Collecting, Verifying, BaseStore[Scope]):
     """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
 
     _scope_type: ClassVar[type[Scope]] = Scope

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, cast
 
 from .address import Path, format_path
-from .catalog.base import Ledger
+from .catalog.base import Ledger, Usage
 from .errors import InvalidArgumentError, InvalidScopeError, NotFoundError
 from .files import Files
 from .kernel import Kernel
@@ -94,6 +94,10 @@ class BaseScope(Navigation[S], Files):
         if found is None:
             raise NotFoundError(f"no scope {format_path(self.path)}")
         return found
+
+    def usage(self) -> Usage:
+        """How many records this scope itself holds and how many bytes in all; not those of the scopes below it."""
+        return self._kernel.catalog.usage(self.path)
 
     @property
     def present(self) -> bool:

@@ -35,7 +35,7 @@ KERNEL = [
     "scope",
     "store",
 ]
-VIEWS = ["artifact", "storable", "memoize", "context", "filesystem", "collector"]
+VIEWS = ["artifact", "storable", "memoize", "context", "filesystem", "collector", "verifier"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
@@ -47,7 +47,7 @@ FLOORS: dict[int, list[str]] = {
     5: VIEWS,
     6: ["executors", "graph", "flows"],
     7: ["api"],
-    8: ["service", "cli", "compat"],
+    8: ["service", "cli", "compat", "__main__"],
 }
 TOP = 8
 BESIDE = "testing"  # ships for authors of backends: may use all up to BESIDE_SEES, and is used by nothing

@@ -1,0 +1,172 @@
+"""verify: are the bytes that the records name there, whole, and the ones that were written?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .address import Path, format_address, format_path, parse_address
+from .errors import DecodeError, HoldfastError, IntegrityError, NotFoundError, NotRegisteredError, StoreError, ValueLost
+from .kernel import Kernel
+from .reading import chunks, missing, visible
+
+__all__ = ["Problem", "Verified", "Verifying"]
+
+_REMEMBERED = 1 << 20  # bytes from which on a blob that several records name is hashed only once
+
+Target = tuple[Path, str]  # a scope and a key
+
+
+class Problem(NamedTuple):
+    """One record whose bytes are not what they should be.
+
+    Attributes:
+        address: scope and key.
+        version: the record's version.
+        code: ``integrity`` (other bytes), ``value_lost`` (no bytes), or the code of the error that kept them from
+            being read.
+        message: what was found.
+    """
+
+    address: str
+    version: int
+    code: str
+    message: str
+
+
+class Verified(NamedTuple):
+    """What a verification looked at and found.
+
+    Attributes:
+        records: records looked at.
+        size: their bytes together.
+        problems: those that are not as they should be; empty when all is well.
+        seconds: how long it took.
+    """
+
+    records: int
+    size: int
+    problems: list[Problem]
+    seconds: float
+
+    @property
+    def fine(self) -> bool:
+        """Whether every record's bytes are the ones that were put."""
+        return not self.problems
+
+
+class Verifying:
+    """The verb that a store has from here."""
+
+    _kernel: Kernel
+
+    def verify(
+        self: Any, addresses: Iterable[str] | None = None, *, progress: Callable[[int], object] | None = None
+    ) -> Verified:
+        """Read and hash the bytes of all records, or of those named; safe beside readers and writers of any process.
+
+        Nothing is changed and nothing is decoded, so that no code of a stored value runs.
+
+        Args:
+            addresses: records, scopes (with all below them) or, ending in ``/``, prefixes of keys; None for everything.
+            progress: called with the number of bytes of each piece that was looked at.
+
+        Raises:
+            NotFoundError: an address that names nothing.
+            InvalidArgumentError: an address that is not well formed.
+        """
+        run = _Run(self._kernel, progress)
+        if addresses is None:
+            targets = _below(self)
+        else:
+            targets = (target for address in addresses for target in _named(self, address))
+        for path, key in targets:
+            run.check(path, key)
+        return run.report()
+
+
+def _below(place: Any) -> Iterator[Target]:
+    """Every key of a scope and of all scopes below it."""
+    waiting = [place]
+    while waiting:
+        scope = waiting.pop()
+        if scope.path:
+            yield from ((scope.path, key) for key in scope)
+        waiting.extend(scope.children())
+
+
+def _named(store: Any, address: str) -> Iterator[Target]:
+    path, key = parse_address(address)
+    scope = store.scope(format_path(path))
+    if key is None:
+        scope.info()
+        yield from _below(scope)
+    elif key.endswith("/"):
+        found = False
+        for name in scope.keys(key):
+            found = True
+            yield path, name
+        if not found:
+            raise missing(path, key)
+    elif scope.exists(key):
+        yield path, key
+    else:
+        raise missing(path, key)
+
+
+class _Run:
+    """One verification and what it found so far."""
+
+    def __init__(self, kernel: Kernel, progress: Callable[[int], object] | None) -> None:
+        self._kernel = kernel
+        self._progress = progress
+        self._began = time.monotonic()
+        self._blobs: set[int] = set()
+        self._records = 0
+        self._size = 0
+        self._problems: list[Problem] = []
+
+    def report(self) -> Verified:
+        return Verified(self._records, self._size, self._problems, time.monotonic() - self._began)
+
+    def check(self, path: Path, key: str) -> None:
+        """Look at one record; one that was deleted meanwhile is none."""
+        row = self._row(path, key)
+        while row is not None:
+            try:
+                self._hash(path, key, row)
+            except (DecodeError, NotFoundError, NotRegisteredError, StoreError) as error:
+                again = self._row(path, key)
+                if isinstance(error, ValueLost) and (again is None or again[1] != row[1]):
+                    row = again  # replaced or deleted, and collected, since it was looked up
+                    continue
+                self._problems.append(_problem(path, key, row[1], error))
+            self._records += 1
+            self._size += row[5]
+            return
+
+    def _row(self, path: Path, key: str) -> tuple[Any, ...] | None:
+        return visible(self._kernel, self._kernel.catalog.find(path, key))
+
+    def _hash(self, path: Path, key: str, row: tuple[Any, ...]) -> None:
+        size, blob, native = row[5], row[10], isinstance(row[9], int)
+        if blob in self._blobs:
+            self._tell(size)
+            return
+        length = 0
+        for piece in chunks(self._kernel, path, key, row):
+            length += len(piece)
+            self._tell(len(piece))
+        if length != size and not native:
+            raise IntegrityError(f"{format_address(path, key)} has {length} bytes, its record says {size}")
+        if blob is not None and size >= _REMEMBERED:
+            self._blobs.add(blob)
+
+    def _tell(self, size: int) -> None:
+        if self._progress is not None:
+            self._progress(size)
+
+
+def _problem(path: Path, key: str, version: int, error: HoldfastError) -> Problem:
+    return Problem(format_address(path, key), version, error.code, error.message)
