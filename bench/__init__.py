@@ -1,0 +1,1 @@
+"""Measurements against controls in the same run; ``python -m bench --help``."""
