@@ -68,6 +68,33 @@ BUILT_IN: Mapping[str, BuiltIn] = {
             "str_ bytes_ void",
         ),
     ),
+    _PANDAS: BuiltIn(
+        "pandas:PandasSerializer",
+        ("application/vnd.holdfast.pandas",),
+        _names("pandas", "DataFrame Series Index RangeIndex MultiIndex CategoricalIndex DatetimeIndex TimedeltaIndex")
+        + _names("pandas", "PeriodIndex IntervalIndex")
+        + _names("pandas.core", "frame.DataFrame series.Series")
+        + _names("pandas.core.indexes", "base.Index range.RangeIndex multi.MultiIndex category.CategoricalIndex")
+        + _names("pandas.core.indexes", "datetimes.DatetimeIndex timedeltas.TimedeltaIndex period.PeriodIndex")
+        + _names("pandas.core.indexes", "interval.IntervalIndex"),
+    ),
+    "holdfast.polars@v1": BuiltIn(
+        "polars:PolarsSerializer",
+        ("application/vnd.holdfast.polars",),
+        ("polars.dataframe.frame.DataFrame", "polars.series.series.Series"),
+    ),
+    "holdfast.arrow@v1": BuiltIn(
+        "arrow:ArrowSerializer",
+        ("application/vnd.apache.arrow.stream",),
+        _names("pyarrow.lib", "Table RecordBatch"),
+    ),
+    "holdfast.pillow@v1": BuiltIn(
+        "pillow:PillowSerializer",
+        ("image/png", "application/vnd.holdfast.image"),
+        _names("PIL", "Image.Image BmpImagePlugin.BmpImageFile GifImagePlugin.GifImageFile")
+        + _names("PIL", "Jpeg2KImagePlugin.Jpeg2KImageFile JpegImagePlugin.JpegImageFile PngImagePlugin.PngImageFile")
+        + _names("PIL", "PpmImagePlugin.PpmImageFile TiffImagePlugin.TiffImageFile WebPImagePlugin.WebPImageFile"),
+    ),
     PICKLE: BuiltIn("pickle:PickleSerializer", ("application/x-python-pickle",)),
 }
 """The shipped serializers by name; targets are below ``holdfast.serializers``."""
