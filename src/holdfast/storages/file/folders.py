@@ -70,6 +70,8 @@ class HeldLock:
             fd = os.open(path, os.O_RDWR | flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.fstat(fd).st_nlink:  # its last holder removed it between our two calls
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             except BlockingIOError:
                 os.close(fd)
                 return None

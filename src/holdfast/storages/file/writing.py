@@ -42,8 +42,15 @@ class NewFile:
         self.config = f"{folder.writer}/{number}"
         self.path = f"{folder.path}/{number}"
         self._folder: WriterFolder | None = folder
-        # 0o600: as private as the folder; the umask can only take more
-        self.fd = os.open(self.path, _FLAGS, 0o600)
+        try:
+            # 0o600: as private as the folder; the umask can only take more
+            self.fd = os.open(self.path, _FLAGS, 0o600)
+        except FileExistsError:  # not made by us, so not ours to remove
+            self._folder = None
+            raise
+        except BaseException:  # an interrupt may come just after the call
+            self.discard()
+            raise
 
     @property
     def held(self) -> bool:
