@@ -1,4 +1,4 @@
-"""``python -m bench``: the table of goals, each against its control in the same run; exit status 1 where one is missed."""
+"""``python -m bench``: the table of goals, each against its control in the same run; exit status 1 for a miss."""
 
 from __future__ import annotations
 

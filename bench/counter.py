@@ -51,9 +51,7 @@ def _race(make: Callable[[str], Callable[[], object]], folder: Path, count: int)
     """Calls a second of all processes together, and the longest wait in seconds."""
     context = multiprocessing.get_context("spawn")
     gate, results = context.Barrier(_PROCESSES), context.Queue()
-    workers = [
-        context.Process(target=_work, args=(make, str(folder), count, gate, results)) for _ in range(_PROCESSES)
-    ]
+    workers = [context.Process(target=_work, args=(make, str(folder), count, gate, results)) for _ in range(_PROCESSES)]
     for worker in workers:
         worker.start()
     times = [results.get(timeout=300) for _ in workers]
@@ -79,10 +77,12 @@ def run(folder: Path, quick: bool) -> list[Result]:
     control = max(rate for rate, _ in incrs)
     update, add = max(rate for rate, _ in updates), max(rate for rate, _ in adds)
     wait = sorted(longest for _, longest in updates)[len(updates) // 2]
-    note = f"diskcache.incr {control:.0f}/s, longest wait {max(longest for _, longest in incrs) * 1e3:.0f} ms"
+    incr_wait, worst = (max(longest for _, longest in times) * 1e3 for times in (incrs, updates))
+    note = f"diskcache.incr {control:.0f}/s, longest wait {incr_wait:.0f} ms"
+    rate = "x diskcache.incr"
     return [
-        Result("8 processes, one counter by update", update / control, "x diskcache.incr", 1.1, False, f"{update:.0f}/s; {note}"),
-        Result("8 processes, one counter by add", add / control, "x diskcache.incr", 1.5, False, f"{add:.0f}/s; {note}"),
+        Result("8 processes, one counter by update", update / control, rate, 1.1, False, f"{update:.0f}/s; {note}"),
+        Result("8 processes, one counter by add", add / control, rate, 1.5, False, f"{add:.0f}/s; {note}"),
         Result("8 processes, counts lost", lost, "", 0, True, f"of {2 * expected}"),
-        Result("8 processes, longest wait of an update", wait * 1e3, "ms", 100, True, f"worst of all rounds {max(longest for _, longest in updates) * 1e3:.0f} ms"),
-    ]  # fmt: skip
+        Result("8 processes, longest wait of an update", wait * 1e3, "ms", 100, True, f"worst round {worst:.0f} ms"),
+    ]

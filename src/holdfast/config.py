@@ -20,10 +20,8 @@ only, and never written anywhere.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from .errors import InvalidArgumentError, StoreNotFoundError
 from .registry import Registry
@@ -114,7 +112,9 @@ def _read_toml() -> tuple[str, dict[str, Any]]:
         path = os.path.join(folder, _FILE)
         try:
             with open(path, "rb") as file:
-                settings = tomllib.load(file)
+                from tomllib import load  # 7 ms that only its users need
+
+                settings = load(file)
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             above = os.path.dirname(folder)
             if above == folder:
@@ -142,6 +142,8 @@ def _store(value: Any, source: str) -> str:
             raise InvalidArgumentError(
                 f"store ({source}): there is no catalog for {scheme}:, only folders and {MEMORY}"
             )
+        from urllib.parse import unquote, urlsplit  # 4 ms that few need
+
         value = unquote(urlsplit(value).path)
     path: str = os.path.abspath(os.path.expanduser(value))
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
@@ -15,6 +16,7 @@ from .payload import Buffer
 __all__ = [
     "ALGORITHMS",
     "BLAKE3",
+    "HASH_THREADS",
     "NONE",
     "SHA256",
     "Hasher",
@@ -30,7 +32,11 @@ NONE, SHA256, BLAKE3 = 0, 1, 2
 ALGORITHMS = {NONE: None, SHA256: "sha256", BLAKE3: "blake3"}
 """Algorithm numbers to the names that records show."""
 
+HASH_THREADS = min(4, os.cpu_count() or 1)
+"""Threads for one large digest. They are the digest's own, made and ended with it: a pool would not survive a fork."""
+
 _SMALL = 4096
+_LARGE = 16 << 20  # from here on several threads hash faster than one
 _THREAD = 1 << 20  # below this a thread costs more than it hides
 
 
@@ -65,7 +71,7 @@ def digest_buffers(buffers: Sequence[Buffer], size: int) -> tuple[int, bytes]:
         algorithm = SHA256
     else:
         algorithm = BLAKE3
-    state = hasher(algorithm)
+    state = blake3(max_threads=HASH_THREADS) if size >= _LARGE else hasher(algorithm)
     for buffer in buffers:
         state.update(buffer)
     return algorithm, state.digest()

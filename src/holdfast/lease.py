@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-import uuid
 from hashlib import sha256
 from types import TracebackType
 
@@ -39,7 +38,7 @@ class Lease:
         self._lock: int | None = None
         self._fence: Fence | None = None
         self.name = name
-        self.owner = f"{machine_id()}/{os.getpid()}/{uuid.uuid4().hex}"
+        self.owner = f"{machine_id()}/{os.getpid()}/{os.urandom(8).hex()}"
         self.expires = 0.0
 
     @property

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
-import subprocess
 import sys
 
 from ..errors import NetworkFilesystemError, StoreError
@@ -55,6 +53,8 @@ def _untold(source: str) -> str:
 
 
 def _sysctl(name: str) -> str:
+    import subprocess  # 4 ms that Linux does not need
+
     done = subprocess.run(["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
@@ -70,7 +70,7 @@ def machine_id() -> str:
             continue  # not there: the next source is asked
         if re.fullmatch(r"[0-9a-f]{32}", name):  # "uninitialized", or empty, in images of containers
             return name
-    return f"{socket.gethostname()}/{_network_card()}"
+    return f"{os.uname().nodename}/{_network_card()}"
 
 
 def _network_card() -> str:
@@ -131,6 +131,8 @@ def _parse_mountinfo(text: str) -> list[tuple[str, str]]:
 
 
 def _mount() -> str:
+    import subprocess
+
     try:
         return subprocess.run(["/sbin/mount"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
