@@ -161,8 +161,10 @@ def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise NotAStoreError(f"{folder} is a file: a store is a folder")
     if create:
+        from .storages.file.disk import make_folders  # with ctypes behind it: not needed before a store is opened
+
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            make_folders(folder)  # its name is on disk too, else a power cut could take the whole store
         except PermissionError as error:
             raise ReadOnlyError(f"{folder} cannot be made: {error.strerror}") from error
         except OSError as error:
