@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ __all__ = ["ORDERS", "Listing"]
 ORDERS = ("key", "created", "updated", "size", "version")
 """What :meth:`Listing.list` can sort by; with ``-`` in front, descending."""
 
+_DESCENDING = tuple(f"-{order}" for order in ORDERS)
 _PAGE = 1000
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Listing(Values):
@@ -27,8 +30,9 @@ class Listing(Values):
         self, prefix: str = "", *, start: str = "", end: str | None = None, limit: int | None = None
     ) -> Iterator[str]:
         """Keys by bytes: those that begin with ``prefix``, from ``start`` on and before ``end``, at most ``limit``."""
-        begin, stop = _range(prefix, start, end)
-        left = _limit(limit)
+        return self._keys(*_range(prefix, start, end), _limit(limit))
+
+    def _keys(self, begin: str, stop: str | None, left: int) -> Iterator[str]:
         while left > 0:
             page = self._ledger.keys(self.path, begin, stop, min(_PAGE, left))
             yield from page
@@ -59,10 +63,12 @@ class Listing(Values):
             after: go on behind this record of an earlier call with the same order.
             limit: at most so many.
         """
-        if order.removeprefix("-") not in ORDERS:
+        if order not in ORDERS and order not in _DESCENDING:
             raise InvalidArgumentError(
                 f"order {order!r}: there are {', '.join(ORDERS)}, with - in front for descending"
             )
+        if after is not None and not isinstance(after, Record):
+            raise InvalidArgumentError(f"after must be a record of an earlier call, not {after!r}")
         tags_text(tags)
         begin, stop = _range(prefix, start, end)
         return self._list(begin, stop, tags, order, None if after is None else after.row, _limit(limit))
@@ -104,11 +110,22 @@ class Listing(Values):
 
 
 def _range(prefix: str, start: str, end: str | None) -> tuple[str, str | None]:
-    """Prefix and range together as one range."""
+    """Prefix and range together as one range.
+
+    Raises:
+        InvalidArgumentError: one of them is no text, or has surrogates.
+    """
+    for name, text in (("prefix", prefix), ("start", start), ("end", "" if end is None else end)):
+        _check_text(name, text)
     stop = prefix_end(prefix)
     if end is not None and (stop is None or end.encode() < stop.encode()):
         stop = end
     return (prefix if prefix.encode() > start.encode() else start), stop
+
+
+def _check_text(name: str, text: Any) -> None:
+    if not isinstance(text, str) or (not text.isascii() and _SURROGATE.search(text)):
+        raise InvalidArgumentError(f"{name} must be the beginning of a key, not {text!r}")
 
 
 def _limit(limit: int | None) -> int:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from .catalog.base import ABSENT, Fence
 from .config import DURABILITIES
 from .errors import InvalidArgumentError
+from .model import from_epoch
 
 if TYPE_CHECKING:
     from .lease import Lease
 
-__all__ = ["PLAIN", "Plan", "PutOptions", "check_content_type", "expiry", "plan", "tags_text"]
+__all__ = ["PLAIN", "Plan", "PutOptions", "check_content_type", "check_version", "expiry", "plan", "tags_text"]
 
 
 class PutOptions(TypedDict, total=False):
@@ -77,9 +78,7 @@ def plan(options: PutOptions, now: Any) -> Plan:
     durability = options.get("durability")
     if durability is not None and durability not in DURABILITIES:
         raise InvalidArgumentError(f"durability must be 'process' or 'power', not {durability!r}")
-    if_version = options.get("if_version")
-    if if_version is not None and (type(if_version) is not int or if_version < 0):
-        raise InvalidArgumentError(f"if_version must be a record's version, or 0 for none, not {if_version!r}")
+    if_version = check_version(options.get("if_version"))
     if options.get("if_absent"):
         if if_version:
             raise InvalidArgumentError("if_absent and if_version exclude each other")
@@ -87,16 +86,43 @@ def plan(options: PutOptions, now: Any) -> Plan:
     content_type = options.get("content_type")
     if content_type is not None:
         check_content_type(content_type)
-    lease = options.get("lease")
     return Plan(
         tags=tags_text(options.get("tags")),
         expires=expiry(options.get("expires"), now),
         content_type=content_type,
-        serializer=options.get("serializer"),
+        serializer=_serializer(options.get("serializer")),
         power=None if durability is None else durability == "power",
         if_version=if_version,
-        fence=None if lease is None else lease.fence,
+        fence=_fence(options.get("lease")),
     )
+
+
+def _serializer(name: Any) -> str | None:
+    if name is None or isinstance(name, str):
+        return name
+    raise InvalidArgumentError(f"serializer must be a registered name, not {name!r}")
+
+
+def _fence(lease: Lease | None) -> Fence | None:
+    if lease is None:
+        return None
+    fence = getattr(lease, "fence", None)  # its LeaseLost passes
+    if not isinstance(fence, Fence):
+        raise InvalidArgumentError(f"lease must be one that store.lease() gave, not {lease!r}")
+    return fence
+
+
+def check_version(if_version: Any) -> int | None:
+    """Give an expected version back when it is one: of a record, 0 for none, None for any.
+
+    Raises:
+        InvalidArgumentError: it is no number of 64 bits from 0 on.
+    """
+    if if_version is None:
+        return None
+    if type(if_version) is int and 0 <= if_version < 1 << 63:
+        return if_version
+    raise InvalidArgumentError(f"if_version must be a record's version, or 0 for none, not {if_version!r}")
 
 
 def check_content_type(content_type: object) -> str:
@@ -134,13 +160,20 @@ def expiry(expires: timedelta | datetime | None, now: Any) -> float | None:
     """When a record ends, in the catalog's seconds.
 
     Raises:
-        InvalidArgumentError: neither a timedelta nor an aware datetime.
+        InvalidArgumentError: neither a timedelta nor an aware datetime, or beyond the years that a datetime has.
     """
     if expires is None:
         return None
-    if isinstance(expires, timedelta):
-        seconds: float = now() + expires.total_seconds()
-        return seconds
-    if isinstance(expires, datetime) and expires.utcoffset() is not None:
-        return expires.timestamp()
-    raise InvalidArgumentError(f"expires must be a timedelta or a datetime with a time zone, not {expires!r}")
+    seconds: float
+    given: object = expires
+    if isinstance(given, timedelta):
+        seconds = now() + given.total_seconds()
+    elif isinstance(given, datetime) and given.utcoffset() is not None:
+        seconds = given.timestamp()
+    else:
+        raise InvalidArgumentError(f"expires must be a timedelta or a datetime with a time zone, not {expires!r}")
+    try:
+        from_epoch(seconds)  # what the record will say
+    except (OverflowError, ValueError):
+        raise InvalidArgumentError(f"expires {expires!r} is beyond the years 1 to 9999") from None
+    return seconds

@@ -12,7 +12,7 @@ from .address import Path, check_key, format_address
 from .catalog.base import ABSENT, Change, Delete, Edit, Expect, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, ValueLost
 from .model import Codec, Entry, Record
-from .options import PutOptions, check_content_type, expiry, tags_text
+from .options import PutOptions, check_content_type, check_version, expiry, tags_text
 from .place import Place
 from .reading import load, make_record, missing, visible, visible_record
 from .writing import put
@@ -113,7 +113,7 @@ class Values(Place):
             ConflictError: it is not at ``if_version``.
         """
         try:
-            return self._change(Delete(self.path, check_key(key), if_version=if_version))
+            return self._change(Delete(self.path, check_key(key), if_version=check_version(if_version)))
         except KeyError:
             if missing_ok:
                 return None
@@ -134,8 +134,15 @@ class Values(Place):
         Raises:
             NotFoundError: no such record, and no ``default`` to begin from.
             ConflictError: others were faster all the time until the store's time-out.
+            InvalidArgumentError: ``if_version`` or ``if_absent`` is given.
         """
+        if not callable(change):
+            raise InvalidArgumentError(f"update takes a function from the old value to the new one, not {change!r}")
         plan = self._plan(options)
+        if plan.if_version is not None:
+            raise InvalidArgumentError(
+                "update sees to versions itself: leave if_version and if_absent away, or use put"
+            )
         kernel, ledger, path = self._kernel, self._ledger, self.path
         deadline = time.monotonic() + kernel.config.timeout
         attempt = 0
@@ -143,7 +150,13 @@ class Values(Place):
         while True:
             row = visible_record(kernel, ledger.entry(path, check_key(key)))
             if row is not None:
-                old, version = load(kernel, path, key, row[_HEAD:]), _expected(row)
+                try:
+                    old, version = load(kernel, path, key, row[_HEAD:]), _expected(row)
+                except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
+                    again = visible_record(kernel, ledger.entry(path, key))
+                    if again is not None and again[2] == row[2]:
+                        raise
+                    continue
                 kept = plan._replace(
                     tags=plan.tags if "tags" in options else row[7],
                     expires=plan.expires if "expires" in options else row[6],
@@ -174,6 +187,8 @@ class Values(Place):
 
     def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
         """The values of those of the keys that exist."""
+        if isinstance(keys, str) or not isinstance(keys, Iterable):
+            raise InvalidArgumentError(f"get_many takes several keys, not {keys!r}")
         values = {}
         for key in keys:
             value = self.get(key, _NOTHING, trust=trust)
@@ -186,11 +201,12 @@ class Values(Place):
     def touch(self, key: str, expires: timedelta | datetime | None, *, if_version: int | None = None) -> Record:
         """Give a record a new expiry (None: never), without rewriting its bytes."""
         when = expiry(expires, self._kernel.catalog.now)
-        return self._change(Edit(self.path, check_key(key), expires=when, if_version=if_version))
+        return self._change(Edit(self.path, check_key(key), expires=when, if_version=check_version(if_version)))
 
     def set_tags(self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None) -> Record:
         """Replace a record's tags, without rewriting its bytes."""
-        return self._change(Edit(self.path, check_key(key), tags=tags_text(tags), if_version=if_version))
+        expected = check_version(if_version)
+        return self._change(Edit(self.path, check_key(key), tags=tags_text(tags), if_version=expected))
 
     def set_content_type(self, key: str, content_type: str) -> Record:
         """Replace a record's content type, without rewriting its bytes."""
@@ -228,10 +244,10 @@ class Values(Place):
         return self._repeat(key, new_key, to, replace, move=True)
 
     def _repeat(self, key: str, new_key: str | None, to: Values | None, replace: bool, move: bool) -> Record:
+        if to is not None:
+            self._check_target(to)
         path: Path = self.path if to is None else to.path
         target = check_key(key if new_key is None else new_key)
-        if to is not None and to._kernel.catalog.store_id != self._kernel.catalog.store_id:
-            raise InvalidArgumentError("copy and rename stay within one store: use get and put between two")
         if (path, target) == (self.path, check_key(key)):
             raise InvalidArgumentError(f"{format_address(path, key)} is the record itself: name another key or scope")
         while True:
@@ -256,6 +272,14 @@ class Values(Place):
                 continue  # the source was written to in between
             assert done[0].row is not None
             return make_record(self._kernel, path, tuple(done[0].row))
+
+    def _check_target(self, to: Values) -> None:
+        if not isinstance(to, Values):
+            raise InvalidArgumentError(f"copy and rename go to a scope of this store, not to {to!r}")
+        if to._kernel.catalog.store_id != self._kernel.catalog.store_id:
+            raise InvalidArgumentError("copy and rename stay within one store: use get and put between two")
+        if to._ledger is not to._kernel.catalog and to._ledger is not self._ledger:
+            raise InvalidArgumentError(f"{to!r} acts in a transaction: name the scope to copy from in it, too")
 
 
 def _expected(row: tuple[Any, ...]) -> int | None:
