@@ -17,9 +17,9 @@ from .model import Record
 from .options import PutOptions
 from .payload import Buffer
 from .reading import chunks, missing, open_bytes, visible
-from .streams import Draft, FileWriter, TextFileWriter, parse_mode, put_chunks
+from .streams import Draft, FileWriter, TextFileWriter, check_text, parse_mode, put_chunks
 
-__all__ = ["Files", "Progress"]
+__all__ = ["Files", "Progress", "make_folder"]
 
 _PIECE = 1 << 20
 
@@ -65,9 +65,11 @@ class Files(Listing):
         Raises:
             NotFoundError: reading, and no such record.
             ExistsError: mode ``x``, on closing, and the key exists.
-            InvalidArgumentError: another mode.
+            InvalidArgumentError: another mode, or an unknown encoding or newline.
         """
         kind, text = parse_mode(mode)
+        if text:
+            check_text(encoding, newline)
         if kind == "r":
             if options:
                 raise InvalidArgumentError("options are for writing; this file is opened to read")
@@ -112,7 +114,20 @@ class Files(Listing):
 
     def get_chunks(self, key: str) -> Iterator[bytes]:
         """The bytes of a record in pieces of at most 4 MB; bytes that fail their digest raise at the end."""
-        return chunks(self._kernel, self.path, key, self._row(check_key(key)))
+        return self._chunks(key, self._row(check_key(key)))
+
+    def _chunks(self, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
+        while True:
+            pieces = chunks(self._kernel, self.path, key, row)
+            try:
+                first = next(pieces, b"")  # opens the file: from here on it can be read to its end, deleted or not
+            except ValueLost as error:
+                row = self._after(key, row, error)
+                continue
+            if first:
+                yield first
+            yield from pieces
+            return
 
     # --- local files --------------------------------------------------------------------------------------------------
 
@@ -132,7 +147,7 @@ class Files(Listing):
             NotFoundError: no such file.
             StoreError: it cannot be read, or is no regular file.
         """
-        name = os.path.basename(os.path.abspath(source))
+        name = os.path.basename(os.path.abspath(_path(source)))
         options.setdefault("content_type", _guess(name))
         key = check_key(name if key is None else key)
         with _local(source) as file:
@@ -152,7 +167,7 @@ class Files(Listing):
 
         Links to files are followed, links to folders are not; each file is its own commit (use a transaction for one).
         """
-        source = os.fspath(source)
+        source = _path(source)
         if not os.path.isdir(source):
             raise NotFoundError(f"no folder {source}")
         records = []
@@ -176,12 +191,13 @@ class Files(Listing):
             IntegrityError: the bytes are not what was put; the target is untouched.
             StoreError: the target cannot be written, or exists and ``replace`` is False.
         """
-        path = os.fspath(target)
+        path = _path(target)
+        check_key(key)
         if os.path.isdir(path):
             path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
         if not replace and os.path.lexists(path):
             raise StoreError(f"{path} exists already")
-        row = self._row(check_key(key))
+        row = self._row(key)
         while True:
             try:
                 _write_local(path, chunks(self._kernel, self.path, key, row), progress)
@@ -203,6 +219,7 @@ class Files(Listing):
 
         Raises:
             InvalidKeyError: a key that would leave the folder; nothing of it is written.
+            StoreError: a folder or file cannot be written, such as a key that is a folder for another key.
         """
         paths = []
         for key in self.keys(prefix):
@@ -210,14 +227,37 @@ class Files(Listing):
                 continue
             rest = key[len(prefix) :] if prefix.endswith("/") or not prefix else key[len(prefix) :].lstrip("/")
             parts = [_safe_name(part, key) for part in (rest or key.rpartition("/")[2]).split("/")]
-            path = os.path.join(os.fspath(target), *parts)
-            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            path = os.path.join(_path(target), *parts)
+            make_folder(os.path.dirname(path) or ".")
             paths.append(self.get_file(key, path, progress=progress))
         return paths
 
     def get_bytes(self, key: str) -> bytes:
         """The stored bytes of a record, whatever serializer wrote them, checked against their digest."""
         return b"".join(self.get_chunks(key))
+
+
+def _path(place: str | os.PathLike[str]) -> str:
+    try:
+        path: object = os.fspath(place)
+    except TypeError:
+        path = place
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidArgumentError(f"a local file or folder is named by a path, not {place!r}")
+    return path
+
+
+def make_folder(path: str) -> None:
+    """Make a local folder and those above it.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"the folder {path} cannot be made: {error.strerror}") from error
 
 
 def _safe_name(part: str, key: str) -> str:

@@ -20,7 +20,7 @@ from .payload import Buffer
 from .storages.base import Writer
 from .writing import Encoded, commit_blob, new_blob, put_inline
 
-__all__ = ["Draft", "FileWriter", "TextFileWriter", "parse_mode", "put_chunks"]
+__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
@@ -94,20 +94,27 @@ def put_chunks(draft: Draft, chunks: Iterable[Buffer]) -> Record:
     """Write all chunks and commit; an error from the iterable leaves nothing behind.
 
     Raises:
-        InvalidArgumentError: a chunk that is not bytes-like.
+        InvalidArgumentError: no iterable, or a chunk that is not bytes-like.
     """
+    if not isinstance(chunks, Iterable):
+        raise InvalidArgumentError(f"a stream is an iterable of bytes, not {type(chunks).__name__}")
     try:
         for chunk in chunks:
-            try:
-                view = memoryview(chunk)
-            except TypeError:
-                message = f"a stream of bytes gave {type(chunk).__name__}: encode text before"
-                raise InvalidArgumentError(message) from None
-            draft.write(chunk if isinstance(chunk, bytes) else view.cast("B") if view.c_contiguous else view.tobytes())
+            draft.write(chunk if isinstance(chunk, bytes) else _flat(chunk))
         return draft.commit()
     except BaseException:
         draft.abort()
         raise
+
+
+def _flat(chunk: Any) -> Buffer:
+    try:
+        view = memoryview(chunk)
+        if "O" in view.format:
+            raise TypeError("references to objects")
+        return view.cast("B") if view.c_contiguous and view.nbytes else view.tobytes()
+    except (BufferError, NotImplementedError, TypeError, ValueError):
+        raise InvalidArgumentError(f"a stream of bytes gave {type(chunk).__name__}: give it as bytes") from None
 
 
 class _Sink(io.RawIOBase):
@@ -222,9 +229,23 @@ def parse_mode(mode: str) -> tuple[str, bool]:
     Raises:
         InvalidArgumentError: another mode.
     """
+    if not isinstance(mode, str):
+        raise InvalidArgumentError(f"mode must be a str such as 'rb', not {mode!r}")
     kind = mode.replace("b", "", 1).replace("t", "", 1)
     if kind not in ("r", "w", "x") or ("b" in mode and "t" in mode):
         raise InvalidArgumentError(
             f"mode {mode!r}: there are r, w and x, with b or t (a record is written anew as a whole)"
         )
     return kind, "b" not in mode
+
+
+def check_text(encoding: str, newline: str | None) -> None:
+    """Refuse an encoding or a newline that no text file has, before anything is opened.
+
+    Raises:
+        InvalidArgumentError: it is unknown.
+    """
+    try:
+        io.TextIOWrapper(io.BytesIO(), encoding, newline=newline)
+    except (LookupError, TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"encoding {encoding!r} and newline {newline!r}: {error}") from None
