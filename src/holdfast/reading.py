@@ -78,7 +78,8 @@ def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: boo
         # The hot path: a small value in the catalog.
         if sha256(data).digest() != row[4]:
             check_digest(SHA256, row[4], [data], format_address(path, key))
-        return serializer.deserialize(Payload((data,), kernel.decoder(row[6])[0][1]))
+        codec = kernel.decoder(row[6])[0]
+        return serializer.deserialize(Payload((data,), codec[1], codec[2]))
     return _load(kernel, format_address(path, key), ValueRow._make(row), verify, trust)
 
 
@@ -119,14 +120,24 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
         return data
     storage, config = locate(kernel, where, row)
     if mapped and isinstance(storage, MappedStorage):
-        view = storage.map(config, row.size)
+        try:
+            view = storage.map(config, row.size)
+        except ValueLost:
+            found = storage.identity(config)
+            if found is None:
+                raise
+            raise _wrong_size(where, found.size, row.size) from None
         ensure_trusted(kernel, where, row, storage, config, verify)
         return view
     stored = storage.read(config)
     if len(stored) != row.size:
-        raise IntegrityError(f"{where} has {len(stored)} bytes in its storage, its record says {row.size}")
+        raise _wrong_size(where, len(stored), row.size)
     check_digest(row.algorithm, row.digest, [stored], where)
     return bytearray(stored) if mapped else stored  # arrays over it are to be writable, as over a map
+
+
+def _wrong_size(where: str, found: int, expected: int) -> IntegrityError:
+    return IntegrityError(f"{where} has {found} bytes in its storage, its record says {expected}")
 
 
 def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
@@ -159,7 +170,7 @@ def ensure_trusted(
     if not verify and row.device is not None and before == known and (row.synced or row.boot == kernel.boot):
         return
     if before.size != row.size:
-        raise IntegrityError(f"{where} has {before.size} bytes in its storage, its record says {row.size}")
+        raise _wrong_size(where, before.size, row.size)
     check_digest(row.algorithm, row.digest, storage.read_stream(config), where)
     if row.algorithm == NONE or row.blob is None or row.storage is None or storage.identity(config) != before:
         return
