@@ -175,7 +175,7 @@ class Pool:
         for link in self._links:
             _abandon(link)
             if link.gate is not None:
-                link.gate.close()
+                link.gate.abandon()
         self._links = set()
         self._lock = threading.Lock()
         self.local = threading.local()

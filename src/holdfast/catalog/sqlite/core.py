@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from .connection import Link, Pool
 from .failures import BUSY, is_full, translated
 from .opening import connector, require_library
 from .reserve import Reserve
-from .statements import EPOCH, resolve_statement
+from .statements import EPOCH, RESOLVE_DEEP, resolve_statement
 
 __all__ = ["Core", "Session", "refuse_root"]
 
@@ -43,7 +44,7 @@ class Session:
         """The scope's id, None when there is none."""
         scope = self._known.get(path) or self.found.get(path)
         if scope is None:
-            scope = self.rows(_resolving(path), _flat(path))[0][1]
+            scope = self.rows(*_resolving(path))[0][1]
             if scope is not None:
                 self.found[path] = scope
         return scope
@@ -195,7 +196,7 @@ class Core:
 
     def resolve(self, path: Path) -> tuple[int, int | None]:
         """The present epoch and the id of the scope in it, asked anew."""
-        epoch, scope = self.read(_resolving(path), _flat(path))[0]
+        epoch, scope = self.read(*_resolving(path))[0]
         if scope is not None:
             self._remember(epoch, {path: scope})
         return epoch, scope
@@ -220,13 +221,12 @@ class Core:
                 return rows
 
 
-def _resolving(path: Path) -> str:
+def _resolving(path: Path) -> tuple[str, tuple[str | int, ...]]:
+    """The statement that gives epoch and id of a path, and its values."""
     depth = len(path)
-    return _RESOLVE[depth] if depth < len(_RESOLVE) else resolve_statement(depth)
-
-
-def _flat(path: Path) -> tuple[str, ...]:
-    return tuple([text for pair in path for text in pair])
+    if depth < len(_RESOLVE):
+        return _RESOLVE[depth], tuple([text for pair in path for text in pair])
+    return RESOLVE_DEEP, (json.dumps(path), depth)
 
 
 def _synchronous(link: Link, level: str) -> None:

@@ -40,7 +40,7 @@ CREATE UNIQUE INDEX scopes_name ON scopes(parent, kind, name);
 CREATE TABLE dropped(scope INTEGER PRIMARY KEY);
 CREATE TABLE marks(path TEXT PRIMARY KEY, dropped INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE codecs(id INTEGER PRIMARY KEY, serializer TEXT, content_type TEXT NOT NULL, encoding TEXT);
-CREATE UNIQUE INDEX codecs_all ON codecs(ifnull(serializer, ''), content_type, ifnull(encoding, ''));
+CREATE UNIQUE INDEX codecs_all ON codecs(ifnull(serializer, 0), content_type, ifnull(encoding, 0));
 CREATE TABLE storages(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, url TEXT NOT NULL);
 CREATE TABLE records(
   id INTEGER PRIMARY KEY, scope INTEGER NOT NULL, key TEXT NOT NULL, tier INTEGER NOT NULL, version INTEGER NOT NULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
-    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "VISIBLE",
+    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "RESOLVE_DEEP", "VISIBLE",
     "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
@@ -91,6 +91,14 @@ def resolve_statement(depth: int) -> str:
     for _ in range(depth):
         found = f"(SELECT id FROM scopes WHERE parent={found} AND kind=? AND name=?)"
     return f"SELECT epoch,{found} FROM store WHERE id=1"
+
+
+# The same for paths too deep for that: ?1 is the path as JSON, ?2 its depth.
+RESOLVE_DEEP = (
+    "WITH RECURSIVE walk(n,id) AS (SELECT 0,0 UNION ALL SELECT n+1,(SELECT id FROM scopes WHERE parent=walk.id "
+    "AND kind=json_extract(?1,'$['||n||'][0]') AND name=json_extract(?1,'$['||n||'][1]')) FROM walk "
+    "WHERE n<?2 AND id IS NOT NULL) SELECT epoch,(SELECT id FROM walk WHERE n=?2) FROM store WHERE store.id=1"
+)
 
 
 # ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end. While nothing in the store is expired, which one look at an

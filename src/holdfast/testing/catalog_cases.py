@@ -1,0 +1,112 @@
+"""What the catalog's tests put, and how they look at it."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import time
+from typing import Any
+
+from ..address import Path
+from ..catalog.base import Catalog, NewBlob, Put, ValueRow
+from ..hashing import NONE, SHA256
+from ..model import Codec, RecordRow
+
+__all__ = [
+    "BOOT", "FLOW", "INTEGER", "PLAIN", "SPACE", "data_of", "file_put", "inline_put", "put", "put_file", "record_of",
+    "versions", "wait_past",
+]  # fmt: skip
+
+SPACE: Path = (("namespace", "prod"),)
+"""A scope with another below it."""
+
+FLOW: Path = (("namespace", "prod"), ("workflow", "forecast"))
+"""The scope that most tests write to."""
+
+PLAIN = Codec("test.plain@v1", "text/plain")
+"""Codec of what the tests put."""
+
+INTEGER = Codec("holdfast.int@v1", "application/json")
+"""Codec of native integers."""
+
+BOOT = "boot-of-these-tests"
+"""The boot id that the tests' bytes are written under."""
+
+_places = itertools.count(1)
+
+
+def put(
+    catalog: Catalog,
+    key: str,
+    data: bytes | int = b"value",
+    path: Path = FLOW,
+    *,
+    tags: dict[str, str] | None = None,
+    expires: float | None = None,
+    power: bool = False,
+) -> int:
+    """Put a small value by the hot path; gives its version."""
+    text = json.dumps(tags) if tags else None
+    if isinstance(data, int):
+        codec = catalog.codec_id(INTEGER)
+        return catalog.put(path, key, text, expires, NONE, None, 8, codec, None, None, data, power)[0]
+    codec, digest = catalog.codec_id(PLAIN), hashlib.sha256(data).digest()
+    return catalog.put(path, key, text, expires, SHA256, digest, len(data), codec, None, None, data, power)[0]
+
+
+def inline_put(catalog: Catalog, key: str, data: bytes = b"value", path: Path = FLOW, **more: Any) -> Put:
+    """The same as a change, for ``commit``."""
+    digest = hashlib.sha256(data).digest()
+    return Put(path, key, catalog.codec_id(PLAIN), SHA256, digest, len(data), data, **more)
+
+
+def file_put(
+    catalog: Catalog,
+    key: str,
+    content: bytes = b"file",
+    path: Path = FLOW,
+    *,
+    synced: bool = False,
+    boot: str = BOOT,
+    place: str | None = None,
+    storage: str = "test.files@v1",
+    **more: Any,
+) -> Put:
+    """A change that puts bytes that a storage has just taken; ``content`` stands for a large value."""
+    where = place or json.dumps(f"files/{next(_places)}")
+    new = NewBlob(catalog.storage_id(storage, "files"), where, synced, boot, 1, 2, 3, 4)
+    digest = hashlib.sha256(content).digest()
+    return Put(path, key, catalog.codec_id(PLAIN), SHA256, digest, len(content), None, new, **more)
+
+
+def put_file(catalog: Catalog, key: str, content: bytes = b"file", path: Path = FLOW, **more: Any) -> ValueRow:
+    """Put a file-sized value; gives its row as a read gives it."""
+    catalog.commit([file_put(catalog, key, content, path, **more)])
+    return max((ValueRow._make(row) for row in catalog.find(path, key)), key=lambda row: row.version)
+
+
+def record_of(catalog: Catalog, key: str, path: Path = FLOW) -> RecordRow:
+    """The record of a key that has one."""
+    (row,) = catalog.record(path, key)
+    return RecordRow._make(row)
+
+
+def data_of(catalog: Catalog, key: str, path: Path = FLOW) -> bytes | int | str | None:
+    """The bytes or integer of a key, or where its bytes lie; None when the key is not there."""
+    rows = [ValueRow._make(row) for row in catalog.find(path, key)]
+    if not rows:
+        return None
+    best = max(rows, key=lambda row: row.version)
+    return best.storage_config if best.data is None else best.data
+
+
+def versions(catalog: Catalog, key: str, path: Path = FLOW) -> list[int]:
+    """The versions that a key has, one a tier."""
+    return [ValueRow._make(row).version for row in catalog.find(path, key)]
+
+
+def wait_past(catalog: Catalog, moment: float) -> None:
+    """Wait until the catalog's clock is past a moment."""
+    while catalog.now() <= moment:
+        time.sleep(0.001)
