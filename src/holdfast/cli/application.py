@@ -1,0 +1,82 @@
+"""The application: its commands, what ``holdfast --help`` says, and the way in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .arguments import StoreOption
+from .cat import cat
+from .commands import Commands
+from .du import du
+from .gc import gc
+from .get import get
+from .ls import ls
+from .put import put
+from .rm import rm
+from .stat import stat
+from .tour import tour
+from .verify import verify
+
+__all__ = ["app", "main", "root"]
+
+_HELP = """Values, files, artifacts and results of a workflow, kept safely and found by name.
+
+    An address is a scope and a key, as in namespace:prod/workflow:forecast/model. Scopes come into being when something
+    is put into them. New here? Run: holdfast tour
+    """
+
+_ENDING = """Exit codes: 0 done; 1 something is wrong (damaged bytes, a failed tour, any other error); 2 the call is not
+well formed; 3 no such record, scope, store or local file; 4 a conflict, or it exists already, or the store is busy; 130
+stopped by Ctrl-C; 141 the reader of the output went away.
+
+The store is --store, else HOLDFAST_STORE, else what holdfast.toml names, looked for here and in the folders above.
+
+HOLDFAST_DEBUG=1 adds the traceback to an error."""
+
+app = typer.Typer(
+    name="holdfast",
+    cls=Commands,
+    help=_HELP,
+    epilog=_ENDING,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+"""All commands."""
+
+_COMMANDS = (tour, put, get, cat, ls, stat, rm, du, gc, verify)
+for _command in _COMMANDS:
+    app.command()(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"holdfast {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """What comes before the command's name; the store named here holds where the command names none."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+        return
+    ctx.default_map = {command.__name__: {"store": store} for command in _COMMANDS} if store else None
+
+
+def main() -> None:
+    """Run the command line and leave by ``SystemExit``."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a name that the terminal cannot show is no reason to fail
+            reconfigure(errors="backslashreplace")
+    app(prog_name="holdfast")

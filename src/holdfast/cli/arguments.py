@@ -1,0 +1,111 @@
+"""The arguments that commands have in common, and the store that they lead to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from ..address import Path, format_address, format_path, parse_address
+from ..api import Scope, Store
+from ..api import open as open_any
+from ..config import MEMORY, find_config
+from ..errors import HoldfastError, InvalidArgumentError, StoreNotFoundError
+from ..kernel import CATALOG_FILE
+
+__all__ = ["AddressArgument", "JsonOption", "StoreOption", "complete_address", "open_store", "parse", "record_at"]
+
+_OFFERED = 100  # completions
+
+
+def open_store(store: str | None, *, create: bool = False) -> Store:
+    """The store that ``--store``, the environment or ``holdfast.toml`` names; use it in a ``with`` block.
+
+    Raises:
+        StoreNotFoundError: none is named, or none is there and ``create`` is False.
+    """
+    try:
+        folder = find_config(store).store
+    except StoreNotFoundError:
+        raise StoreNotFoundError(
+            "no store is named: give --store FOLDER, set HOLDFAST_STORE, or write store = 'FOLDER' into holdfast.toml"
+        ) from None
+    if not create and folder != MEMORY and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
+        raise StoreNotFoundError(f"no store in {folder}: holdfast put makes one")
+    return open_any(store, create=create)
+
+
+def parse(store: Store, address: str) -> tuple[Scope | None, str | None]:
+    """Scope and key of an address; no scope for the root, no key for a scope.
+
+    Raises:
+        InvalidScopeError, InvalidKeyError: the text is no address.
+    """
+    if address in ("", "/"):
+        return None, None
+    path, key = parse_address(address)
+    return store.scope(format_path(path)), key
+
+
+def record_at(store: Store, address: str) -> tuple[Scope, str]:
+    """Scope and key of an address that must name a record.
+
+    Raises:
+        InvalidArgumentError: it names a scope or a prefix, or is no address.
+    """
+    scope, key = parse(store, address)
+    if scope is None or key is None:
+        raise InvalidArgumentError(f"{address!r} names a scope: add a key, as in namespace:prod/model")
+    return scope, key
+
+
+def complete_address(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Scopes and keys that begin with what was typed; nothing when there is no store to look into."""
+    try:
+        with open_store(ctx.params.get("store")) as store:
+            return list(islice(_offers(store, incomplete), _OFFERED))
+    except HoldfastError:
+        return []  # no place to show an error: the shell is in the middle of a line
+
+
+def _offers(store: Store, incomplete: str) -> Iterator[str]:
+    above, slash, _ = incomplete.rpartition("/")
+    path: Path = ()
+    key: str | None = None
+    if above:
+        path, key = parse_address(above)
+    place = store.scope(format_path(path)) if path else store
+    if key is None:
+        for child in place.children():
+            text = f"{above}{slash}{format_path(child.path[-1:])}"
+            if text.startswith(incomplete):
+                yield text
+    if isinstance(place, Scope):
+        last = incomplete[len(format_path(path)) + 1 :]
+        begun = parse_address(incomplete)[1] if last and ":" not in last.partition("/")[0] else ""
+        for found in place.keys(begun or "", limit=_OFFERED):
+            yield format_address(path, found)
+
+
+AddressArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="Scope and key, as in namespace:prod/workflow:forecast/model.",
+        autocompletion=complete_address,
+        show_default=False,
+    ),
+]
+"""An address that must be given."""
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="FOLDER", help="The store; else HOLDFAST_STORE, else holdfast.toml."),
+]
+"""``--store``."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
+"""``--json``."""

@@ -1,0 +1,44 @@
+"""``holdfast gc``: what no record needs leaves the disk."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .arguments import JsonOption, StoreOption, open_store
+from .printing import document
+from .progress import progress
+from .wording import count_text, size_text
+
+__all__ = ["gc"]
+
+
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say what would be removed.")] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for another collector.")
+    ] = 0.0,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Free the disk of what was removed, replaced, dropped, expired or left behind by a process that died.
+
+    Safe while others read and write.
+
+    \b
+    Examples:
+      holdfast gc --dry-run
+      holdfast gc --wait 60
+    """
+    with open_store(store) as opened, progress("collecting", bytes_=False) as tell:
+        done = opened.gc(dry_run=dry_run, wait=wait, progress=tell)
+    if as_json:
+        document(done._asdict())
+        return
+    verb = "would remove" if done.dry_run else "removed"
+    orphans = "" if done.dry_run else f", and {count_text(done.orphans, 'piece')} that no record ever named"
+    print(
+        f"{verb} {count_text(done.records, 'record')} that expired or whose scope was dropped, "
+        f"{count_text(done.blobs, 'piece')} of bytes that no record names ({size_text(done.size)}){orphans}"
+    )

@@ -1,0 +1,110 @@
+"""``holdfast stat``: all that is known of a record, a scope or the store."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import typer
+
+from ..address import format_path
+from ..api import Scope, Store
+from ..artifact import METADATA
+from ..model import Record, from_epoch
+from .arguments import JsonOption, StoreOption, complete_address, open_store, parse
+from .printing import document, print_columns, record_json, time_json
+from .wording import age_text, left_text, shown, size_text, type_text
+
+__all__ = ["stat"]
+
+
+def stat(
+    address: Annotated[
+        str,
+        typer.Argument(
+            metavar="ADDRESS",
+            help="A record or a scope; by default the store.",
+            autocompletion=complete_address,
+            show_default=False,
+        ),
+    ] = "",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all about a record, a scope or the store.
+
+    \b
+    Examples:
+      holdfast stat namespace:prod/workflow:forecast/model
+      holdfast stat namespace:prod --json
+    """
+    with open_store(store) as opened:
+        scope, key = parse(opened, address)
+        if scope is None:
+            facts = _store(opened)
+        elif key is None:
+            facts = _scope(scope)
+        else:
+            record = scope.record(key)
+            facts = _record(record) if as_json else _told(record)
+    if as_json:
+        document(facts)
+    else:
+        print_columns([(name.replace("_", " "), _line(value)) for name, value in facts.items()])
+
+
+def _record(record: Record) -> dict[str, Any]:
+    content = record.contents["value"]
+    return {
+        **record_json(record),
+        "serializer_config": content.serializer_config,
+        "storage": content.storage,
+        "storage_config": content.storage_config,
+    }
+
+
+def _told(record: Record) -> dict[str, Any]:
+    """The same in words."""
+    facts = _record(record)
+    facts["size"] = f"{size_text(record.size)} ({record.size:,} bytes)"
+    facts["content_type"] = f"{record.content_type} ({type_text(record)})"
+    facts["storage"] = facts["storage"] or "the catalog"
+    facts["updated"] = f"{facts['updated']} ({age_text(record.updated)})"
+    if record.expires:
+        facts["expires"] = f"{facts['expires']} ({left_text(record.expires)})"
+    return {name: value for name, value in facts.items() if name not in ("scope", "key")}
+
+
+def _scope(scope: Scope) -> dict[str, Any]:
+    info, usage = scope.info(), scope.usage()
+    facts: dict[str, Any] = {
+        "scope": format_path(info.path),
+        "kind": info.kind,
+        "name": info.name,
+        "created": time_json(from_epoch(info.created)),
+        "properties": dict(info.properties),
+        "records": usage.records,
+        "size": usage.inline + usage.stored,
+        "scopes": sum(1 for _ in scope.children()),
+    }
+    if info.kind == "artifact":
+        facts["metadata"] = scope.get(METADATA, {})
+    return facts
+
+
+def _store(store: Store) -> dict[str, Any]:
+    return {
+        "store": store.config.store,
+        "id": store.id,
+        "durability": store.config.durability,
+        "inline": store.config.inline,
+        "timeout": store.config.timeout,
+        "scopes": sum(1 for _ in store.children()),
+        "now": time_json(datetime.now(timezone.utc)),
+    }
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return shown(" ".join(f"{name}={item}" for name, item in value.items())) or "-"
+    return "-" if value is None else shown(str(value))

@@ -1,0 +1,129 @@
+"""Sizes, ages and types in a person's words."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+from ..address import format_address
+from ..errors import InvalidArgumentError
+from ..model import Record
+
+__all__ = [
+    "age_text",
+    "count_text",
+    "duration",
+    "key_text",
+    "left_text",
+    "shown",
+    "size_text",
+    "tags_from",
+    "tags_shown",
+    "type_text",
+]
+
+_UNITS = (("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0), ("w", 604800.0))
+_SPANS = (("y", 31556952.0), ("mo", 2629746.0), ("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+_TYPES = {
+    "holdfast.int@v1": "integer",
+    "holdfast.text@v1": "text",
+    "holdfast.bytes@v1": "bytes",
+    "holdfast.json@v1": "JSON",
+    "holdfast.value@v1": "Python value",
+    "holdfast.pickle@v1": "Python object",
+    "holdfast.numpy@v1": "NumPy array",
+    "holdfast.pandas@v1": "pandas",
+    "holdfast.polars@v1": "Polars",
+    "holdfast.arrow@v1": "Arrow",
+    "holdfast.pillow@v1": "image",
+}
+
+
+def size_text(size: float) -> str:
+    """Bytes in a unit that fits: ``1.2 MB``, of 1024 KB."""
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+
+
+def count_text(number: int, what: str) -> str:
+    """``1 record``, ``2 records``."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in _SPANS:
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return "0 s"
+
+
+def age_text(when: datetime) -> str:
+    """How long ago: ``3 min ago``."""
+    seconds = (datetime.now(timezone.utc) - when).total_seconds()
+    return f"{_span(seconds)} ago" if seconds >= 1 else "now"
+
+
+def left_text(when: datetime) -> str:
+    """How long from now: ``in 3 d``."""
+    return f"in {_span((when - datetime.now(timezone.utc)).total_seconds())}"
+
+
+def type_text(record: Record) -> str:
+    """What a record is: a Python type for values, the content type for files."""
+    if record.serializer is None:
+        return "file" if record.content_type == "application/octet-stream" else f"file, {record.content_type}"
+    return _TYPES.get(record.serializer, record.serializer)
+
+
+def key_text(record: Record) -> str:
+    """The key as it stands in an address."""
+    return format_address((), record.key)
+
+
+def tags_shown(record: Record) -> str:
+    """``stage=eval unit=ppm``, fit for a terminal."""
+    return " ".join(shown(f"{name}={value}") for name, value in record.tags.items())
+
+
+def shown(text: str) -> str:
+    """Text of others made fit for a terminal: what is not printable becomes an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def duration(text: str) -> timedelta:
+    """``90s``, ``15m``, ``12h``, ``30d`` or ``2w``.
+
+    Raises:
+        InvalidArgumentError: anything else.
+    """
+    match = _DURATION.fullmatch(text)
+    try:
+        if match is not None:
+            span = timedelta(seconds=float(match[1]) * dict(_UNITS)[match[2]])
+            datetime.now(timezone.utc) + span  # it must be a date that exists
+            return span
+    except OverflowError:
+        pass
+    raise InvalidArgumentError(f"--expires takes a time such as 30d, 12h, 15m or 90s, not {text!r}")
+
+
+def tags_from(pairs: list[str] | None) -> dict[str, str] | None:
+    """``["stage=eval"]`` as tags; None for none.
+
+    Raises:
+        InvalidArgumentError: a pair without ``=`` or without a name.
+    """
+    tags = {}
+    for pair in pairs or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise InvalidArgumentError(f"--tag takes name=value, not {pair!r}")
+        tags[name] = value
+    return tags or None
