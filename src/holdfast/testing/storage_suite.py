@@ -38,47 +38,47 @@ from .processes import in_child, killed_child
 
 __all__ = ["StorageSuite"]
 
-PIECE = 4 << 20
+_PIECE = 4 << 20
 """Streams give at most this many bytes at once."""
 
 
-def no_digest() -> tuple[int, bytes]:
+def _no_digest() -> tuple[int, bytes]:
     """The digest of bytes that nobody hashes (an ephemeral content's)."""
     return 0, b""
 
 
-def pattern(size: int, seed: int = 0) -> bytes:
+def _pattern(size: int, seed: int = 0) -> bytes:
     """Bytes of which no two pieces are alike: a misplaced or missing one shows."""
     return hashlib.shake_128(b"%d" % seed).digest(size)
 
 
-def put(storage: Storage, *buffers: Buffer, sync: bool = False) -> Any:
+def _put(storage: Storage, *buffers: Buffer, sync: bool = False) -> Any:
     """Write buffers as one payload."""
-    return storage.write(Payload(buffers, "application/octet-stream"), no_digest, {}, sync=sync)
+    return storage.write(Payload(buffers, "application/octet-stream"), _no_digest, {}, sync=sync)
 
 
-def get(storage: Storage, config: Any) -> bytes:
+def _get(storage: Storage, config: Any) -> bytes:
     """All bytes of a config, as ``bytes``."""
     return bytes(storage.read(config))
 
 
-def joined(storage: Storage, config: Any, *span: int | None) -> bytes:
+def _joined(storage: Storage, config: Any, *span: int | None) -> bytes:
     """All bytes of a stream, whose pieces are checked."""
     pieces = []
     for piece in storage.read_stream(config, *span):  # type: ignore[arg-type]
         assert isinstance(piece, bytes), f"a stream gave {type(piece).__name__}, not bytes"
-        assert 0 < len(piece) <= PIECE, f"a stream gave a piece of {len(piece)} bytes"
+        assert 0 < len(piece) <= _PIECE, f"a stream gave a piece of {len(piece)} bytes"
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def path_of(storage: MappedStorage, config: Any) -> str:
+def _path_of(storage: MappedStorage, config: Any) -> str:
     """A path that reaches the file itself, as another program would."""
     with storage.open(config) as file:
         return os.path.realpath(f"/proc/self/fd/{file.fileno()}")
 
 
-def open_files() -> int:
+def _open_files() -> int:
     """The number of file descriptors of this process."""
     return len(os.listdir("/dev/fd"))
 
@@ -121,55 +121,55 @@ class StorageSuite:
 
     @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65537, 3_000_001])
     def test_bytes_come_back(self, storage: Storage, size: int) -> None:
-        data = pattern(size)
-        config = put(storage, data)
-        assert get(storage, config) == data
-        assert joined(storage, config) == data
+        data = _pattern(size)
+        config = _put(storage, data)
+        assert _get(storage, config) == data
+        assert _joined(storage, config) == data
 
     def test_a_config_is_json(self, storage: Storage) -> None:
-        config = put(storage, b"abc")
+        config = _put(storage, b"abc")
         text = json.dumps(config, allow_nan=False)
         assert json.loads(text) == config, f"{config!r} does not come through JSON as it is"
-        assert get(storage, json.loads(text)) == b"abc"
+        assert _get(storage, json.loads(text)) == b"abc"
 
     def test_buffers_of_all_kinds_and_many_of_them(self, storage: Storage) -> None:
         few: list[Buffer] = [b"", b"in-band", bytearray(b"xy"), memoryview(bytearray(b"0123456789"))[2:7], b""]
-        assert get(storage, put(storage, *few)) == b"in-bandxy23456"
-        many = [pattern(number % 97, number) for number in range(2500)]
-        assert get(storage, put(storage, *many)) == b"".join(many)
-        assert get(storage, put(storage)) == b""
+        assert _get(storage, _put(storage, *few)) == b"in-bandxy23456"
+        many = [_pattern(number % 97, number) for number in range(2500)]
+        assert _get(storage, _put(storage, *many)) == b"".join(many)
+        assert _get(storage, _put(storage)) == b""
 
     def test_what_the_caller_does_with_a_buffer_later_changes_nothing(self, storage: Storage) -> None:
         mine = bytearray(b"before" * 20_000)
-        config = put(storage, mine)
+        config = _put(storage, mine)
         with storage.writer({}) as writer:
             writer.write(mine)
             mine[:6] = b"after."
-            streamed = writer.commit(no_digest)
-        assert get(storage, config)[:6] == b"before"
-        assert get(storage, streamed)[:6] == b"before"
+            streamed = writer.commit(_no_digest)
+        assert _get(storage, config)[:6] == b"before"
+        assert _get(storage, streamed)[:6] == b"before"
 
     def test_what_a_reader_does_with_its_bytes_changes_nothing(self, storage: Storage) -> None:
-        config = put(storage, b"before")
+        config = _put(storage, b"before")
         with memoryview(storage.read(config)) as view:
             if not view.readonly:
                 view[:] = b"after."
-        assert get(storage, config) == b"before"
+        assert _get(storage, config) == b"before"
 
     def test_each_write_is_a_new_piece(self, storage: Storage) -> None:
-        configs = [put(storage, b"same"), put(storage, b"same"), put(storage, b"diff"), put(storage)]
+        configs = [_put(storage, b"same"), _put(storage, b"same"), _put(storage, b"diff"), _put(storage)]
         texts = {json.dumps(config) for config in configs}
         assert len(texts) == 4, f"two pieces have one config: {configs}"
         storage.delete(configs[0])
-        assert [get(storage, config) for config in configs[1:]] == [b"same", b"diff", b""]
+        assert [_get(storage, config) for config in configs[1:]] == [b"same", b"diff", b""]
 
     def test_tags_are_any_text(self, storage: Storage) -> None:
         tags = {"stage": "eval", "größe": "∞ / \n", "": ""}
-        config = storage.write(Payload([b"tagged"], "text/plain"), no_digest, tags)
+        config = storage.write(Payload([b"tagged"], "text/plain"), _no_digest, tags)
         with storage.writer(tags) as writer:
             writer.write(b"too")
-            other = writer.commit(no_digest)
-        assert (get(storage, config), get(storage, other)) == (b"tagged", b"too")
+            other = writer.commit(_no_digest)
+        assert (_get(storage, config), _get(storage, other)) == (b"tagged", b"too")
 
     def test_a_digest_that_fails_is_told_or_not_asked_for(self, storage: Storage) -> None:
         def failing() -> tuple[int, bytes]:
@@ -179,42 +179,42 @@ class StorageSuite:
             config = storage.write(Payload([b"abc"], "text/plain"), failing, {})
         except ArithmeticError:
             return
-        assert get(storage, config) == b"abc"
+        assert _get(storage, config) == b"abc"
 
     # --- streams ----------------------------------------------------------------------------------------------------
 
     def test_spans(self, storage: Storage) -> None:
-        data = pattern(9_000_001)
-        config = put(storage, data)
-        assert joined(storage, config) == data
+        data = _pattern(9_000_001)
+        config = _put(storage, data)
+        assert _joined(storage, config) == data
         spans: list[tuple[int, int | None]] = [
             (0, 0), (0, 1), (5, None), (1_048_570, 20), (4_194_303, 4_194_306), (9_000_000, None),
             (9_000_000, 10), (9_000_001, None), (9_000_002, 5), (10, 100_000_000),
         ]  # fmt: skip
         for offset, length in spans:
             end = None if length is None else offset + length
-            assert joined(storage, config, offset, length) == data[offset:end], f"offset {offset}, length {length}"
+            assert _joined(storage, config, offset, length) == data[offset:end], f"offset {offset}, length {length}"
 
     def test_impossible_spans_are_refused(self, storage: Storage) -> None:
-        config = put(storage, b"abc")
+        config = _put(storage, b"abc")
         for span in ((-1, None), (0, -1), (-1, 1)):
             with pytest.raises(InvalidArgumentError):
-                joined(storage, config, *span)
+                _joined(storage, config, *span)
         with pytest.raises(InvalidArgumentError):
             storage.writer({}, size=-1)
 
     @pytest.mark.parametrize("size", [None, 0, 3_000_000, 2_999_999, 9_000_000])
     def test_a_stream_is_written(self, storage: Storage, size: int | None) -> None:
         """``size`` may be wrong: what was written counts."""
-        data = pattern(3_000_000)
+        data = _pattern(3_000_000)
         view = memoryview(data)
         with storage.writer({}, size=size) as writer:
             for start in range(0, len(data), 700_000):
                 writer.write(view[start : start + 700_000])
             writer.write(b"")
-            config = writer.commit(no_digest)
-        assert get(storage, config) == data
-        assert joined(storage, config) == data
+            config = writer.commit(_no_digest)
+        assert _get(storage, config) == data
+        assert _joined(storage, config) == data
         if isinstance(storage, MappedStorage):
             identity = storage.identity(config)
             assert identity is not None
@@ -222,13 +222,13 @@ class StorageSuite:
 
     def test_an_empty_stream(self, storage: Storage) -> None:
         with storage.writer({}) as writer:
-            config = writer.commit(no_digest)
-        assert get(storage, config) == b""
+            config = writer.commit(_no_digest)
+        assert _get(storage, config) == b""
 
     def test_a_writer_ends_once(self, storage: Storage) -> None:
         done, dropped = storage.writer({}), storage.writer({})
         done.write(b"kept")
-        config = done.commit(no_digest)
+        config = done.commit(_no_digest)
         done.abort()
         dropped.write(b"lost")
         dropped.abort()
@@ -237,27 +237,27 @@ class StorageSuite:
             with pytest.raises(ClosedError):
                 writer.write(b"more")
             with pytest.raises(ClosedError):
-                writer.commit(no_digest)
-        assert get(storage, config) == b"kept", "abort after commit took the piece away, or a later write changed it"
+                writer.commit(_no_digest)
+        assert _get(storage, config) == b"kept", "abort after commit took the piece away, or a later write changed it"
 
     def test_writers_side_by_side(self, storage: Storage) -> None:
         writers = [storage.writer({}) for _ in range(5)]
         for _ in range(3):
             for number, writer in enumerate(writers):
                 writer.write(b"%d" % number)
-        configs = [writer.commit(no_digest) for writer in writers]
-        assert [get(storage, config) for config in configs] == [b"000", b"111", b"222", b"333", b"444"]
+        configs = [writer.commit(_no_digest) for writer in writers]
+        assert [_get(storage, config) for config in configs] == [b"000", b"111", b"222", b"333", b"444"]
 
     # --- what is gone, and what never was ---------------------------------------------------------------------------
 
     def test_what_is_gone_is_told_everywhere(self, storage: Storage) -> None:
-        gone, there = put(storage, b"gone"), put(storage, b"there")
+        gone, there = _put(storage, b"gone"), _put(storage, b"there")
         storage.delete(gone)
         storage.delete(gone)
         with pytest.raises(ValueLost):
             storage.read(gone)
         with pytest.raises(ValueLost):
-            joined(storage, gone)
+            _joined(storage, gone)
         assert storage.sync([there, gone, there]) == [True, False, True]
         if isinstance(storage, MappedStorage):
             assert storage.identity(gone) is None
@@ -265,18 +265,18 @@ class StorageSuite:
                 storage.map(gone, 4)
             with pytest.raises(ValueLost):
                 storage.open(gone)
-        assert get(storage, there) == b"there"
+        assert _get(storage, there) == b"there"
 
     def test_who_reads_may_finish(self, storage: Storage) -> None:
-        data = pattern(9_000_000)
-        config = put(storage, data)
+        data = _pattern(9_000_000)
+        config = _put(storage, data)
         stream = storage.read_stream(config)
         first = next(iter(stream))
         storage.delete(config)
         assert first + b"".join(stream) == data
 
     def test_foreign_configs_are_refused(self, storage: Storage) -> None:
-        config = put(storage, b"mine")
+        config = _put(storage, b"mine")
         foreign: list[Any] = [
             None, True, 17, 1.5, [], {}, "", ".", "..", "/etc/passwd", "../../../etc/passwd", "a\0b", "\ud800",
             "x" * 10_000, [config], {"config": config},
@@ -295,7 +295,7 @@ class StorageSuite:
             with pytest.raises(InvalidArgumentError):
                 storage.read(wrong)
             with pytest.raises(InvalidArgumentError):
-                joined(storage, wrong)
+                _joined(storage, wrong)
             with pytest.raises(InvalidArgumentError):
                 storage.delete(wrong)
             with pytest.raises(InvalidArgumentError):
@@ -304,36 +304,36 @@ class StorageSuite:
                 for verb in (storage.identity, storage.open, lambda config: storage.map(config, 1)):
                     with pytest.raises(InvalidArgumentError):
                         verb(wrong)
-        assert get(storage, config) == b"mine"
+        assert _get(storage, config) == b"mine"
 
     # --- kept -------------------------------------------------------------------------------------------------------
 
     def test_sync(self, storage: Storage) -> None:
-        at_once = put(storage, pattern(100_000), sync=True)
-        later = [put(storage, pattern(100_000, number)) for number in range(3)]
+        at_once = _put(storage, _pattern(100_000), sync=True)
+        later = [_put(storage, _pattern(100_000, number)) for number in range(3)]
         with storage.writer({}) as writer:
             writer.write(b"streamed")
-            streamed = writer.commit(no_digest, sync=True)
+            streamed = writer.commit(_no_digest, sync=True)
         assert storage.sync([]) == []
         assert storage.sync([*later, at_once, streamed, later[0]]) == [True] * 6
-        assert get(storage, later[2]) == pattern(100_000, 2)
+        assert _get(storage, later[2]) == _pattern(100_000, 2)
 
     def test_closing_twice(self, storage: Storage) -> None:
-        put(storage, b"abc")
+        _put(storage, b"abc")
         storage.close()
         storage.close()
 
     def test_another_object_reads_and_deletes(self, storage: Storage, second: Storage) -> None:
-        config = put(storage, b"abc")
-        assert get(second, config) == b"abc"
-        theirs = put(second, b"def")
+        config = _put(storage, b"abc")
+        assert _get(second, config) == b"abc"
+        theirs = _put(second, b"def")
         assert theirs != config
-        assert get(storage, theirs) == b"def"
+        assert _get(storage, theirs) == b"def"
         second.delete(config)
         with pytest.raises(ValueLost):
             storage.read(config)
         second.close()
-        assert get(storage, theirs) == b"def", "closing ended what was written"
+        assert _get(storage, theirs) == b"def", "closing ended what was written"
 
     # --- at once ----------------------------------------------------------------------------------------------------
 
@@ -344,8 +344,8 @@ class StorageSuite:
         def work(thread: int) -> None:
             start.wait()
             for number in range(25):
-                data = pattern(1000 + number, thread)
-                config = put(storage, data)
+                data = _pattern(1000 + number, thread)
+                config = _put(storage, data)
                 written.append((config, data))
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -355,22 +355,22 @@ class StorageSuite:
             thread.join()
         assert len({json.dumps(config) for config, _ in written}) == 200
         for config, data in written:
-            assert get(storage, config) == data
+            assert _get(storage, config) == data
 
     def test_a_forked_process_never_takes_our_configs(self, storage: Storage) -> None:
-        before = put(storage, b"before")
+        before = _put(storage, b"before")
 
         def child() -> Any:
-            assert get(storage, before) == b"before"
-            return [put(storage, b"child %d" % number) for number in range(20)]
+            assert _get(storage, before) == b"before"
+            return [_put(storage, b"child %d" % number) for number in range(20)]
 
         theirs = in_child(child)
-        ours = [put(storage, b"parent %d" % number) for number in range(20)]
+        ours = [_put(storage, b"parent %d" % number) for number in range(20)]
         assert not {json.dumps(config) for config in ours} & {json.dumps(config) for config in theirs}
-        assert [get(storage, config) for config in ours] == [b"parent %d" % number for number in range(20)]
+        assert [_get(storage, config) for config in ours] == [b"parent %d" % number for number in range(20)]
         for number, config in enumerate(theirs):
             try:
-                assert get(storage, config) == b"child %d" % number
+                assert _get(storage, config) == b"child %d" % number
             except ValueLost:
                 assert storage.ephemeral, "what a process wrote is lost at its end"
 
@@ -384,15 +384,15 @@ class StorageSuite:
 
         in_child(child)
         writer.write(b"two")
-        assert get(storage, writer.commit(no_digest)) == b"one two"
+        assert _get(storage, writer.commit(_no_digest)) == b"one two"
 
     def test_what_a_killed_process_left(self, storage: Storage, second: Storage) -> None:
         if type(storage).abandoned is Storage.abandoned:
             pytest.skip("nothing is left behind in this storage")
-        alive = [put(storage, b"alive"), put(second, b"alive")]
+        alive = [_put(storage, b"alive"), _put(second, b"alive")]
 
         def child(report: Any) -> None:
-            configs = [put(storage, b"dead %d" % number) for number in range(1500)]
+            configs = [_put(storage, b"dead %d" % number) for number in range(1500)]
             storage.writer({}).write(b"never finished")
             report(configs)
             signal.pause()
@@ -409,21 +409,21 @@ class StorageSuite:
         assert {json.dumps(config) for config in dead} <= {json.dumps(config) for config in found}
         assert not {json.dumps(config) for config in alive} & {json.dumps(config) for config in found}
         assert list(second.abandoned()) == [], "a released writer is reported again"
-        assert [get(storage, config) for config in alive] == [b"alive", b"alive"]
-        assert get(storage, put(storage, b"goes on")) == b"goes on"
+        assert [_get(storage, config) for config in alive] == [b"alive", b"alive"]
+        assert _get(storage, _put(storage, b"goes on")) == b"goes on"
 
     # --- files that can be mapped -------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("size", [0, 1, 4096, 1_000_001])
     def test_a_map_has_the_bytes(self, mapped: MappedStorage, size: int) -> None:
-        data = pattern(size)
-        view = mapped.map(put(mapped, data), size)
+        data = _pattern(size)
+        view = mapped.map(_put(mapped, data), size)
         assert (view.format, view.ndim, view.readonly, view.nbytes) == ("B", 1, False, size)
         assert view == data
 
     def test_a_map_is_private(self, mapped: MappedStorage, second: MappedStorage) -> None:
-        data = pattern(10_000)
-        config = put(mapped, data)
+        data = _pattern(10_000)
+        config = _put(mapped, data)
         before = mapped.identity(config)
         first = mapped.map(config, 10_000)
         first[:5] = b"mine!"
@@ -434,40 +434,40 @@ class StorageSuite:
         assert bytes(first[:5]) == b"mine!"
 
     def test_a_map_outlives_its_file_and_its_storage(self, mapped: MappedStorage) -> None:
-        data = pattern(1_000_000)
-        config = put(mapped, data)
+        data = _pattern(1_000_000)
+        config = _put(mapped, data)
         part = mapped.map(config, 1_000_000)[500_000:]
         mapped.delete(config)
         mapped.close()
         assert part == data[500_000:]
 
     def test_a_short_file_is_lost_and_kills_nobody(self, mapped: MappedStorage) -> None:
-        config = put(mapped, pattern(10_000))
+        config = _put(mapped, _pattern(10_000))
         for size in (10_001, 12_288, 100_000):
             with pytest.raises(ValueLost):
                 mapped.map(config, size)
-        os.truncate(path_of(mapped, config), 9_999)
+        os.truncate(_path_of(mapped, config), 9_999)
         with pytest.raises(ValueLost):
             mapped.map(config, 10_000)
         with pytest.raises(InvalidArgumentError):
             mapped.map(config, -1)
 
     def test_an_identity_tells_a_touched_file(self, mapped: MappedStorage, second: MappedStorage) -> None:
-        config, other = put(mapped, b"a" * 1000), put(mapped, b"a" * 1000)
+        config, other = _put(mapped, b"a" * 1000), _put(mapped, b"a" * 1000)
         before = mapped.identity(config)
         assert before is not None
         assert before == mapped.identity(config) == second.identity(config)
         assert before.size == 1000
         assert before != mapped.identity(other)
-        path = path_of(mapped, config)
+        path = _path_of(mapped, config)
         with open(path, "r+b") as file:
             file.write(b"b")
         os.utime(path, ns=(before.mtime, before.mtime))
         assert mapped.identity(config) != before, "a change of the bytes under an old time was not told"
 
     def test_a_file_is_opened(self, mapped: MappedStorage) -> None:
-        data = pattern(100_000)
-        with mapped.open(put(mapped, data)) as file:
+        data = _pattern(100_000)
+        with mapped.open(_put(mapped, data)) as file:
             assert isinstance(file, io.RawIOBase)
             assert (file.tell(), file.seekable(), file.readable(), file.writable()) == (0, True, True, False)
             assert file.read(10) == data[:10]
@@ -475,16 +475,16 @@ class StorageSuite:
             assert file.readall() == data[50_000:]
 
     def test_nothing_stays_open(self, mapped: MappedStorage) -> None:
-        config = put(mapped, pattern(3_000_000))
-        before = open_files()
+        config = _put(mapped, _pattern(3_000_000))
+        before = _open_files()
         maps = [mapped.map(config, 3_000_000) for _ in range(50)]
         for _ in range(10):
             mapped.read(config)
-            joined(mapped, config)
+            _joined(mapped, config)
             stream = mapped.read_stream(config)
             next(iter(stream))
             del stream
             mapped.writer({}).abort()
-            mapped.delete(put(mapped, b"x"))
-        assert open_files() == before, "files stay open (a map must not hold one: a thousand of them use up the limit)"
+            mapped.delete(_put(mapped, b"x"))
+        assert _open_files() == before, "files stay open (a map must not hold one: a thousand of them use up the limit)"
         assert len(maps) == 50

@@ -27,7 +27,15 @@ from ...errors import StoreError
 from ..base import Abandoned
 from .disk import make_folders
 
-__all__ = ["AbandonedFolder", "HeldLock", "WriterFolder", "abandoned_folders", "not_forking", "remove_empty"]
+__all__ = [
+    "AbandonedFolder",
+    "HeldLock",
+    "WriterFolder",
+    "abandoned_folders",
+    "new_writer_id",
+    "not_forking",
+    "remove_empty",
+]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # sorts as it counts, and has no capitals: some file systems fold them
 _LOCK = "lock"
@@ -185,6 +193,15 @@ def _remove(folder: str) -> None:
     remove_empty(folder)
 
 
+def _clear(folder: str) -> None:
+    """Remove the files of a folder that never got its name, whose lock the caller holds. It has some when a power cut
+    took back the folder's renaming and not what was in it; no config can name them."""
+    for name in os.listdir(folder):
+        if _FILE.fullmatch(name):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{folder}/{name}")
+
+
 def remove_empty(folder: str) -> None:
     """Remove a folder if it is empty: never one of a live or an unswept writer, as those have their lock file in it."""
     try:
@@ -237,6 +254,7 @@ def abandoned_folders(root: str) -> Iterator[AbandonedFolder]:
         if lock is None:
             continue  # alive, or another collector is at it
         if half_made:
+            _clear(f"{root}/{name}")
             _remove(f"{root}/{name}")
             lock.close()
         else:
