@@ -108,7 +108,7 @@ def stages(calls: Sequence[Call], *, log: str = "-wal", files: str = "files/") -
 
     Args:
         calls: all calls of one put.
-        log: how the name of the database's log ends, whose last write (and sync, with durability "power") is the commit.
+        log: how the name of the database's log ends: its last write, or sync with durability "power", is the commit.
         files: what paths of bytes contain.
     """
     bytes_end = commit_end = 0

@@ -9,9 +9,10 @@
     disk.advance(cut)                         # all calls before number ``cut`` were made, then the power failed
     disk.restore(target, "nothing", Random(1))
 
-What was synced is there. Of what was not, each write, each change of a size and each name in a folder may have reached
-the disk or not, in any order (a write in pieces of 512 bytes). This is more than most file systems can do to a program;
-what holds here holds there. A file's bytes are there after its own sync, its name after its folder's sync.
+What was synced is there. Of what was not, each write (in pieces of 512 bytes) and each change of a size may have reached
+the disk or not, in any order, and the names of each folder up to any moment: one folder's names change in the order in
+which they were changed, those of two folders in any. A file's bytes are there after its own sync, its name after its
+folder's sync. This is more than most file systems do to a program; what holds here holds there.
 """
 
 from __future__ import annotations
@@ -220,14 +221,11 @@ class Disk:
     def _choose_names(self, style: str, random: Random) -> dict[_Node, dict[str, _Node]]:
         """For each folder with changes, the names that are on disk."""
         chosen: dict[_Node, dict[str, _Node]] = {}
-        lost: set[tuple[int, str]] = set()  # of one name a later change is not on disk without the one before
-        prefix = random.randrange(len(self._namings) + 1) if random.random() < 0.5 else None  # a journal's order
+        ends: dict[_Node, float] = {}  # when a folder's names last reached the disk, as a part of all changes
         for number, naming in enumerate(self._namings):
-            if style == "nothing" or (style == "some" and prefix is not None and number >= prefix):
-                continue
-            places = {(id(folder), name) for folder, name, _ in naming.names}
-            if style == "some" and prefix is None and (places & lost or random.random() < 0.5):
-                lost |= places
+            place = naming.names[0][0]
+            end = ends.setdefault(place, random.random() * (len(self._namings) + 1))
+            if style == "nothing" or (style == "some" and number >= end):
                 continue
             for folder, name, node in naming.names:
                 names = chosen.setdefault(folder, dict(folder.synced_names))

@@ -1,0 +1,273 @@
+"""Promise 3: what a store is after a power cut, at any moment, whatever of the unsynced bytes reached the disk.
+
+Each test records the system calls of a workload and plays them back up to some moment; see
+:mod:`holdfast.testing.powercut`. The store that opens on what is left must read, for each key, the newest version whose
+bytes are on disk, as it was written, and nothing else: the expectation is worked out from the workload's own notes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path as Folder
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+
+import holdfast
+from holdfast import NotFoundError, Store
+from holdfast.catalog.sqlite import SQLiteCatalog
+from holdfast.storages.file import FileStorage
+from holdfast.testing.interpose import interposed
+from holdfast.testing.powercut import STYLES, Disk, Recorder
+
+from .timeline import INLINE, UNIVERSE, Slot, Timeline, Version, Workload, normal, paths
+
+
+class Wrong(AssertionError):
+    """The store is not what it must be after a power cut."""
+
+
+class Lab:
+    """A folder to work in, and boots of its machine one after the other."""
+
+    def __init__(self, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._patch = monkeypatch
+        self._boots = 0
+        self._images = 0
+        self.boot()
+
+    def boot(self) -> None:
+        """The machine starts anew."""
+        self._boots += 1
+        name = f"boot-{self._boots}"
+        self._patch.setattr("holdfast.kernel.boot_id", lambda: name)
+
+    def image(self) -> Folder:
+        """The path of a new image."""
+        self._images += 1
+        return self.folder / f"image-{self._images}"
+
+    def open(self, root: Folder, durability: str = "process") -> Store:
+        """The store of an image, or a new one."""
+        return holdfast.open(root / "data", inline=INLINE, durability=durability)
+
+    def record(self, seed: int, steps: int, durability: str) -> tuple[Recorder, Timeline]:
+        """Run a workload on a new store and record it."""
+        root = self.image()
+        root.mkdir()
+        recorder, timeline = Recorder(root), Timeline()
+        with interposed(root, recorder), self.open(root, durability) as store:
+            Workload(store, str(root / "data"), recorder, timeline, Random(seed)).run(steps)
+        return recorder, timeline
+
+
+@pytest.fixture
+def lab(quick_folder: Folder, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    return Lab(quick_folder, monkeypatch)
+
+
+def whole_in(image: Folder, timeline: Timeline) -> Callable[[str], bool]:
+    """Tells whether a file of the workload has all its bytes in an image."""
+    known: dict[str, bool] = {}
+
+    def whole(place: str) -> bool:
+        if place not in known:
+            path = image / "data" / "files" / place
+            known[place] = path.is_file() and path.read_bytes() == timeline.contents[place]
+        return known[place]
+
+    return whole
+
+
+def in_catalog(image: Folder, beside: Folder) -> dict[Slot, int]:
+    """The versions that the catalog of an image names, before anything mended it; looked up in a copy."""
+    versions: dict[Slot, int] = {}
+    beside.mkdir()
+    for name in ("catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-journal"):
+        if (image / "data" / name).exists():
+            shutil.copy(image / "data" / name, beside / name)
+    catalog = SQLiteCatalog(beside / "catalog.sqlite")
+    for scope, path in paths():
+        versions.update({(scope, row[0]): row[2] for row in catalog.search(path)})
+    catalog.close()
+    shutil.rmtree(beside)
+    return versions
+
+
+def steps_on_disk(timeline: Timeline, found: dict[Slot, int], least: int, most: int) -> int:
+    """After which step of the timeline the catalog is as it was found; commits are lost from the end only."""
+    for done in range(most, least - 1, -1):
+        wanted = timeline.catalog(done)
+        if all(found.get(slot) in wanted[slot] for slot in UNIVERSE):
+            return done
+    earlier = [n for n in range(len(timeline.steps) + 1)
+               if all(found.get(slot) in timeline.catalog(n)[slot] for slot in UNIVERSE)]  # fmt: skip
+    raise Wrong(f"the catalog is none of those after steps {least} to {most}, but after {earlier or 'no step'}")
+
+
+@pytest.fixture(autouse=True)
+def same_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Lets restored files have the identity of the originals: a file that lost its bytes often kept its times."""
+    known: dict[str, Any] = {}
+    real = FileStorage.identity
+
+    def identity(self: FileStorage, config: Any) -> Any:
+        found = real(self, config)
+        original = known.get(config)
+        return original if found is not None and original is not None and original.size == found.size else found
+
+    monkeypatch.setattr(FileStorage, "identity", identity)
+    yield known
+
+
+def read_all(store: Store) -> dict[Slot, tuple[int, Any]]:
+    """Version and value of each key that is there, hashed."""
+    found = {}
+    for scope, key in UNIVERSE:
+        try:
+            entry = store.scope(scope).entry(key)
+            verified = store.scope(scope).get(key, verify=True)
+        except NotFoundError as error:
+            if type(error) is not NotFoundError:
+                raise
+            continue
+        if normal(entry.value) != normal(verified):
+            raise Wrong(f"{scope}/{key} reads otherwise when it is verified")
+        found[scope, key] = (entry.version, normal(entry.value))
+    return found
+
+
+def compare(store: Store, expected: dict[Slot, Version]) -> None:
+    try:
+        found = read_all(store)
+    except holdfast.HoldfastError as error:
+        raise Wrong(f"a value is torn: {error!r}") from error
+    for slot in UNIVERSE:
+        wanted = expected.get(slot)
+        got = found.get(slot)
+        if (None if wanted is None else (wanted.number, wanted.value)) != got:
+            number = None if wanted is None else wanted.number
+            raise Wrong(f"{slot} must be at version {number}, and is at {got and got[0]}, or has another value")
+    for scope in {scope for scope, _ in UNIVERSE}:
+        if list(store.scope(scope).keys()) != sorted(key for where, key in expected if where == scope):
+            raise Wrong(f"{scope} lists other keys than it has")
+
+
+def left_behind(image: Folder) -> list[str]:
+    """Files of bytes that no live blob names, and folders of writers that are half made."""
+    connection = apsw.Connection(str(image / "data" / "catalog.sqlite"))
+    named = {place.strip('"') for (place,) in connection.execute("SELECT place FROM blobs WHERE state=0 AND refs>0")}
+    garbage = connection.execute("SELECT count(*) FROM blobs WHERE refs=0 OR state<>0").fetchone()[0]
+    connection.close()
+    found = [f"{garbage} rows of blobs"] if garbage else []
+    root = image / "data" / "files"
+    for folder, _, names in os.walk(root):
+        for name in names:
+            place = os.path.relpath(os.path.join(folder, name), root)
+            if place not in named and name != "lock":
+                found.append(place)
+        if os.path.basename(folder).startswith("new-"):
+            found.append(folder)
+    return found
+
+
+def after_cut(lab: Lab, image: Folder, timeline: Timeline, cut: int, calls: list[Any]) -> dict[Slot, Version]:
+    """What each key must read as, worked out without the store's recovery; raises when the catalog is none it can be."""
+    least, most = timeline.bounds(cut, calls)
+    found = in_catalog(image, lab.image())
+    done = steps_on_disk(timeline, found, least, most)
+    return timeline.newest(done, whole_in(image, timeline))
+
+
+def write_later(store: Store, before: dict[Slot, int], expected: dict[Slot, Version], random: Random) -> None:
+    """Versions of later writes are above all that the catalog named, those of lost bytes included."""
+    for slot in random.sample(UNIVERSE, 6):
+        value: Any = {"later": random.random()} if random.random() < 0.5 else random.randbytes(3000)
+        record = store.scope(slot[0]).put(slot[1], value)
+        if record.version <= before.get(slot, 0):
+            raise Wrong(f"{slot} went back from version {before[slot]} to {record.version}")
+        expected[slot] = Version(record.version, value)
+
+
+def check_cut(lab: Lab, disk: Disk, recorder: Recorder, timeline: Timeline, random: Random, *, again: bool) -> None:
+    """Restore one image, open it, compare; write, collect, compare; with ``again`` cut the power meanwhile."""
+    image = lab.image()
+    disk.restore(image, random.choice(STYLES), random)
+    expected = after_cut(lab, image, timeline, disk.position, recorder.calls)
+    before = in_catalog(image, lab.image())
+    lab.boot()
+    if again:
+        _check_second_cut(lab, image, timeline, before, expected, random)
+    else:
+        _check_recovered(lab, image, before, expected, random)
+    shutil.rmtree(image)
+
+
+def _check_recovered(
+    lab: Lab, image: Folder, before: dict[Slot, int], expected: dict[Slot, Version], random: Random
+) -> None:
+    with lab.open(image) as store:
+        compare(store, expected)
+        write_later(store, before, expected, random)
+        compare(store, expected)
+        store.gc()
+        compare(store, expected)
+    with lab.open(image) as store:
+        store.gc()  # now what the writers above left is nobody's
+        compare(store, expected)
+    left = left_behind(image)
+    if left:
+        raise Wrong(f"left behind after gc: {left}")
+
+
+def _check_second_cut(
+    lab: Lab, image: Folder, first: Timeline, before: dict[Slot, int], expected: dict[Slot, Version], random: Random
+) -> None:
+    recorder = Recorder(image)
+    start = {
+        slot: (Version(before.get(slot)), expected.get(slot, Version(None)))
+        for slot in UNIVERSE
+    }
+    timeline = Timeline(start)
+    timeline.contents.update(first.contents)
+    timeline.identities.update(first.identities)
+    with interposed(image, recorder), lab.open(image) as store:
+        compare(store, expected)
+        workload = Workload(store, str(image / "data"), recorder, timeline, random)
+        workload.begin({slot: version.value for slot, version in expected.items()})
+        workload.run(12)
+        ended = len(recorder)
+    disk = Disk(recorder)
+    disk.advance(random.randrange(ended + 1))
+    again = lab.image()
+    disk.restore(again, random.choice(STYLES), random)
+    after = after_cut(lab, again, timeline, disk.position, recorder.calls)
+    lab.boot()
+    _check_recovered(lab, again, in_catalog(again, lab.image()), after, random)
+    shutil.rmtree(again)
+
+
+def check_many(
+    lab: Lab, same_files: dict[str, Any], *, seed: int, steps: int, cuts: int, durability: str, twice: float = 0.3
+) -> None:
+    """Cut the power of one workload at many moments."""
+    recorder, timeline = lab.record(seed, steps, durability)
+    same_files.update(timeline.identities)
+    random, disk = Random(seed), Disk(recorder)
+    for cut in sorted(random.randrange(len(recorder) + 1) for _ in range(cuts)):
+        disk.advance(cut)
+        try:
+            check_cut(lab, disk, recorder, timeline, random, again=random.random() < twice)
+        except Wrong as error:
+            raise Wrong(f"seed {seed}, power cut before call {cut} of {len(recorder)}: {error}") from error
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
+    check_many(lab, same_files, seed=seed, steps=60, cuts=200, durability=durability)
