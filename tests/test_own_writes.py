@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,18 @@ def test_a_store_of_durability_power_deletes_so_too(tmp_path: Path) -> None:
         scope.put("k", 1)
         assert scope.touch("k", None).durability == "power"
         assert scope.copy("k", "l").durability == "power"
+
+
+def test_a_copy_of_the_store_is_another_store(store: holdfast.Store, tmp_path: Path) -> None:
+    scope = store.namespace("a")
+    scope.put("k", 1)
+    store.close()
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    with holdfast.open(tmp_path / "data") as one, holdfast.open(tmp_path / "copy") as other:
+        assert one.id == other.id
+        with pytest.raises(holdfast.InvalidArgumentError, match="one store"):
+            one.namespace("a").copy("k", "l", to=other.namespace("a"))
+        with other.transaction() as tx, pytest.raises(holdfast.InvalidArgumentError, match="another store"):
+            one.namespace("a").within(tx)
+    with holdfast.open(tmp_path / "data") as one, holdfast.open(tmp_path / "data") as again:
+        assert one.namespace("a").copy("k", "l", to=again.namespace("a")).version == 1

@@ -120,6 +120,14 @@ class Kernel:
         """Registered name of a storage id; None stays None (the bytes lie in the catalog)."""
         return None if storage_id is None else self.catalog.storage(storage_id)[0]
 
+    def same_store(self, other: Kernel) -> bool:
+        """Whether the other one is open on the same data; a back-up beside has the same id, and is another store."""
+        if self is other:
+            return True
+        return (
+            self.folder is not None and self.folder == other.folder and self.catalog.store_id == other.catalog.store_id
+        )
+
     @property
     def locks(self) -> str | None:
         """Folder for lock files by which processes of this machine see who is alive; None for a store in memory."""

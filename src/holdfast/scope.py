@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from json import dumps
 from typing import Any, Self, Unpack, cast
 
 from .address import Path, format_path
@@ -48,7 +49,7 @@ class BaseScope(Navigation[S], Files):
         self, values: Mapping[str, Any] | Iterable[tuple[str, Any]], **options: Unpack[PutOptions]
     ) -> list[Record]:
         """Store several values in one commit, all or none, and give their records."""
-        pairs = values.items() if isinstance(values, Mapping) else values
+        pairs = _pairs(values.items() if isinstance(values, Mapping) else values)
         if isinstance(self._ledger, Buffered):
             return [self.put(key, value, **options) for key, value in pairs]
         atomic = Atomic(self._kernel, lambda ledger: ledger, options.get("durability"))
@@ -66,10 +67,17 @@ class BaseScope(Navigation[S], Files):
         Gives the scope to write to. Reads inside see the block's own writes; a value read that somebody else changed
         before the end is a ConflictError, and nothing is written.
         """
+        self._outside()
         return Atomic(self._kernel, lambda ledger: type(self)(self._kernel, self.path, ledger), durability)
 
     def within(self, transaction: Transaction[Any]) -> Self:
-        """This scope, acting in a transaction of the store."""
+        """This scope, acting in a transaction of the store.
+
+        Raises:
+            InvalidArgumentError: the transaction is one of another store.
+        """
+        if not self._kernel.same_store(transaction._kernel):
+            raise InvalidArgumentError(f"{self} is in another store than the transaction: take one of its own store")
         return type(self)(self._kernel, self.path, transaction.ledger)
 
     # --- the scope itself ---------------------------------------------------------------------------------------------
@@ -81,6 +89,7 @@ class BaseScope(Navigation[S], Files):
             ExistsError: it exists and ``exist_ok`` is False.
         """
         self._outside()
+        _check_properties(properties)
         self._kernel.catalog.create_scope(self.path, properties, exist_ok=exist_ok)
         return self
 
@@ -137,7 +146,9 @@ class BaseScope(Navigation[S], Files):
 
     def _outside(self) -> None:
         if isinstance(self._ledger, Buffered):
-            raise InvalidArgumentError("a scope is created, renamed and dropped outside of transactions")
+            raise InvalidArgumentError(
+                "a scope is created, renamed and dropped, and another transaction begun, outside of transactions"
+            )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BaseScope) and (self._kernel, self.path) == (other._kernel, other.path)
@@ -155,3 +166,23 @@ class BaseScope(Navigation[S], Files):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {format_path(self.path)}>"
+
+
+def _pairs(values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    problem = "put_many takes a mapping, or pairs of key and value"
+    if not isinstance(values, Iterable):
+        raise InvalidArgumentError(f"{problem}, not {values!r}")
+    for pair in values:
+        try:
+            key, value = pair
+        except (TypeError, ValueError):
+            raise InvalidArgumentError(f"{problem}, not {pair!r}") from None
+        yield key, value
+
+
+def _check_properties(properties: Mapping[str, Any] | None) -> None:
+    try:
+        if properties is not None:
+            dumps(dict(properties), allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgumentError(f"properties must be JSON: {error}") from error

@@ -276,7 +276,7 @@ class Values(Place):
     def _check_target(self, to: Values) -> None:
         if not isinstance(to, Values):
             raise InvalidArgumentError(f"copy and rename go to a scope of this store, not to {to!r}")
-        if to._kernel.catalog.store_id != self._kernel.catalog.store_id:
+        if not self._kernel.same_store(to._kernel):
             raise InvalidArgumentError("copy and rename stay within one store: use get and put between two")
         if to._ledger is not to._kernel.catalog and to._ledger is not self._ledger:
             raise InvalidArgumentError(f"{to!r} acts in a transaction: name the scope to copy from in it, too")
