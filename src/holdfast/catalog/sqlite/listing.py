@@ -67,12 +67,18 @@ class Listing(Core):
             raise InvalidArgumentError(
                 f"order {order!r}: it must be one of {', '.join(_ORDERS)}, with - in front or not"
             )
-        sql = _SEARCH(column, order != column, bounded=end is not None, after=after is not None, tagged=bool(tags))
+        where: tuple[Any, Any] = (None, None)
         if after is not None:
             after = RecordRow._make(after)
+            if order == "key":
+                start = max(start, after.key + "\0", key=str.encode)  # the next key by bytes
+            elif order == "-key":
+                end = after.key if end is None else min(end, after.key, key=str.encode)
+            else:
+                where = (getattr(after, column), after.key)
         now, most = time.time(), _checked(limit)
-        where = (None, None) if after is None else (getattr(after, column), after.key)
         wanted = (json.dumps(dict(tags)), len(tags)) if tags else (None, None)
+        sql = _SEARCH(column, order != column, bounded=end is not None, after=where[1] is not None, tagged=bool(tags))
         return self.in_scope(path, sql, lambda scope, epoch: (scope, start, epoch, now, most, end, *where, *wanted))
 
     def usage(self, path: Path) -> Usage:
