@@ -66,7 +66,7 @@ def _python(code: str) -> Block:
         "1  # raises ValueError",
         "len(\n    # -> 2\n    'a')",
         "def f():\n    1 + 1  # -> 3\nf()",
-        "if True:\n    {}['a']  # raises ValueError\n    1  # raises KeyError",
+        "if True:\n    {}['a']  # raises ValueError\n    1  # raises OSError",
     ],
 )
 def test_an_untrue_example_is_caught(code: str) -> None:
