@@ -19,12 +19,14 @@ killed process left.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -75,6 +77,8 @@ def _joined(storage: Storage, config: Any, *span: int | None) -> bytes:
 def _path_of(storage: MappedStorage, config: Any) -> str:
     """A path that reaches the file itself, as another program would."""
     with storage.open(config) as file:
+        if sys.platform == "darwin":
+            return fcntl.fcntl(file, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0").decode()
         return os.path.realpath(f"/proc/self/fd/{file.fileno()}")
 
 

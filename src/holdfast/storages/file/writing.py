@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -60,10 +61,10 @@ class NewFile:
     def allocate(self, start: int, size: int) -> bool:
         """Give the file ``size`` bytes of disk from ``start`` on, so that a lack of space shows now; False where
         there is no such thing."""
+        if sys.platform == "darwin":
+            return False
         try:
             os.posix_fallocate(self.fd, start, size)
-        except AttributeError:  # macOS
-            return False
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                 raise
