@@ -11,7 +11,7 @@ from .errors import DecodeError, HoldfastError, IntegrityError, NotFoundError, N
 from .kernel import Kernel
 from .reading import chunks, missing, visible
 
-__all__ = ["Problem", "Verified", "Verifying"]
+__all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
 
 _REMEMBERED = 1 << 20  # bytes from which on a blob that several records name is hashed only once
 
@@ -86,14 +86,21 @@ class Verifying:
         return run.report()
 
 
+def scopes_from(place: Any) -> Iterator[Any]:
+    """A store or scope itself, then all scopes below it, each before those below it."""
+    waiting: list[Iterator[Any]] = [iter((place,))]
+    while waiting:
+        scope = next(waiting[-1], None)
+        if scope is None:
+            waiting.pop()
+        else:
+            yield scope
+            waiting.append(scope.children())
+
+
 def _below(place: Any) -> Iterator[Target]:
     """Every key of a scope and of all scopes below it."""
-    waiting = [place]
-    while waiting:
-        scope = waiting.pop()
-        if scope.path:
-            yield from ((scope.path, key) for key in scope)
-        waiting.extend(scope.children())
+    return ((scope.path, key) for scope in scopes_from(place) if scope.path for key in scope)
 
 
 def _named(store: Any, address: str) -> Iterator[Target]:

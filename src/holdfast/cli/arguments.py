@@ -13,10 +13,25 @@ from ..address import Path, format_address, format_path, parse_address
 from ..api import Scope, Store
 from ..api import open as open_any
 from ..config import MEMORY, find_config
-from ..errors import HoldfastError, InvalidArgumentError, StoreNotFoundError
+from ..errors import HoldfastError, InvalidArgumentError, NotFoundError, StoreNotFoundError
 from ..kernel import CATALOG_FILE
 
-__all__ = ["AddressArgument", "JsonOption", "StoreOption", "complete_address", "open_store", "parse", "record_at"]
+__all__ = [
+    "AddressArgument",
+    "AddressesArgument",
+    "JsonOption",
+    "Place",
+    "PlaceArgument",
+    "StoreOption",
+    "complete_address",
+    "missing_below",
+    "open_store",
+    "parse",
+    "parse_record",
+]
+
+Place = Store | Scope
+"""Where scopes are: the store, which is the root, or a scope."""
 
 _OFFERED = 100  # completions
 
@@ -38,28 +53,34 @@ def open_store(store: str | None, *, create: bool = False) -> Store:
     return open_any(store, create=create)
 
 
-def parse(store: Store, address: str) -> tuple[Scope | None, str | None]:
-    """Scope and key of an address; no scope for the root, no key for a scope.
+def parse(store: Store, address: str) -> tuple[Place, str | None]:
+    """Scope and key of an address; the store itself for the empty address, no key for a scope.
 
     Raises:
         InvalidScopeError, InvalidKeyError: the text is no address.
     """
     if address in ("", "/"):
-        return None, None
+        return store, None
     path, key = parse_address(address)
     return store.scope(format_path(path)), key
 
 
-def record_at(store: Store, address: str) -> tuple[Scope, str]:
+def parse_record(store: Store, address: str) -> tuple[Scope, str]:
     """Scope and key of an address that must name a record.
 
     Raises:
         InvalidArgumentError: it names a scope or a prefix, or is no address.
     """
     scope, key = parse(store, address)
-    if scope is None or key is None:
+    if not isinstance(scope, Scope) or key is None:
         raise InvalidArgumentError(f"{address!r} names a scope: add a key, as in namespace:prod/model")
     return scope, key
+
+
+def missing_below(scope: Scope, prefix: str) -> HoldfastError:
+    """The error for a prefix of keys that no record has; that there is no such scope is another one, raised here."""
+    scope.info()
+    return NotFoundError(f"no record of {scope} has a key that begins with {prefix!r}")
 
 
 def complete_address(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -100,6 +121,28 @@ AddressArgument = Annotated[
     ),
 ]
 """An address that must be given."""
+
+PlaceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ADDRESS",
+        help="A scope, or a scope and a key; by default the whole store.",
+        autocompletion=complete_address,
+        show_default=False,
+    ),
+]
+"""An address, or nothing for the store."""
+
+AddressesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="ADDRESS...",
+        help="Records, scopes, or prefixes of keys that end in /.",
+        autocompletion=complete_address,
+        show_default=False,
+    ),
+]
+"""Any number of addresses."""
 
 StoreOption = Annotated[
     str | None,

@@ -15,7 +15,7 @@ import typer
 
 from ..api import Scope
 from ..errors import InvalidArgumentError
-from .arguments import AddressArgument, JsonOption, StoreOption, open_store, record_at
+from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse_record
 from .printing import document, record_json
 from .progress import progress
 from .wording import shown
@@ -43,7 +43,7 @@ def cat(
       holdfast cat --value namespace:prod/limits
     """
     with open_store(store) as opened:
-        scope, key = record_at(opened, address)
+        scope, key = parse_record(opened, address)
         if as_json:
             entry = scope.entry(key)
             content = _file_json(entry.value) if entry.record.serializer is None else {"value": _plain(entry.value)}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..address import Path, format_path
-from ..api import Scope, Store
+from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..kernel import CATALOG_FILE
-from .arguments import JsonOption, StoreOption, complete_address, open_store, parse
+from ..verifier import scopes_from
+from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import document, print_columns
 from .wording import count_text, shown, size_text
 
@@ -22,12 +22,7 @@ _BLOCK = 512  # the unit of st_blocks, whatever the file system's own
 
 
 def du(
-    address: Annotated[
-        str,
-        typer.Argument(
-            metavar="SCOPE", help="By default the whole store.", autocompletion=complete_address, show_default=False
-        ),
-    ] = "",
+    address: PlaceArgument = "",
     depth: Annotated[int, typer.Option("--depth", "-d", metavar="N", min=0, help="Levels of scopes to show.")] = 2,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -43,23 +38,25 @@ def du(
       holdfast du namespace:prod --depth 1 --json
     """
     with open_store(store) as opened:
-        scope, key = parse(opened, address)
+        place, key = parse(opened, address)
         if key is not None:
             raise InvalidArgumentError(f"{address!r} is no scope: du takes one, as in namespace:prod")
-        if scope is not None:
-            scope.info()
-        sums = _sums(opened if scope is None else scope, depth)
+        if isinstance(place, Scope):
+            place.info()
+        sums = _sums(place, depth)
         disk = _disk(opened.config.store)
-    rows = [(format_path(path), *total) for path, total in sums.items()]
-    _, records, size = rows[0]
     if as_json:
-        scopes = [{"scope": text, "records": count, "size": size_} for text, count, size_ in rows if text]
-        document({"records": records, "size": size, "scopes": scopes, "disk": disk})
+        scopes = [
+            {"scope": format_path(path), "records": count, "size": size} for path, (count, size) in sums.items() if path
+        ]
+        count, size = sums[place.path]
+        document({"records": count, "size": size, "scopes": scopes, "disk": disk})
         return
-    print_columns(
-        [(size_text(size_), count_text(count, "record"), shown(text) or "all scopes") for text, count, size_ in rows],
-        right=(0, 1),
-    )
+    rows = [
+        (size_text(size), count_text(count, "record"), shown(format_path(path)) or "all scopes")
+        for path, (count, size) in sums.items()
+    ]
+    print_columns(rows, right=(0, 1))
     if disk:
         print(
             f"on disk: {size_text(disk['catalog'])} catalog, {size_text(disk['files'])} files, "
@@ -67,26 +64,20 @@ def du(
         )
 
 
-def _sums(place: Store | Scope, depth: int) -> dict[Path, list[int]]:
+def _sums(place: Place, depth: int) -> dict[Path, tuple[int, int]]:
     """Records and bytes with all below, of the scopes down to a depth; the place itself first."""
     top = len(place.path)
-    sums: dict[Path, list[int]] = {place.path: [0, 0]}
-    stack: list[Iterator[Scope]] = [iter((place,)) if isinstance(place, Scope) else place.children()]
-    while stack:
-        scope = next(stack[-1], None)
-        if scope is None:
-            stack.pop()
-            continue
-        usage = scope.usage()
-        for length in range(top, min(len(scope.path), top + depth) + 1):
-            total = sums.setdefault(scope.path[:length], [0, 0])
-            total[0] += usage.records
-            total[1] += usage.inline + usage.stored
-        stack.append(scope.children())
+    sums: dict[Path, tuple[int, int]] = {place.path: (0, 0)}
+    for scope in scopes_from(place):
+        if isinstance(scope, Scope):
+            usage = scope.usage()
+            for length in range(top, min(len(scope.path), top + depth) + 1):
+                records, size = sums.get(scope.path[:length], (0, 0))
+                sums[scope.path[:length]] = (records + usage.records, size + usage.inline + usage.stored)
     return sums
 
 
-def _disk(folder: str) -> dict[str, Any]:
+def _disk(folder: str) -> dict[str, int]:
     """Bytes that the store takes on disk; empty for one in memory."""
     disk = {"catalog": 0, "files": 0}
     for above, _, names in os.walk(folder):

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..api import Scope
-from ..errors import InvalidArgumentError, NotFoundError
-from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse
+from ..errors import InvalidArgumentError
+from .arguments import AddressArgument, JsonOption, StoreOption, missing_below, open_store, parse
 from .printing import document, json_line, note
 from .progress import progress
 from .wording import count_text, shown, size_text
@@ -44,7 +44,7 @@ def get(
     """
     with open_store(store) as opened:
         scope, key = parse(opened, address)
-        if scope is None or (key is None and not everything):
+        if not isinstance(scope, Scope) or (key is None and not everything):
             raise InvalidArgumentError(f"{address!r} names a scope: add a key, or --all for all its records")
         if everything or key is None or key.endswith("/"):
             _get_folder(scope, key or "", target, as_json)
@@ -64,8 +64,7 @@ def _get_file(scope: Scope, key: str, target: str, as_json: bool) -> None:
 
 def _get_folder(scope: Scope, prefix: str, target: str | None, as_json: bool) -> None:
     if next(scope.keys(prefix, limit=1), None) is None:
-        scope.info()  # no such scope is another mistake than no such key
-        raise NotFoundError(f"no record of {scope} has a key that begins with {prefix!r}")
+        raise missing_below(scope, prefix)
     folder = _folder(scope, prefix) if target is None else target
     with progress(folder) as tell:
         paths = scope.get_dir(prefix, folder, progress=tell)

@@ -2,47 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import typer
 
 from ..address import format_path
-from ..api import Scope, Store
+from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..listing import ORDERS
-from ..model import Record
-from .arguments import JsonOption, StoreOption, complete_address, open_store, parse
+from ..model import Record, from_epoch
+from ..verifier import scopes_from
+from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import json_line, note, paint, print_columns, record_json, time_json
 from .wording import age_text, count_text, key_text, left_text, shown, size_text, tags_from, tags_shown, type_text
 
 __all__ = ["ls"]
 
+T = TypeVar("T")
+
 _PAGE = 1000  # rows that are aligned together
 _LIMIT = 1000  # lines for a person, unless said otherwise
 _FOLDED = 20  # scopes of one parent that the tree shows below its first level
 
-Place = Store | Scope
-
 
 def ls(
-    prefix: Annotated[
-        str,
-        typer.Argument(
-            metavar="ADDRESS",
-            help="A scope, or one and how keys begin; by default the whole store.",
-            autocompletion=complete_address,
-            show_default=False,
-        ),
-    ] = "",
+    prefix: PlaceArgument = "",
     long: Annotated[bool, typer.Option("--long", "-l", help="Exact times, content type, durability, digest.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="The records of all scopes below too.")] = False,
     tag: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only records with this tag.")] = None,
     sort: Annotated[str, typer.Option(metavar="BY", help=f"One of {', '.join(ORDERS)}; -size: descending.")] = "key",
     limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=0, help=f"Most lines; by default {_LIMIT}, for --keys and --json all."),
+        int | None, typer.Option(metavar="N", min=0, help=f"Most lines: {_LIMIT}; for --keys and --json all.")
     ] = None,
     keys: Annotated[bool, typer.Option("--keys", help="One key a line, for scripts; with -R one address.")] = False,
     store: StoreOption = None,
@@ -50,8 +42,8 @@ def ls(
 ) -> None:
     """List scopes and records.
 
-    Scopes come as a tree with what they hold, then the scope's own records with size, age, type, version and tags.
-    With --json one object a line.
+    Scopes come as a tree with what they hold, then the scope's own records with size, age, type, version and tags. A
+    key in the address stands for all keys that begin so. With --json one object a line.
 
     \b
     Examples:
@@ -63,164 +55,105 @@ def ls(
     if sort.removeprefix("-") not in ORDERS:
         raise InvalidArgumentError(f"--sort {sort}: there are {', '.join(ORDERS)}, with - in front for descending")
     with open_store(store) as opened:
-        scope, begun = parse(opened, prefix)
-        if scope is not None:
-            scope.info()
-        budget = _Budget(limit if limit is not None else None if keys or as_json else _LIMIT)
-        listing = _Listing(begun or "", {"tags": tags_from(tag), "order": sort}, budget, long)
-        place: Place = opened if scope is None else scope
+        place, begun = parse(opened, prefix)
+        if isinstance(place, Scope):
+            place.info()
+        most = limit if limit is not None else None if keys or as_json else _LIMIT
+        listing = _Listing(begun or "", tags_from(tag), sort, most)
         if keys:
             listing.keys(place, recursive)
         elif as_json:
             listing.json(place, recursive)
-        elif recursive:
-            listing.recursive(place)
         else:
-            listing.one(place)
-        if budget.exceeded:
-            note(f"... and more: narrow it with an address or --tag, or raise --limit (it was {budget.limit:,})")
-
-
-class _Budget:
-    """How many lines may still be written."""
-
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit
-        self.left = limit
-        self.exceeded = False
-
-    def take(self) -> bool:
-        """Whether one more line may be written."""
-        if self.left is None:
-            return True
-        if not self.left:
-            self.exceeded = True
-            return False
-        self.left -= 1
-        return True
+            listing.people(place, recursive, long)
+        if listing.more:
+            note(f"... and more: narrow it with an address or --tag, or raise --limit (it was {most:,})")
 
 
 class _Listing:
-    """One call of ``ls``: what to list and how."""
+    """One call of ``ls``: what is listed, and how many lines may still be written."""
 
-    def __init__(self, begun: str, options: dict[str, Any], budget: _Budget, long: bool) -> None:
+    def __init__(self, begun: str, tags: Mapping[str, str] | None, order: str, limit: int | None) -> None:
         self._begun = begun
-        self._options = options
-        self._budget = budget
-        self._long = long
-        self._filtered = bool(begun or options["tags"])
+        self._tags = tags
+        self._order = order
+        self._left = 1 << 62 if limit is None else limit
+        self.more = False
 
-    def _records(self, place: Place) -> Iterator[Record]:
-        """The records of one scope that were asked for, as many as may still be written."""
-        if not isinstance(place, Scope):
-            return
-        left = self._budget.left
-        most = None if left is None else left + 1  # one more tells that there are more
-        for record in place.list(self._begun, limit=most, **self._options):
-            if not self._budget.take():
+    def _few(self, items: Iterable[T]) -> Iterator[T]:
+        """As many as there may still be lines."""
+        for item in items:
+            if not self._left:
+                self.more = True
                 return
-            yield record
+            self._left -= 1
+            yield item
 
-    # --- for scripts --------------------------------------------------------------------------------------------------
+    def _records(self, place: Place, recursive: bool = False) -> Iterator[Record]:
+        for scope in scopes_from(place) if recursive else (place,):
+            if isinstance(scope, Scope):
+                most = self._left + 1  # one more tells that there are more
+                yield from self._few(scope.list(self._begun, tags=self._tags, order=self._order, limit=most))
+
+    def _scopes(self, place: Place, recursive: bool) -> Iterator[Scope]:
+        """The scopes below, unless records are searched for."""
+        if not self._begun and not self._tags:
+            yield from islice(scopes_from(place), 1, None) if recursive else place.children()
 
     def keys(self, place: Place, recursive: bool) -> None:
-        for scope in _below(place) if recursive else (place,):
-            for record in self._records(scope):
-                print(record.address if recursive else key_text(record))
+        for record in self._records(place, recursive):
+            print(record.address if recursive else key_text(record))
 
     def json(self, place: Place, recursive: bool) -> None:
-        if not self._filtered:
-            for scope in _below(place) if recursive else place.children():
-                if scope.path != place.path and self._budget.take():
-                    info = scope.info()
-                    created = info.created
-                    json_line(
-                        {
-                            "is": "scope",
-                            "scope": format_path(info.path),
-                            "created": created,
-                            "properties": dict(info.properties),
-                            **_usage_json(scope),
-                        }
-                    )
-        for scope in _below(place) if recursive else (place,):
-            for record in self._records(scope):
-                json_line({"is": "record", **record_json(record)})
+        for scope in self._few(self._scopes(place, recursive)):
+            info, usage = scope.info(), scope.usage()
+            facts = {"scope": str(scope), "created": time_json(from_epoch(info.created)), "properties": info.properties}
+            json_line({"is": "scope", **facts, "records": usage.records, "size": usage.inline + usage.stored})
+        for record in self._records(place, recursive):
+            json_line({"is": "record", **record_json(record)})
 
-    # --- for people ---------------------------------------------------------------------------------------------------
-
-    def one(self, place: Place) -> None:
-        """The tree of scopes below, unless records are searched for, and the scope's own records."""
-        if not self._filtered:
-            self._tree(place)
-        if self._table(place) == 0 and isinstance(place, Scope) and not self._budget.exceeded:
-            note("no records" if self._filtered else f"no records in {shown(str(place))} itself")
-
-    def recursive(self, place: Place) -> None:
-        """Each scope with its records."""
-        for scope in _below(place):
-            if isinstance(scope, Scope) and not self._table(scope, heading=f"{shown(str(scope))}:"):
-                if self._budget.exceeded:
-                    return
-                if not self._filtered and self._budget.take():
-                    print(paint(f"{shown(str(scope))}: no records", "dim"))
-
-    def _table(self, place: Place, heading: str = "") -> int:
-        count = 0
-        records = self._records(place)
-        while page := list(islice(records, _PAGE)):
-            if heading and not count:
-                print(paint(heading, "cyan"))
-            print_columns([self._row(record) for record in page], right=(1,))
-            count += len(page)
-        return count
-
-    def _row(self, record: Record) -> list[str]:
-        row = [shown(key_text(record)), size_text(record.size)]
-        if self._long:
-            row += [time_json(record.updated) or "", record.content_type, record.serializer or "-"]
-            row += [f"v{record.version}", record.durability, record.digest or "-"]
-            row += [f"until {time_json(record.expires)}" if record.expires else ""]
-        else:
-            row += [age_text(record.updated), type_text(record), f"v{record.version}"]
-            row += [f"ends {left_text(record.expires)}" if record.expires else ""]
-        return [*row, tags_shown(record)]
-
-    def _tree(self, place: Place, indent: str = "", top: bool = True) -> None:
-        children = place.children()
-        shown_here = 0
-        child = next(children, None)
-        while child is not None:
-            following = next(children, None)
-            folded = not top and shown_here == _FOLDED
-            if folded or not self._budget.take():
-                print(f"{indent}└── ... (holdfast ls {shown(str(place)) or '/'})" if folded else f"{indent}...")
+    def people(self, place: Place, recursive: bool, long: bool) -> None:
+        """A tree and a table, or a table for each scope."""
+        if not recursive:
+            self._tree(self._scopes(place, False))
+        for scope in scopes_from(place) if recursive else (place,):
+            heading = f"{shown(str(scope))}:" if recursive and isinstance(scope, Scope) else ""
+            records = self._records(scope)
+            while page := list(islice(records, _PAGE)):
+                if heading:
+                    print(paint(heading, "cyan"))
+                heading = ""
+                print_columns([_row(record, long) for record in page], right=(1,))
+            if self.more:
                 return
-            name = shown(format_path(child.path[-1:]))
-            last = following is None
-            print(f"{indent}{'└── ' if last else '├── '}{paint(name, 'cyan')}  {_usage_text(child)}")
-            self._tree(child, indent + ("    " if last else "│   "), top=False)
-            child = following
-            shown_here += 1
+
+    def _tree(self, scopes: Iterator[Scope], indent: str = "", most: int | None = None) -> None:
+        for count, (scope, last) in enumerate(self._few(_with_last(scopes))):
+            if count == most:
+                print(f"{indent}└── ...")
+                return
+            usage, name = scope.usage(), paint(shown(format_path(scope.path[-1:])), "cyan")
+            text = f"{count_text(usage.records, 'record')}, {size_text(usage.inline + usage.stored)}"
+            print(f"{indent}{'└── ' if last else '├── '}{name}  {text}")
+            self._tree(scope.children(), indent + ("    " if last else "│   "), _FOLDED)
 
 
-def _below(place: Place) -> Iterator[Place]:
-    """A scope and all below it, each before those below it."""
-    stack: list[Iterator[Place]] = [iter((place,))]
-    while stack:
-        scope = next(stack[-1], None)
-        if scope is None:
-            stack.pop()
-            continue
-        yield scope
-        stack.append(scope.children())
+def _with_last(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
+    """Each item, and whether it is the last one."""
+    for item in items:
+        for following in items:
+            yield item, False
+            item = following
+        yield item, True
 
 
-def _usage_text(scope: Scope) -> str:
-    usage = scope.usage()
-    return f"{count_text(usage.records, 'record')}, {size_text(usage.inline + usage.stored)}"
-
-
-def _usage_json(scope: Scope) -> dict[str, int]:
-    usage = scope.usage()
-    return {"records": usage.records, "size": usage.inline + usage.stored}
+def _row(record: Record, long: bool) -> list[str]:
+    row = [shown(key_text(record)), size_text(record.size)]
+    if long:
+        row += [time_json(record.updated) or "", record.content_type, record.serializer or "-"]
+        row += [f"v{record.version}", record.durability, record.digest or "-"]
+        row += [f"until {time_json(record.expires)}" if record.expires else ""]
+    else:
+        row += [age_text(record.updated), type_text(record), f"v{record.version}"]
+        row += [f"ends {left_text(record.expires)}" if record.expires else ""]
+    return [*row, tags_shown(record)]

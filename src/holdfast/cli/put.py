@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Annotated, Any, BinaryIO, NoReturn
 
 import typer
@@ -61,12 +62,12 @@ def put(
     with_value = value is not None or text is not None
     if not with_value and source in (None, "-"):
         source = "-"
-        _check_stdin(asked=False)
+        _check_stdin()
     elif source is not None and not os.path.exists(source):
         raise NotFoundError(f"no file {source}")
     with open_store(store, create=True) as opened:
         scope, key = parse(opened, address)
-        if scope is None:
+        if not isinstance(scope, Scope):
             raise InvalidArgumentError("name a scope and a key, as in namespace:prod/model")
         if source is not None and os.path.isdir(source):
             _show_folder(_put_folder(scope, key, source, options), as_json)
@@ -116,9 +117,12 @@ def _loads(text: str) -> Any:
         raise InvalidArgumentError(f"--value takes JSON, a text in double quotes: {error}") from None
 
 
-def _check_stdin(asked: bool) -> None:
+def _check_stdin() -> None:
     """Refuse to wait for a person to type a file, or to store the nothing of a null device."""
-    if stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
+    silent = sys.stdin is None or sys.stdin.isatty()
+    with suppress(OSError):  # a stream that is no file of the system's has no descriptor, and is as good as a pipe
+        silent = silent or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
+    if silent:
         raise InvalidArgumentError("nothing to store: name a FILE, give --value or --text, or pipe bytes in")
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ..address import format_path
 from ..api import Scope, Store
 from ..artifact import METADATA
 from ..model import Record, from_epoch
-from .arguments import JsonOption, StoreOption, complete_address, open_store, parse
+from .arguments import JsonOption, PlaceArgument, StoreOption, open_store, parse
 from .printing import document, print_columns, record_json, time_json
 from .wording import age_text, left_text, shown, size_text, type_text
 
@@ -19,15 +17,7 @@ __all__ = ["stat"]
 
 
 def stat(
-    address: Annotated[
-        str,
-        typer.Argument(
-            metavar="ADDRESS",
-            help="A record or a scope; by default the store.",
-            autocompletion=complete_address,
-            show_default=False,
-        ),
-    ] = "",
+    address: PlaceArgument = "",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +30,7 @@ def stat(
     """
     with open_store(store) as opened:
         scope, key = parse(opened, address)
-        if scope is None:
+        if not isinstance(scope, Scope):
             facts = _store(opened)
         elif key is None:
             facts = _scope(scope)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from itertools import islice
 
 import typer
 
-from ..api import Scope, Store
-from .arguments import JsonOption, StoreOption, complete_address, open_store
+from ..verifier import scopes_from
+from .arguments import AddressesArgument, JsonOption, StoreOption, open_store
 from .commands import WRONG
 from .printing import document, paint
 from .progress import progress
@@ -18,15 +18,7 @@ __all__ = ["verify"]
 
 
 def verify(
-    addresses: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="ADDRESS...",
-            help="Records, scopes, or prefixes that end in /; by default everything.",
-            autocompletion=complete_address,
-            show_default=False,
-        ),
-    ] = None,
+    addresses: AddressesArgument = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,7 +32,10 @@ def verify(
       holdfast verify namespace:prod/report.pdf namespace:prod/artifact:run-7 --json
     """
     with open_store(store) as opened:
-        total = _size(opened) if not addresses and sys.stderr.isatty() else None
+        total = None
+        if not addresses and sys.stderr.isatty():  # only the bar needs it
+            usages = [scope.usage() for scope in islice(scopes_from(opened), 1, None)]
+            total = sum(usage.inline + usage.stored for usage in usages)
         with progress("verifying", total) as tell:
             found = opened.verify(addresses or None, progress=tell)
     if as_json:
@@ -53,14 +48,3 @@ def verify(
         print(f"verified {looked}: {'all as they were put' if found.fine else f'{len(found.problems):,} wrong'}")
     if not found.fine:
         raise typer.Exit(WRONG)
-
-
-def _size(place: Store | Scope) -> int:
-    """Bytes to be read, for the bar."""
-    total, waiting = 0, list(place.children())
-    while waiting:
-        scope = waiting.pop()
-        usage = scope.usage()
-        total += usage.inline + usage.stored
-        waiting.extend(scope.children())
-    return total
