@@ -1,19 +1,30 @@
-"""Being the only one: a named lease with an owner, a fencing token and an expiry."""
+"""Being the only one: a named lease with an owner, a fencing token and an expiry.
+
+Who acquires a lease on this machine first holds a lock of the lease's name, so that two look at it one after the
+other, and then a lock of his own for as long as he holds the lease: that lock ends with his process, and so tells the
+next one, at once, that nobody is there any more.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from types import TracebackType
+from typing import Any
 
+from .address import check_key
 from .catalog.base import Fence
-from .errors import BusyError, LeaseLost, ReadOnlyError
+from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, ReadOnlyError
 from .kernel import Kernel
 from .storages.places import machine_id
 
-__all__ = ["Lease"]
+__all__ = ["Lease", "check_wait"]
 
 _POLL = 0.02  # seconds between two looks at a lease that somebody holds
 
@@ -33,13 +44,15 @@ class Lease:
 
     def __init__(self, kernel: Kernel, name: str, seconds: float, wait: float | None) -> None:
         self._kernel = kernel
-        self._seconds = seconds
-        self._wait = wait
-        self._lock: int | None = None
+        self._seconds = _duration(seconds)
+        self._wait = None if wait is None else check_wait(wait)
+        self._alive: int | None = None  # the open file whose lock says that we live
         self._fence: Fence | None = None
-        self.name = name
+        self._inherited = False
+        self.name = _check_name(name)
         self.owner = f"{machine_id()}/{os.getpid()}/{os.urandom(8).hex()}"
         self.expires = 0.0
+        _leases.add(self)
 
     @property
     def fence(self) -> Fence:
@@ -64,44 +77,46 @@ class Lease:
             BusyError: somebody else held it all the time.
         """
         deadline = None if self._wait is None else time.monotonic() + self._wait
-        while not self._try():
-            if deadline is not None and time.monotonic() >= deadline:
-                raise BusyError(f"lease {self.name!r} is held by somebody else")
-            time.sleep(_POLL)
+        try:
+            while not self._try():
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise BusyError(f"lease {self.name!r} is held by somebody else")
+                time.sleep(_POLL)
+        except BaseException:
+            self._end()
+            raise
         return self
 
     def _try(self) -> bool:
-        alone = self._flock()
-        row = self._kernel.catalog.acquire(self.name, self.owner, self._seconds, force=alone)
+        catalog, folder = self._kernel.catalog, self._kernel.locks
+        if folder is None:
+            row = catalog.acquire(self.name, self.owner, self._seconds)
+        else:
+            with _alone(folder, self.name) as alone:
+                if not alone:
+                    return False
+                if self._alive is None:
+                    self._alive = _lock(_path(folder, self.owner), os.O_CREAT)
+                row = catalog.acquire(self.name, self.owner, self._seconds)
+                if row.owner != self.owner and not _lives(_path(folder, row.owner)):
+                    row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
         if row.owner != self.owner:
-            self._unlock()
             return False
         self._fence = Fence(self.name, row.token)
+        self._inherited = False
         self.expires = row.expires
         return True
 
-    def _flock(self) -> bool:
-        """Take the lock that shows this machine's processes that we live; True when nobody had it."""
-        folder = self._kernel.locks
-        if folder is None:
-            return False
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-            path = os.path.join(folder, sha256(self.name.encode()).hexdigest()[:32])
-            self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise ReadOnlyError(f"{folder} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._unlock()
-            return False
-        return True
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _end(self) -> None:
+        """Live no more, as an owner."""
+        self._fence = None
+        alive, self._alive = self._alive, None
+        if alive is not None:
+            folder = self._kernel.locks
+            assert folder is not None
+            with suppress(OSError):  # a file that stays is nobody's
+                os.unlink(_path(folder, self.owner))
+            os.close(alive)
 
     def renew(self, seconds: float | None = None) -> None:
         """Extend the lease from now on.
@@ -109,16 +124,21 @@ class Lease:
         Raises:
             LeaseLost: it expired, or somebody else has it.
         """
-        self.expires = self._kernel.catalog.renew(self.fence, seconds or self._seconds).expires
+        duration = self._seconds if seconds is None else _duration(seconds)
+        try:
+            self.expires = self._kernel.catalog.renew(self.fence, duration).expires
+        except LeaseLost:
+            self._end()
+            raise
 
     def release(self) -> None:
-        """Give the lease back; does nothing when it is not held."""
-        fence, self._fence = self._fence, None
+        """Give the lease back; does nothing when it is not held, nor in a forked child of the one who holds it."""
+        fence = self._fence
         try:
-            if fence is not None:
+            if fence is not None and not self._inherited:
                 self._kernel.catalog.release(fence)
         finally:
-            self._unlock()
+            self._end()
 
     def __enter__(self) -> Lease:
         return self if self._fence is not None else self.acquire()
@@ -127,3 +147,87 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+_leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    # The parent's lock must end with the parent, whatever its children do.
+    for lease in list(_leases):
+        alive, lease._alive, lease._inherited = lease._alive, None, True
+        if alive is not None:
+            os.close(alive)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _check_name(name: str) -> str:
+    try:
+        return check_key(name)
+    except InvalidKeyError as error:
+        raise InvalidArgumentError(f"the name of a lease is like a key: {error}") from None
+
+
+def _duration(seconds: Any) -> float:
+    if type(seconds) in (int, float) and math.isfinite(seconds) and seconds > 0:
+        return float(seconds)
+    raise InvalidArgumentError(f"seconds of a lease must be a number above 0, not {seconds!r}")
+
+
+def check_wait(wait: Any) -> float:
+    """Seconds to wait, when they are.
+
+    Raises:
+        InvalidArgumentError: no number, or below 0.
+    """
+    if type(wait) in (int, float) and wait >= 0:
+        return float(wait)
+    raise InvalidArgumentError(f"wait must be a number of seconds from 0 on, or None for ever, not {wait!r}")
+
+
+def _path(folder: str, text: str) -> str:
+    return os.path.join(folder, sha256(text.encode()).hexdigest()[:32])
+
+
+def _lock(path: str, flags: int = 0) -> int | None:
+    """An open file with its lock taken; None when somebody has it."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException as error:
+        os.close(fd)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return fd
+
+
+@contextmanager
+def _alone(folder: str, name: str) -> Iterator[bool]:
+    """Whether nobody else on this machine is just acquiring the lease of this name."""
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fd = _lock(_path(folder, "name " + name), os.O_CREAT)
+    except OSError as error:
+        raise ReadOnlyError(f"{folder} cannot be written: {error.strerror}") from error
+    try:
+        yield fd is not None
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _lives(path: str) -> bool:
+    """Whether the owner who made this file lives; the file of a dead one is removed."""
+    try:
+        fd = _lock(path)
+    except FileNotFoundError:
+        return False
+    if fd is None:
+        return True
+    with suppress(OSError):
+        os.unlink(path)
+    os.close(fd)
+    return False
