@@ -35,7 +35,7 @@ from .model import Record, RecordRow
 from .navigation import Navigation, S
 from .options import plan
 from .reading import make_record, visible_record
-from .writing import settle
+from .writing import CERTAIN, settle
 
 __all__ = ["Atomic", "Buffered", "Transaction"]
 
@@ -55,6 +55,7 @@ class Buffered(Ledger):
         self._changes: list[Change] = []
         self._began: dict[Path, int | None] = {}
         self._fences: list[Fence] = []
+        self._power = False  # a write in it asked to be on disk
         self._blobs: dict[int, ValueRow] = {}  # where the blobs lie that were read here and may be copied
         self._open = True
 
@@ -88,7 +89,8 @@ class Buffered(Ledger):
         self._check_open()
         own = {key: row for (scope, key), row in self._rows.items() if scope == path and _within(key, start, end)}
         found = self._catalog.keys(path, start, end, limit + len(own))
-        keys = [key for key in found if key not in own] + [key for key, row in own.items() if row is not None]
+        alive = [key for key, row in own.items() if row is not None and self._alive(row)]
+        keys = [key for key in found if key not in own] + alive
         return sorted(keys, key=str.encode)[:limit]
 
     def search(
@@ -116,15 +118,20 @@ class Buffered(Ledger):
         rows = [row for row in found if row[0] not in own]
         for key, mine in own.items():
             later = after is None or key.encode() > after[0].encode()
-            if mine is not None and later and _has_tags(mine[7], tags):
+            if mine is not None and later and self._alive(mine) and _has_tags(mine[7], tags):
                 rows.append(mine[:17])
         if own:
             rows.sort(key=lambda row: str(row[0]).encode())
         return rows[:limit]
 
+    def _alive(self, row: EntryRow) -> bool:
+        return row[6] is None or row[6] > self._catalog.now()
+
     def scope_id(self, path: Path) -> int | None:
         self._check_open()
-        return self._began.setdefault(path, self._catalog.scope_id(path))
+        if path not in self._began:
+            self._began[path] = self._catalog.scope_id(path)
+        return self._began[path]
 
     # --- writes: kept back ------------------------------------------------------------------------------------------
 
@@ -143,6 +150,7 @@ class Buffered(Ledger):
         data: bytes | int,
         power: bool = False,
     ) -> tuple[int, float, float]:
+        self._power = self._power or power
         change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, tags, expires)
         row = self._put(change)
         return ABSENT, row[4], row[5]
@@ -170,6 +178,7 @@ class Buffered(Ledger):
         power: bool = False,
     ) -> list[Committed]:
         self._check_open()
+        self._power = self._power or power
         for path, number in (began or {}).items():
             self._began.setdefault(path, number)
         if fence is not None and fence not in self._fences:
@@ -208,7 +217,7 @@ class Buffered(Ledger):
         return Committed(RecordRow._make(row[:17]))
 
     def _put(self, change: Put) -> EntryRow:
-        self._check_open()
+        self.scope_id(change.path)  # a scope that is dropped from here on takes the whole transaction with it
         before = self._rows.get((change.path, change.key))
         now = self._catalog.now()
         blob = change.blob
@@ -250,15 +259,20 @@ class Buffered(Ledger):
         written = set(self._rows)
         expects: list[Change] = [Expect(path, key, version) for (path, key), version in self._read.items()]
         puts = [change for change in self._changes if isinstance(change, Put)]
+        if not written and not expects:
+            return []
         try:
             self._sync(puts)
-            if not written and not expects:
-                return []
-            changes = [_on_disk(change) for change in self._changes]
+        except BaseException:
+            self._discard(puts)
+            raise
+        changes = [_on_disk(change) for change in self._changes]
+        fence = self._fences[0] if self._fences else None
+        try:
             done = self._catalog.commit(
-                [*expects, *changes], began=self._began, fence=self._fences[0] if self._fences else None, power=power
+                [*expects, *changes], began=self._began, fence=fence, power=power or self._power
             )
-        except (ConflictError, NotFoundError):
+        except CERTAIN:
             self._discard(puts)
             raise
         done = done[len(expects) :]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from .address import Path
 from .catalog.base import Committed, Ledger, NewBlob, Put
-from .errors import ConflictError, NotFoundError, StorageFullError, UnsupportedValue
+from .errors import ConflictError, InvalidArgumentError, NotFoundError, StorageFullError, UnsupportedValue
 from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import Kernel
 from .layout import lay_out
@@ -22,9 +22,9 @@ from .reading import make_record
 from .serializers.base import Serializer
 from .storages.base import MappedStorage, Storage
 
-__all__ = ["Encoded", "commit_blob", "encode", "new_blob", "put", "put_inline", "settle"]
+__all__ = ["CERTAIN", "Encoded", "commit_blob", "encode", "new_blob", "put", "put_inline", "settle"]
 
-_CERTAIN = (ConflictError, NotFoundError, StorageFullError)
+CERTAIN = (ConflictError, InvalidArgumentError, NotFoundError, StorageFullError)
 """Errors after which the commit is known not to have happened, so that the bytes may be deleted at once."""
 
 _PICKLE = "holdfast.pickle@v1"
@@ -155,7 +155,7 @@ def commit_blob(
     assert isinstance(blob, NewBlob)
     try:
         (done,) = ledger.commit([change], began=began, fence=plan.fence, power=power)
-    except _CERTAIN:
+    except CERTAIN:
         kernel.storage_of(blob.storage).delete(json.loads(blob.config))
         raise
     settle(kernel, change, done)
