@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import IO, Any, Unpack
 
-from .errors import ExistsError, InvalidKeyError, NotFoundError
+from .errors import ExistsError, InvalidArgumentError, InvalidKeyError, NotFoundError
+from .files import make_folder
 from .model import Record
 from .options import PutOptions
 from .scope import BaseScope
-from .transaction import Atomic
+from .transaction import Atomic, Buffered
 
 __all__ = ["METADATA", "Artifact", "Artifacts", "Metadata"]
 
@@ -154,15 +155,18 @@ class Artifact:
         """Take all files below a local folder in, in one commit, under their relative paths."""
         if not prefix and os.path.lexists(os.path.join(source, METADATA)):
             _file(METADATA)
-        with self.transaction() as inside:
+        if isinstance(self.scope._ledger, Buffered):
+            return self.scope.put_dir(source, prefix, progress=progress, **options)
+        atomic = self.transaction(durability=options.get("durability"))
+        with atomic as inside:
             inside.scope.put_dir(source, prefix, progress=progress, **options)
-        return list(self.list(prefix))
+        return atomic.records
 
     def download(
         self, target: str | os.PathLike[str], *, progress: Callable[[int], object] | None = None
     ) -> builtins.list[str]:
         """Write all files below a local folder, which is made, and give their paths."""
-        os.makedirs(target, exist_ok=True)
+        make_folder(os.fspath(target))
         return self.scope.get_dir("", target, progress=progress, leave_out=(METADATA,))
 
     def copy(self, name: str, *, to: BaseScope[Any] | None = None) -> Artifact:
@@ -178,10 +182,10 @@ class Artifact:
         target: BaseScope[Any] = above.scope("artifact", name)
         if target.present:
             raise ExistsError(f"{target} exists already")
-        target.create(exist_ok=True)
         with self.scope.transaction() as inside:
             for key in self.scope:
                 inside.copy(key, to=target)
+        target.create(exist_ok=True)  # of an artifact that is empty
         return Artifact(target)
 
     def drop(self) -> None:
@@ -194,6 +198,8 @@ class Artifact:
 
     def transaction(self, *, durability: str | None = None) -> Atomic[Artifact]:
         """A block whose changes to files and metadata happen together at its end, or, if it raises, not at all."""
+        if isinstance(self.scope._ledger, Buffered):
+            raise InvalidArgumentError("this artifact acts in a transaction already")
         kind, kernel, path = type(self.scope), self.scope._kernel, self.scope.path
         return Atomic(kernel, lambda ledger: Artifact(kind(kernel, path, ledger)), durability)
 
