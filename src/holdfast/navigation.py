@@ -36,6 +36,8 @@ class Navigation(ABC, Generic[S]):
             InvalidScopeError: an illegal kind, name or path.
         """
         if name is None:
+            if not isinstance(kind, str):
+                raise InvalidScopeError(f"a scope is named by text, not by {kind!r}")
             below = parse_path(kind)
             if not below:
                 raise InvalidScopeError("a scope has a kind and a name, as in scope('namespace', 'prod')")
@@ -68,7 +70,7 @@ class Navigation(ABC, Generic[S]):
 
     def children(self, kind: str | None = None) -> Iterator[S]:
         """The scopes directly below that exist, by kind and name; of one kind if it is given."""
-        after = None if kind is None else (kind, "")
+        after = None if kind is None else (check_name(kind, "-")[0], "")
         while True:
             page = self._kernel.catalog.children(self.path, after, 1000)
             for info in page:

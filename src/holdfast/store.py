@@ -65,6 +65,8 @@ class BaseStore(Navigation[S]):
         Raises:
             InvalidScopeError, InvalidKeyError: the text is no address of a record.
         """
+        if not isinstance(address, str):
+            raise InvalidArgumentError(f"an address is text such as namespace:prod/model, not {address!r}")
         path, key = parse_address(address)
         if key is None:
             raise InvalidArgumentError(f"{address!r} names a scope and no key")
