@@ -35,9 +35,11 @@ def test_errors_are_as_the_page_says() -> None:
         if not row["indent"]:
             above = kind
         assert issubclass(kind, above)
+        assert bool(row["indent"]) == (kind is not above)
         assert kind.code == row["code"]
         assert exit_code(kind("message")) == int(row["exit"]), name
-        builtins = [base.__name__ for base in kind.__bases__ if not issubclass(base, errors.HoldfastError)]
+        bases = [base for base in kind.__bases__ if base is not Exception]
+        builtins = [base.__name__ for base in bases if not issubclass(base, errors.HoldfastError)]
         assert builtins == ([row["builtin"]] if row["builtin"] else [])
 
 
