@@ -59,9 +59,11 @@ class Kernel:
         self.power = config.durability == "power"
         self.inline = config.inline
         self.folder = None if config.store == MEMORY else config.store
+        self.closed = False
+        text = os.environ.get("HOLDFAST_KEY")
+        key = Signer.parse_key(text) if text else None
         self.catalog: Catalog = _open_catalog(config, create)
-        key = os.environ.get("HOLDFAST_KEY")
-        self.signer = Signer(self.catalog.store_id, Signer.parse_key(key) if key else self.catalog.signing_key)
+        self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
         self._decoders: dict[int, Decoder] = {}
         self._lock = threading.Lock()
@@ -128,6 +130,11 @@ class Kernel:
             self.folder is not None and self.folder == other.folder and self.catalog.store_id == other.catalog.store_id
         )
 
+    def settle(self) -> None:
+        """With durability "power": return when all that was committed so far is on disk; else do nothing."""
+        if self.power:
+            self.catalog.barrier()
+
     @property
     def locks(self) -> str | None:
         """Folder for lock files by which processes of this machine see who is alive; None for a store in memory."""
@@ -135,6 +142,7 @@ class Kernel:
 
     def close(self) -> None:
         """Close the catalog and the storages."""
+        self.closed = True
         self.catalog.close()
         for storage in self._storages.values():
             storage.close()
@@ -157,7 +165,7 @@ def _reopen(kind: type[Kernel], config: StoreConfig) -> Kernel:
     """One kernel per configuration for all that is unpickled in this process."""
     with _reopened_lock:
         kernel = _reopened.get((kind, config))
-        if kernel is None:
+        if kernel is None or kernel.closed:
             kernel = _reopened[kind, config] = kind(config, create=False)
         return kernel
 
@@ -168,6 +176,7 @@ def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
     folder = config.store
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise NotAStoreError(f"{folder} is a file: a store is a folder")
+    check_local(folder)
     if create:
         from .storages.file.disk import make_folders  # with ctypes behind it: not needed before a store is opened
 
@@ -178,8 +187,14 @@ def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
         except OSError as error:
             kind = ReadOnlyError if error.errno == 30 else StoreError
             raise kind(f"{folder} cannot be made: {error.strerror}") from error
-        strangers = [name for name in os.listdir(folder) if not name.startswith(_OURS)]
+        strangers = [name for name in _names(folder) if not name.startswith(_OURS)]
         if strangers and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
             raise NotAStoreError(f"{folder} holds other things ({min(strangers)} ...) and no store: name a new folder")
-    check_local(folder)
     return SQLiteCatalog(os.path.join(folder, CATALOG_FILE), create=create, timeout=config.timeout)
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise ReadOnlyError(f"{folder} may not be read by this user: {error.strerror}") from error

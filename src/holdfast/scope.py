@@ -91,6 +91,7 @@ class BaseScope(Navigation[S], Files):
         self._outside()
         _check_properties(properties)
         self._kernel.catalog.create_scope(self.path, properties, exist_ok=exist_ok)
+        self._kernel.settle()
         return self
 
     def info(self) -> ScopeInfo:
@@ -129,6 +130,7 @@ class BaseScope(Navigation[S], Files):
         """
         self._outside()
         self._kernel.catalog.rename_scope(self.path, name)
+        self._kernel.settle()
         return type(self)(self._kernel, (*self.path[:-1], (self.kind, name)))
 
     def drop(self, *, missing_ok: bool = False) -> None:
@@ -140,6 +142,7 @@ class BaseScope(Navigation[S], Files):
         self._outside()
         try:
             self._kernel.catalog.drop_scope(self.path)
+            self._kernel.settle()
         except NotFoundError:
             if not missing_ok:
                 raise

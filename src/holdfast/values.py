@@ -183,6 +183,8 @@ class Values(Place):
         if type(amount) is not int or not -(1 << 63) <= amount < 1 << 63:
             raise InvalidArgumentError(f"add takes an integer of 64 bits, not {amount!r}")
         value, row = self._ledger.add(self.path, check_key(key), amount, self._kernel.integer)
+        if self._ledger is self._kernel.catalog:  # in a transaction its commit is put on disk
+            self._kernel.settle()
         return Entry(value, make_record(self._kernel, self.path, tuple(row)))
 
     def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
