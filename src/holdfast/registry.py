@@ -15,10 +15,22 @@ from .errors import InvalidArgumentError, NotRegisteredError
 from .serializers.base import Serializer
 from .storages.base import Storage
 
-__all__ = ["BUILT_IN", "BUILT_IN_STORAGES", "ENTRY_POINTS", "PICKLE", "VALUE", "BuiltIn", "Registry"]
+__all__ = [
+    "BUILT_IN",
+    "BUILT_IN_STORAGES",
+    "ENTRY_POINTS",
+    "PICKLE",
+    "VALUE",
+    "AnySerializer",
+    "AnyStorage",
+    "BuiltIn",
+    "Registry",
+]
 
 VALUE = "holdfast.value@v1"
 PICKLE = "holdfast.pickle@v1"
+"""Names of the serializers for nested plain data, and for whatever no other takes."""
+
 ENTRY_POINTS = "holdfast.serializers"
 """The entry-point group in which other packages announce Serializer classes (or instances)."""
 
@@ -27,6 +39,7 @@ _NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
 
 AnySerializer = Union[Serializer, type[Serializer]]
 AnyStorage = Union[Storage, type[Storage]]
+"""An instance, or a class: a serializer's is made when first needed, a storage's by the store."""
 
 
 class BuiltIn(NamedTuple):
@@ -260,7 +273,7 @@ class Registry:
         return None if found is None or found.executable or found.name == VALUE else found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Registry.default, ()) if self._base is None else (Registry, (*self._added, self._base))
+        return (_shipped, ()) if self._base is None else (Registry, (*self._added, self._base))
 
     def __repr__(self) -> str:
         added = ", ".join(thing.name for group in self._added for thing in group)
@@ -268,6 +281,10 @@ class Registry:
 
 
 _default: Registry | None = None
+
+
+def _shipped() -> Registry:  # what pickles name: a function of a module is one that every pickler knows by reference
+    return Registry.default()
 
 
 class _Plugins(NamedTuple):

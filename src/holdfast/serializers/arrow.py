@@ -11,6 +11,7 @@ from .base import Serializer
 __all__ = ["ArrowSerializer"]
 
 _CONTENT_TYPE = "application/vnd.apache.arrow.stream"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # readers do not ask for it, and so miss a cut between batches
 
 
 class ArrowSerializer(Serializer):
@@ -57,6 +58,8 @@ class ArrowSerializer(Serializer):
             wanted = payload.config["type"]
             if wanted not in ("table", "batch"):
                 raise ValueError(f"unknown type {wanted!r}")
+            if bytes(stream[-8:]) != _END_OF_STREAM:
+                raise ValueError("the stream has no end")
             source = pa.BufferReader(pa.py_buffer(stream))
             reader = pa.ipc.open_stream(source)
             result = reader.read_all() if wanted == "table" else reader.read_next_batch()

@@ -12,6 +12,7 @@ from .base import Serializer
 __all__ = ["PolarsSerializer"]
 
 _CONTENT_TYPE = "application/vnd.holdfast.polars"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # readers do not ask for it, and so miss a cut between batches
 
 
 class PolarsSerializer(Serializer):
@@ -42,7 +43,7 @@ class PolarsSerializer(Serializer):
         try:
             frame.write_ipc_stream(target)
             stream = target.getbuffer()
-            back = pl.from_arrow(_table(pa, stream), rechunk=False)  # no copy, so a cheap look at what would be read
+            back = _frame(pl, _table(pa, stream))  # no copy, so a cheap look at what would be read
         except (pl.exceptions.PolarsError, pa.ArrowException, ValueError) as error:
             raise UnsupportedValue(f"this Polars data has no stream form: {error}") from error
         if back.schema != frame.schema or back.shape != frame.shape:
@@ -64,9 +65,9 @@ class PolarsSerializer(Serializer):
             wanted = payload.config["type"]
             table = _table(pa, buffers[-1])
             table.validate(full=True)
-            frame = pl.from_arrow(table, rechunk=False)
-            if type(frame) is not pl.DataFrame or wanted not in ("frame", "series"):
-                raise ValueError(f"not a {wanted}")
+            frame = _frame(pl, table)
+            if wanted not in ("frame", "series"):
+                raise ValueError(f"unknown type {wanted!r}")
             if wanted == "frame":
                 return frame
             (series,) = frame.get_columns()
@@ -100,8 +101,19 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _table(pa: Any, stream: Buffer) -> Any:
+    if bytes(stream[-8:]) != _END_OF_STREAM:
+        raise ValueError("the stream has no end")
     source = pa.BufferReader(pa.py_buffer(stream))
     table = pa.ipc.open_stream(source).read_all()
     if source.tell() != len(stream):
         raise ValueError("bytes after the end of the stream")
     return table
+
+
+def _frame(pl: Any, table: Any) -> Any:
+    frame = pl.from_arrow(table, rechunk=False)
+    if type(frame) is not pl.DataFrame:
+        raise ValueError("not a frame")
+    if frame.columns != table.column_names:  # Polars gives columns without a name, as most series are, one
+        frame.columns = table.column_names
+    return frame

@@ -13,9 +13,10 @@ from ..base import Serializer
 from .encode import BUFFER, BYTEARRAY, DICT, FROZENSET, MARKS, NESTED, PREFIX, SET, TUPLE
 from .scalars import decode_scalar
 
-__all__ = ["decode"]
+__all__ = ["ByName", "decode"]
 
 ByName = Callable[[str], Serializer]
+"""Gives the serializer of a name, or raises NotRegisteredError."""
 
 
 class _Mark:
@@ -81,8 +82,11 @@ class _Decoder:
             pairs = dict(zip(items[::2], items[1::2], strict=True))
             return self._whole(pairs, len(items) // 2)
         if code in (BUFFER, BYTEARRAY):
-            (index,) = items
-            return (bytes if code == BUFFER else bytearray)(self._claim(index))
+            index, size = items
+            buffer = self._claim(index)
+            if len(buffer) != size:
+                raise ValueError(f"a buffer of {len(buffer)} bytes where {size!r} were written")
+            return (bytes if code == BUFFER else bytearray)(buffer)
         assert code == NESTED
         return self._nested(*items)
 

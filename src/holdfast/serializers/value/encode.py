@@ -27,6 +27,7 @@ __all__ = [
     "PREFIX",
     "SET",
     "TUPLE",
+    "ForType",
     "encode",
     "is_native",
 ]
@@ -35,6 +36,7 @@ TUPLE, SET, FROZENSET, DICT, BUFFER, BYTEARRAY, NESTED = range(1, 8)
 """Codes of the marks: part of the format, for ever."""
 
 MARKS = {code: ExtType(code, b"\x00") for code in range(1, 8)}
+"""The marks themselves, by code."""
 
 PREFIX = b"\x92\xd4\x00\x00"
 """Start of a message that has extensions: a list of two, the extension 0, and then the value."""
@@ -46,6 +48,7 @@ _CONTAINERS = frozenset({dict, list})
 _DISGUISED = frozenset({bytearray, memoryview, ExtType, Timestamp})  # msgpack packs these, as something else
 
 ForType = Callable[[type], "Serializer | None"]
+"""Gives the serializer for values of a type that stand inside others."""
 
 
 class _Refused(Exception):
@@ -127,7 +130,7 @@ class _Encoder:
         if kind in self.native:
             return value
         if kind is bytes:
-            return value if len(value) < OUT_OF_BAND else [MARKS[BUFFER], self._out_of_band(value)]
+            return value if len(value) < OUT_OF_BAND else [MARKS[BUFFER], self._out_of_band(value), len(value)]
         if depth > _MAX_DEPTH:
             raise _Refused(value, f"it is nested more than {_MAX_DEPTH} levels deep, or refers to itself")
         if kind is dict:
@@ -169,7 +172,7 @@ class _Encoder:
         if kind is int and -(2**63) <= value < 2**64:
             return value
         if kind is bytearray and len(value) >= OUT_OF_BAND:
-            return [MARKS[BYTEARRAY], self._out_of_band(value)]
+            return [MARKS[BYTEARRAY], self._out_of_band(value), len(value)]
         try:
             return encode_scalar(value)
         except Unencodable as error:

@@ -17,9 +17,9 @@ from uuid import UUID, SafeUUID
 
 from msgpack import ExtType  # type: ignore[import-untyped]
 
-__all__ = ["SCALARS", "Unencodable", "decode_scalar"]
+__all__ = ["SCALARS", "Unencodable", "decode_scalar", "encode_scalar"]
 
-INT, COMPLEX, DATE, TIME, DATETIME, TIMEDELTA, DECIMAL, UUID_, PATH, BYTEARRAY = range(32, 42)
+_INT, _COMPLEX, _DATE, _TIME, _DATETIME, _TIMEDELTA, _DECIMAL, _UUID, _PATH, _BYTEARRAY = range(32, 42)
 
 _PAIR = struct.Struct(">dd")
 _ZONE_KEY = re.compile(r"[A-Za-z0-9_+-]+(?:/[A-Za-z0-9_+-]+)*", re.ASCII)
@@ -172,33 +172,33 @@ def _read_path(data: bytes) -> PurePath:
 
 
 SCALARS: dict[type, tuple[int, Callable[[Any], bytes]]] = {
-    int: (INT, _int),
-    complex: (COMPLEX, _complex),
-    date: (DATE, _date),
-    time: (TIME, _time),
-    datetime: (DATETIME, _datetime),
-    timedelta: (TIMEDELTA, _timedelta),
-    Decimal: (DECIMAL, _decimal),
-    UUID: (UUID_, _uuid),
-    PurePosixPath: (PATH, _path),
-    PosixPath: (PATH, _path),
-    PureWindowsPath: (PATH, _path),
-    WindowsPath: (PATH, _path),
-    bytearray: (BYTEARRAY, bytes),
+    int: (_INT, _int),
+    complex: (_COMPLEX, _complex),
+    date: (_DATE, _date),
+    time: (_TIME, _time),
+    datetime: (_DATETIME, _datetime),
+    timedelta: (_TIMEDELTA, _timedelta),
+    Decimal: (_DECIMAL, _decimal),
+    UUID: (_UUID, _uuid),
+    PurePosixPath: (_PATH, _path),
+    PosixPath: (_PATH, _path),
+    PureWindowsPath: (_PATH, _path),
+    WindowsPath: (_PATH, _path),
+    bytearray: (_BYTEARRAY, bytes),
 }
 """Exact type to extension code and the function that gives its data; it raises :class:`Unencodable` with the reason."""
 
 _READERS: dict[int, Callable[[bytes], Any]] = {
-    INT: _read_int,
-    COMPLEX: _read_complex,
-    DATE: _read_date,
-    TIME: _read_time,
-    DATETIME: _read_datetime,
-    TIMEDELTA: _read_timedelta,
-    DECIMAL: _read_decimal,
-    UUID_: _read_uuid,
-    PATH: _read_path,
-    BYTEARRAY: bytearray,
+    _INT: _read_int,
+    _COMPLEX: _read_complex,
+    _DATE: _read_date,
+    _TIME: _read_time,
+    _DATETIME: _read_datetime,
+    _TIMEDELTA: _read_timedelta,
+    _DECIMAL: _read_decimal,
+    _UUID: _read_uuid,
+    _PATH: _read_path,
+    _BYTEARRAY: bytearray,
 }
 
 
@@ -209,7 +209,7 @@ def decode_scalar(code: int, data: bytes) -> Any:
         Exception: of any kind, for an unknown code or data that no value has; the caller turns it into a DecodeError.
     """
     value = _READERS[code](data)
-    if code != PATH and SCALARS[type(value)][1](value) != data:
+    if code != _PATH and SCALARS[type(value)][1](value) != data:
         raise ValueError(f"extension {code} is not in its canonical form")
     return value
 

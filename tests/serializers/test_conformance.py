@@ -1,0 +1,130 @@
+"""Every shipped serializer passes the suite that ships for serializers."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from holdfast.registry import BUILT_IN, Registry
+from holdfast.testing.serializer_suite import SerializerSuite
+
+from .equality import identical, same_image
+from .values import ARRAYS, ARROW, FRAMES, IMAGES, INDEXES, NESTED, PLAIN, POLARS
+
+
+class Suite(SerializerSuite):
+    name = ""
+
+    @pytest.fixture
+    def serializer(self):
+        return Registry.default().serializer(self.name)
+
+    def equal(self, one, other):
+        return identical(one, other)
+
+
+class TestBytes(Suite):
+    name = "holdfast.bytes@v1"
+    values = (b"", b"abc", bytes(range(256)) * 500)
+    delimited = False
+
+
+class TestText(Suite):
+    name = "holdfast.text@v1"
+    values = ("", "abc", "naïve \U0001f9ed \x00", "x" * 100_000)
+    delimited = False
+
+
+class TestInt(Suite):
+    name = "holdfast.int@v1"
+    values = (0, 1, -1, 2**64, -(10**600))
+    delimited = False
+
+
+class TestValue(Suite):
+    name = "holdfast.value@v1"
+    values = (*PLAIN, *NESTED)
+
+
+class TestJson(Suite):
+    name = "holdfast.json@v1"
+    values = (None, True, "text", [], {}, {"a": [1, -2.5, None, {"b": "é"}], "": 10**300}, [[[]]])
+
+
+class TestNumpy(Suite):
+    name = "holdfast.numpy@v1"
+    values = ARRAYS
+
+
+class TestPandas(Suite):
+    name = "holdfast.pandas@v1"
+    values = (*FRAMES, *INDEXES)
+
+
+class TestPolars(Suite):
+    name = "holdfast.polars@v1"
+    values = POLARS
+
+    def equal(self, one, other):
+        kinds = (one.schema, other.schema) if hasattr(one, "schema") else (one.dtype, other.dtype)
+        return kinds[0] == kinds[1] and one.equals(other, null_equal=True)
+
+
+class TestArrow(Suite):
+    name = "holdfast.arrow@v1"
+    values = ARROW
+
+    def equal(self, one, other):
+        return one.schema.equals(other.schema, check_metadata=True) and one.equals(other)
+
+
+class TestPillow(Suite):
+    name = "holdfast.pillow@v1"
+    values = IMAGES
+
+    def equal(self, one, other):
+        return same_image(one, other)
+
+
+class Point:
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __eq__(self, other):
+        return (self.x, self.y) == (other.x, other.y)
+
+
+class TestPickle(Suite):
+    name = "holdfast.pickle@v1"
+    values = (
+        Point(1, [2]),
+        {"point": Point(1, 2)},
+        "\ud800",
+        [Decimal(1)],
+        np.ma.array([1, 2], mask=[False, True]),
+        range(3),
+    )
+
+    def equal(self, one, other):
+        return bool(np.all(one == other))
+
+
+def test_every_serializer_is_here():
+    tested = {cls.name for cls in Suite.__subclasses__()}
+    assert tested == set(BUILT_IN)
+
+
+def test_equality_sees_differences():
+    """The comparison of these tests is not the lenient one of ``==``."""
+    for one, other in [
+        (1, True),
+        (0.0, -0.0),
+        ((1,), [1]),
+        ({1: 2, 3: 4}, {3: 4, 1: 2}),
+        (np.zeros(2), np.zeros(2, "f4")),
+    ]:
+        assert not identical(one, other)
+    assert identical(math.nan, math.nan)
