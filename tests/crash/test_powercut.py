@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path as Folder
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ import pytest
 
 import holdfast
 from holdfast import NotFoundError, Store
-from holdfast.catalog.sqlite import SQLiteCatalog
+from holdfast.catalog.sqlite import SQLiteCatalog, schema
 from holdfast.storages.file import FileStorage
 from holdfast.testing.interpose import interposed
 from holdfast.testing.powercut import STYLES, Disk, Recorder
@@ -105,13 +105,15 @@ def steps_on_disk(timeline: Timeline, found: dict[Slot, int], least: int, most: 
         wanted = timeline.catalog(done)
         if all(found.get(slot) in wanted[slot] for slot in UNIVERSE):
             return done
-    earlier = [n for n in range(len(timeline.steps) + 1)
-               if all(found.get(slot) in timeline.catalog(n)[slot] for slot in UNIVERSE)]  # fmt: skip
-    raise Wrong(f"the catalog is none of those after steps {least} to {most}, but after {earlier or 'no step'}")
+    kinds = [step.kind for step in timeline.steps]
+    for earlier in range(least):
+        if all(found.get(slot) in timeline.catalog(earlier)[slot] for slot in UNIVERSE):
+            raise Wrong(f"the steps {kinds[earlier:least]} were on disk, and the catalog lost them")
+    raise Wrong(f"the catalog is as it was after none of the {most} steps")
 
 
 @pytest.fixture(autouse=True)
-def same_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def same_files(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Lets restored files have the identity of the originals: a file that lost its bytes often kept its times."""
     known: dict[str, Any] = {}
     real = FileStorage.identity
@@ -122,7 +124,7 @@ def same_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
         return original if found is not None and original is not None and original.size == found.size else found
 
     monkeypatch.setattr(FileStorage, "identity", identity)
-    yield known
+    return known
 
 
 def read_all(store: Store) -> dict[Slot, tuple[int, Any]]:
@@ -162,7 +164,7 @@ def left_behind(image: Folder) -> list[str]:
     """Files of bytes that no live blob names, and folders of writers that are half made."""
     connection = apsw.Connection(str(image / "data" / "catalog.sqlite"))
     named = {place.strip('"') for (place,) in connection.execute("SELECT place FROM blobs WHERE state=0 AND refs>0")}
-    garbage = connection.execute("SELECT count(*) FROM blobs WHERE refs=0 OR state<>0").fetchone()[0]
+    ((garbage,),) = connection.execute("SELECT count(*) FROM blobs WHERE refs=0 OR state<>0").fetchall()
     connection.close()
     found = [f"{garbage} rows of blobs"] if garbage else []
     root = image / "data" / "files"
@@ -177,7 +179,7 @@ def left_behind(image: Folder) -> list[str]:
 
 
 def after_cut(lab: Lab, image: Folder, timeline: Timeline, cut: int, calls: list[Any]) -> dict[Slot, Version]:
-    """What each key must read as, worked out without the store's recovery; raises when the catalog is none it can be."""
+    """What each key must read as, worked out without the recovery; raises where the catalog cannot be as it is."""
     least, most = timeline.bounds(cut, calls)
     found = in_catalog(image, lab.image())
     done = steps_on_disk(timeline, found, least, most)
@@ -229,10 +231,7 @@ def _check_second_cut(
     lab: Lab, image: Folder, first: Timeline, before: dict[Slot, int], expected: dict[Slot, Version], random: Random
 ) -> None:
     recorder = Recorder(image)
-    start = {
-        slot: (Version(before.get(slot)), expected.get(slot, Version(None)))
-        for slot in UNIVERSE
-    }
+    start = {slot: (Version(before.get(slot)), expected.get(slot, Version(None))) for slot in UNIVERSE}
     timeline = Timeline(start)
     timeline.contents.update(first.contents)
     timeline.identities.update(first.identities)
@@ -270,4 +269,68 @@ def check_many(
 @pytest.mark.parametrize("durability", ["process", "power"])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
-    check_many(lab, same_files, seed=seed, steps=60, cuts=200, durability=durability)
+    check_many(lab, same_files, seed=seed, steps=60, cuts=40, durability=durability)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("durability", ["process", "power"])
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_thousands_of_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
+    check_many(lab, same_files, seed=seed, steps=90, cuts=150, durability=durability)
+
+
+# --- the checks see what they are there for: each safeguard taken out must make them fail -----------------------------
+
+
+def must_fail(lab: Lab, same_files: dict[str, Any], durability: str = "process", seeds: int = 4) -> str:
+    """Cut the power of some workloads until the check fails, and give what it says."""
+    for seed in range(1, seeds + 1):
+        try:
+            check_many(lab, same_files, seed=seed, steps=60, cuts=100, durability=durability, twice=0.0)
+        except Wrong as error:
+            print(error)
+            return str(error)
+    raise AssertionError("a safeguard was taken out, and no power cut showed it")
+
+
+def test_planted_no_recovery(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.keeper.recover", lambda kernel: 0)
+    assert "torn" in must_fail(lab, same_files)
+
+
+def test_planted_sync_without_fsync(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FileStorage, "sync", lambda self, configs: [True] * len(configs))
+    must_fail(lab, same_files)
+
+
+def test_planted_nothing_kept(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    triggers = schema._TRIGGERS
+    start, end = triggers.index("  INSERT INTO kept"), triggers.index("  DELETE FROM kept")
+    monkeypatch.setattr(schema, "_TRIGGERS", triggers[:start] + triggers[end:])
+    assert "must be at version" in must_fail(lab, same_files)
+
+
+def test_planted_names_not_synced(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.storages.file.writing.sync_folder", lambda path: None)
+    must_fail(lab, same_files, "power")
+
+
+def test_planted_transaction_not_synced(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.transaction.Buffered._sync", lambda self, puts: None)
+    must_fail(lab, same_files)
+
+
+def test_planted_dying_mark_not_on_disk(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    real, quick = SQLiteCatalog.garbage, SQLiteCatalog.transaction
+
+    def transaction(self: Any, work: Any, *, power: bool = False, spare: bool = False) -> Any:
+        return quick(self, work, power=False, spare=spare)
+
+    def garbage(self: Any, limit: int = 1000) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(SQLiteCatalog, "transaction", transaction)
+            return real(self, limit)
+
+    monkeypatch.setattr(SQLiteCatalog, "garbage", garbage)
+    assert "torn" in must_fail(lab, same_files, seeds=8)

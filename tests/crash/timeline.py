@@ -34,6 +34,7 @@ class Version(NamedTuple):
 class Step(NamedTuple):
     """One acknowledged commit: how many system calls were made before it and up to its return."""
 
+    kind: str
     started: int
     ended: int
     power: bool
@@ -129,7 +130,7 @@ class Workload:
         """Do so many things."""
         kinds: list[tuple[int, Callable[[], None]]] = [
             (60, self._put), (10, self._delete), (8, self._transaction), (6, self._copy), (6, self._move),
-            (5, self._stream), (4, self._tags), (1, self._drop), (5, self._sync), (4, self._collect),
+            (5, self._stream), (3, self._add), (4, self._tags), (1, self._drop), (5, self._sync), (4, self._collect),
         ]  # fmt: skip
         choices = [kind for weight, kind in kinds for _ in range(weight)]
         for _ in range(steps):
@@ -141,7 +142,8 @@ class Workload:
         started = len(self._recorder)
         done = work()
         changes = {slot: self._version(record, value) for slot, (record, value) in done.items()}
-        self.timeline.steps.append(Step(started, len(self._recorder), power, changes))
+        kind = work.__qualname__.split(".")[1].strip("_")
+        self.timeline.steps.append(Step(kind, started, len(self._recorder), power, changes))
         for slot, version in changes.items():
             self._now[slot] = version.value
             if version.number is None:
@@ -211,7 +213,7 @@ class Workload:
             with (atomic := self.store.transaction()) as inside:
                 for slot, value in zip(slots, values, strict=True):
                     self._scope(slot, inside).put(slot[1], value)
-            return {slot: pair for slot, pair in zip(slots, zip(atomic.records, values, strict=True), strict=True)}
+            return dict(zip(slots, zip(atomic.records, values, strict=True), strict=True))
 
         self._step(self._power, work)
 
@@ -225,12 +227,22 @@ class Workload:
         slot = self._slot(there=True)
         if slot is not None:
 
-
             def work() -> dict[Slot, tuple[Record | None, Any]]:
                 self._scope(slot).delete(slot[1])
                 return {slot: (None, None)}
 
             self._step(self._power, work)
+
+    def _add(self) -> None:
+        slot = self._slot()
+        if slot is None or type(self._now.get(slot, 0)) is not int:
+            return
+
+        def work() -> dict[Slot, tuple[Record | None, Any]]:
+            entry = self._scope(slot).add(slot[1], 3)
+            return {slot: (entry.record, entry.value)}
+
+        self._step(self._power, work)
 
     def _copy(self) -> None:
         source, target = self._slot(there=True), self._slot()
