@@ -60,6 +60,8 @@ class Kernel:
         self.inline = config.inline
         self.folder = None if config.store == MEMORY else config.store
         self.closed = False
+        # A registry comes out of each pickle as another object, so what was unpickled before is told by this.
+        self.token = "" if config.registry is None else os.urandom(8).hex()
         text = os.environ.get("HOLDFAST_KEY")
         key = Signer.parse_key(text) if text else None
         self.catalog: Catalog = _open_catalog(config, create)
@@ -150,23 +152,25 @@ class Kernel:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.config.store == MEMORY:
             raise InvalidArgumentError("a store in memory cannot be given to another process: open one in a folder")
-        return _reopen, (type(self), self.config)
+        return _reopen, (type(self), self.config, self.token)
 
 
 def _nothing() -> None:
     pass
 
 
-_reopened: dict[tuple[type[Kernel], StoreConfig], Kernel] = {}
+_reopened: dict[tuple[type[Kernel], StoreConfig, str], Kernel] = {}
 _reopened_lock = threading.Lock()
 
 
-def _reopen(kind: type[Kernel], config: StoreConfig) -> Kernel:
+def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
     """One kernel per configuration for all that is unpickled in this process."""
+    same = (kind, config._replace(registry=None), token)
     with _reopened_lock:
-        kernel = _reopened.get((kind, config))
+        kernel = _reopened.get(same)
         if kernel is None or kernel.closed:
-            kernel = _reopened[kind, config] = kind(config, create=False)
+            kernel = _reopened[same] = kind(config, create=False)
+            kernel.token = token
         return kernel
 
 
