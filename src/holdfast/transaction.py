@@ -253,7 +253,7 @@ class Buffered(Ledger):
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def finish(self, *, power: bool) -> list[tuple[Path, Committed]]:
-        """Commit all, or raise and change nothing; gives each change's scope and what came of it."""
+        """Commit all, or raise and change nothing; gives scope and outcome of each put and edit."""
         self._check_open()
         self._open = False
         written = set(self._rows)
@@ -279,7 +279,8 @@ class Buffered(Ledger):
         for change, outcome in zip(changes, done, strict=True):
             if isinstance(change, Put):
                 settle(self._kernel, change, outcome)
-        return [(change.path, outcome) for change, outcome in zip(changes, done, strict=True)]
+        pairs = zip(changes, done, strict=True)
+        return [(change.path, outcome) for change, outcome in pairs if not isinstance(change, Delete)]
 
     def discard(self) -> None:
         """Forget all writes and delete their bytes."""
