@@ -213,6 +213,7 @@ POLARS: list[Any] = [
     pl.DataFrame({"a": []}),
     pl.DataFrame({"n": range(20_000), "t": ["x"] * 20_000}),
     pl.Series("", [], dtype=pl.Int8),
+    pl.DataFrame({"a": [1, 2]}).drop("a"),
 ]
 """Polars frames and series."""
 

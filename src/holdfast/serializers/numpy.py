@@ -110,7 +110,9 @@ def _read(np: Any, payload: Payload) -> Any:
     buffers = payload.buffers
     if not 1 <= len(buffers) <= 2:
         raise ValueError(f"{len(buffers)} buffers")
-    unpacker = msgpack.Unpacker(strict_map_key=True, max_buffer_size=OUT_OF_BAND * 32)
+    unpacker = msgpack.Unpacker(
+        strict_map_key=True, max_buffer_size=max(len(buffers[0]), 1)
+    )  # else it takes a megabyte
     unpacker.feed(buffers[0])
     what, described, shape, order = unpacker.unpack()
     if what not in ("array", "scalar") or order not in ("C", "F") or type(shape) is not list:

@@ -19,8 +19,8 @@ class PolarsSerializer(Serializer):
     """``polars.DataFrame`` and ``polars.Series``; a LazyFrame is a program, not data.
 
     Polars writes the stream and PyArrow reads it: Polars' own reader copies everything, and ends the process on some
-    damaged streams, where PyArrow raises. Object columns, integers of more than 64 bits and frames without columns but
-    with rows are :class:`~holdfast.errors.UnsupportedValue`.
+    damaged streams, where PyArrow raises. Columns that do not come back with their own type that way (of objects, of
+    integers of more than 64 bits) are :class:`~holdfast.errors.UnsupportedValue`.
     """
 
     name: ClassVar[str] = "holdfast.polars@v1"
