@@ -74,6 +74,7 @@ class Draft:
         if self._writer is None:
             encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan)
+        self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
         place = self._writer.commit(self._digest, sync=self._power)
         algorithm, digest = self._digest()
         blob = new_blob(kernel, kernel.storage, place, self._power)
