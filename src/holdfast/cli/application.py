@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -25,23 +26,32 @@ __all__ = ["app", "main", "root"]
 
 _HELP = """Values, files, artifacts and results of a workflow, kept safely and found by name.
 
-    An address is a scope and a key, as in namespace:prod/workflow:forecast/model. Scopes come into being when something
-    is put into them. New here? Run: holdfast tour
-    """
+An address is a scope and a key, as in namespace:prod/workflow:forecast/model. Scopes come into being when something is
+put into them. The store is --store, else HOLDFAST_STORE, else what holdfast.toml names, looked for here and in the
+folders above. HOLDFAST_DEBUG=1 adds the traceback to an error. New here? Run: holdfast tour
 
-_ENDING = """Exit codes: 0 done; 1 something is wrong (damaged bytes, a failed tour, any other error); 2 the call is not
-well formed; 3 no such record, scope, store or local file; 4 a conflict, or it exists already, or the store is busy; 130
-stopped by Ctrl-C; 141 the reader of the output went away.
+\b
+Exit codes:
+    0  done
+    1  something is wrong: damaged bytes, a failed tour, any other error
+    2  the call is not well formed
+    3  no such record, scope, store or local file
+    4  a conflict, or it exists already, or the store is busy
+  130  stopped by Ctrl-C
+  141  nobody reads the output any more
+"""
 
-The store is --store, else HOLDFAST_STORE, else what holdfast.toml names, looked for here and in the folders above.
 
-HOLDFAST_DEBUG=1 adds the traceback to an error."""
+def _flowing(text: str) -> str:
+    """Help whose paragraphs are one line each, to be broken where the terminal ends; blocks after a mark stay."""
+    paragraphs = cleandoc(text).split("\n\n")
+    return "\n\n".join(part if part.startswith("\b") else part.replace("\n", " ") for part in paragraphs)
+
 
 app = typer.Typer(
     name="holdfast",
     cls=Commands,
-    help=_HELP,
-    epilog=_ENDING,
+    help=_flowing(_HELP),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,7 +59,7 @@ app = typer.Typer(
 
 _COMMANDS = (tour, put, get, cat, ls, stat, rm, du, gc, verify)
 for _command in _COMMANDS:
-    app.command()(_command)
+    app.command(help=_flowing(_command.__doc__ or ""))(_command)
 
 
 def _version(wanted: bool) -> None:

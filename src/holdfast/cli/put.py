@@ -8,7 +8,8 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Annotated, Any, BinaryIO, NoReturn
+from io import BufferedReader
+from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
 import typer
 
@@ -51,7 +52,7 @@ def put(
 
     \b
     Examples:
-      holdfast put namespace:prod/report.pdf report.pdf --tag stage=eval --expires 30d
+      holdfast put namespace:prod/report.pdf report.pdf --expires 30d
       pg_dump shop | holdfast put namespace:prod/dump.sql
       holdfast put namespace:prod/limits --value '{"speed": 3, "load": 4}'
     """
@@ -144,7 +145,8 @@ def _put_bytes(scope: Scope, key: str, source: str, options: PutOptions) -> Reco
 
 
 def _pieces(file: BinaryIO, name: str, tell: Tell) -> Iterator[bytes]:
-    while piece := file.read(_PIECE):
+    # One read at a time: Ctrl-C is looked for between two, and a slow pipe is taken as it comes.
+    while piece := cast(BufferedReader, file).read1(_PIECE):
         yield piece
         if tell is not None:
             tell(len(piece))

@@ -129,7 +129,10 @@ except ValueError:
     pass
 flow.get("lowest"), flow.get("highest")
 """,
-        ('(flow.get("lowest"), flow.get("highest")) == (331.13, 421.08)', 'flow.record("lowest").version == 1'),
+        (
+            '(flow.get("lowest"), flow.get("highest")) == (331.13, 421.08)',
+            'flow.record("lowest").version == flow.record("highest").version',
+        ),
     ),
     Step(
         "files",

@@ -1,0 +1,108 @@
+"""What the command line says of itself, what it loads, and what a shell completes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+import holdfast
+from holdfast.cli import app
+
+from .running import environment, process, run
+
+GROUP = typer.main.get_command(app)
+COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify"]
+
+
+def test_the_commands_are_all_there() -> None:
+    for words in ([], ["--help"], ["-h"]):
+        ended = run(*words, env={"COLUMNS": "200"})
+        assert ended.code == 0
+        assert re.findall(r"│ (\w+)  +[A-Z]", ended.out) == COMMANDS
+        for code in ("0", "1", "2", "3", "4", "130", "141"):
+            assert re.search(rf"^ +{code}  \w", ended.out, re.M), code
+
+
+def examples(text: str) -> list[list[str]]:
+    """The calls that a help text shows, as words."""
+    block = text.partition("Examples:")[2]
+    lines = [line.strip() for line in block.splitlines()]
+    calls = [part.strip() for line in lines for part in re.split(r"\||&&", line)]
+    return [shlex.split(call)[1:] for call in calls if call.startswith("holdfast ")]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_parse(name: str) -> None:
+    command = GROUP.commands[name]  # type: ignore[attr-defined]
+    calls = examples(command.help)
+    assert any(call[0] == name for call in calls)
+    for call in calls:
+        GROUP.commands[call[0]].make_context(call[0], call[1:])  # type: ignore[attr-defined]
+    shown = run(name, "--help", env={"COLUMNS": "200"})
+    assert shown.code == 0
+    assert "Examples:" in shown.out
+    assert "--json" in shown.out
+    assert name == "tour" or "--store" in shown.out
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    source = """
+import sys
+from holdfast.cli import main
+try:
+    main()
+finally:
+    print(*sorted(name for name in sys.modules if "." not in name), file=sys.stderr)
+"""
+    at = ["--store", str(tmp_path)]
+    for words in (["--help"], ["put", "namespace:a/b", "--value", "1", *at], ["ls", *at]):
+        ended = subprocess.run(
+            [sys.executable, "-c", source, *words], capture_output=True, text=True, env=environment(), check=True
+        )
+        loaded = set(ended.stderr.split())
+        assert "typer" in loaded
+        assert not loaded & {"numpy", "pandas", "polars", "pyarrow", "PIL", "cloudpickle"}
+
+
+@pytest.mark.parametrize(
+    "begun, offered",
+    [
+        ("", {"namespace:dev", "namespace:prod"}),
+        ("namespace:p", {"namespace:prod"}),
+        ("namespace:prod/", {"namespace:prod/workflow:w", "namespace:prod/a/b", "namespace:prod/model"}),
+        ("namespace:prod/m", {"namespace:prod/model"}),
+        ("namespace:prod/w", {"namespace:prod/workflow:w"}),
+        ("namespace:prod/a/", {"namespace:prod/a/b"}),
+        ("namespace:prod/workflow:w/", {"namespace:prod/workflow:w/k%3A1"}),
+        ("nothing", set()),
+        ("namespace:prod/%", set()),
+    ],
+)
+def test_a_shell_completes_addresses(store: holdfast.Store, begun: str, offered: set[str]) -> None:
+    store.namespace("prod").put_many({"model": 1, "a/b": 2})
+    store.namespace("prod").workflow("w").put("k:1", 1)
+    store.namespace("dev").create()
+    for place in ({"HOLDFAST_STORE": store.config.store}, {}):
+        words = "cat" if place else f"cat --store {store.config.store}"
+        ended = process(env={**completing(f"{words} {begun}"), **place})
+        assert (set(ended.out.split()), ended.err) == (offered, "")
+
+
+def test_completion_without_a_store_is_silent(tmp_path: Path) -> None:
+    ended = process(folder=tmp_path, env=completing("ls n"))
+    assert (ended.out.strip(), ended.err) == ("", "")
+
+
+def completing(words: str) -> dict[str, str]:
+    """The environment by which the fish shell asks what these words may go on with."""
+    return {
+        "_HOLDFAST_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_ARGS": f"holdfast {words}",
+    }
