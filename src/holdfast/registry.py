@@ -272,6 +272,13 @@ class Registry:
         found = self.for_type(kind)
         return None if found is None or found.executable or found.name == VALUE else found
 
+    # Equal when made of equal parts, so that one unpickled again and again is one configuration, and opens one store.
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Registry) and (self._added, self._base) == (other._added, other._base)
+
+    def __hash__(self) -> int:
+        return hash((self._added, self._base))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return (_shipped, ()) if self._base is None else (Registry, (*self._added, self._base))
 
