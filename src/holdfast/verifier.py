@@ -15,7 +15,7 @@ __all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
 
 _REMEMBERED = 1 << 20  # bytes from which on a blob that several records name is hashed only once
 
-Target = tuple[Path, str]  # a scope and a key
+_Target = tuple[Path, str]  # a scope and a key
 
 
 class Problem(NamedTuple):
@@ -98,12 +98,12 @@ def scopes_from(place: Any) -> Iterator[Any]:
             waiting.append(scope.children())
 
 
-def _below(place: Any) -> Iterator[Target]:
+def _below(place: Any) -> Iterator[_Target]:
     """Every key of a scope and of all scopes below it."""
     return ((scope.path, key) for scope in scopes_from(place) if scope.path for key in scope)
 
 
-def _named(store: Any, address: str) -> Iterator[Target]:
+def _named(store: Any, address: str) -> Iterator[_Target]:
     path, key = parse_address(address)
     scope = store.scope(format_path(path))
     if key is None:

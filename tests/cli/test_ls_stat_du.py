@@ -167,11 +167,11 @@ def test_stat_of_a_record(filled: holdfast.Store, at: list[str]) -> None:
     found = run("stat", address, "--json", *at).json
     assert found["digest"] == record.digest
     assert found["size"] == 2000
-    assert found["storage"] is None
+    assert found["storage"] == "catalog"
     text = run("stat", address, *at).out
     assert address in text
     assert "2.0 KB (2,000 bytes)" in text
-    assert "the catalog" in text
+    assert "catalog" in text
     assert run("stat", f"{address}x", *at).code == 3
 
 

@@ -13,8 +13,15 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from ..errors import BusyError, ConflictError, HoldfastError, InvalidArgumentError, NotFoundError, StoreNotFoundError
-from ..errors import ValueLost as _ValueLost
+from ..errors import (
+    BusyError,
+    ConflictError,
+    HoldfastError,
+    InvalidArgumentError,
+    NotFoundError,
+    StoreNotFoundError,
+    ValueLost,
+)
 from .wording import shown
 
 __all__ = ["CONFLICT", "FINE", "INTERRUPTED", "MISSING", "USAGE", "WRONG", "Commands", "exit_code", "report"]
@@ -27,7 +34,7 @@ _CLOSED_PIPE = 141  # what a shell says of a command that ended by SIGPIPE
 
 def exit_code(error: BaseException) -> int:
     """The exit code of an error."""
-    if isinstance(error, _ValueLost):
+    if isinstance(error, ValueLost):
         return WRONG  # the record is there: that its bytes are not is damage
     if isinstance(error, NotFoundError | StoreNotFoundError):
         return MISSING

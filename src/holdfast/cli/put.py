@@ -13,8 +13,9 @@ from typing import Annotated, Any, BinaryIO, NoReturn, cast
 
 import typer
 
+from ..address import parse_address
 from ..api import Scope
-from ..errors import InvalidArgumentError, NotFoundError, StoreError
+from ..errors import InvalidArgumentError, NotFoundError
 from ..model import Record
 from ..options import PutOptions
 from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse
@@ -25,8 +26,6 @@ from .wording import count_text, duration, size_text, tags_from
 __all__ = ["put"]
 
 _PIECE = 1 << 20
-
-Tell = Callable[[int], object] | None
 
 
 def put(
@@ -56,46 +55,6 @@ def put(
       pg_dump shop | holdfast put namespace:prod/dump.sql
       holdfast put namespace:prod/limits --value '{"speed": 3, "load": 4}'
     """
-    options = _options(tag, expires, content_type, durability, if_version, if_absent)
-    if sum(given is not None for given in (source, value, text)) > 1:
-        raise InvalidArgumentError("give one of FILE, --value and --text")
-    loaded = text if value is None else _loads(value)
-    with_value = value is not None or text is not None
-    if not with_value and source in (None, "-"):
-        source = "-"
-        _check_stdin()
-    elif source is not None and not os.path.exists(source):
-        raise NotFoundError(f"no file {source}")
-    with open_store(store, create=True) as opened:
-        scope, key = parse(opened, address)
-        if not isinstance(scope, Scope):
-            raise InvalidArgumentError("name a scope and a key, as in namespace:prod/model")
-        if source is not None and os.path.isdir(source):
-            _show_folder(_put_folder(scope, key, source, options), as_json)
-            return
-        if key is None or key.endswith("/"):
-            if source in (None, "-"):
-                raise InvalidArgumentError(f"{address!r} names no key: add one, as in namespace:prod/model")
-            key = (key or "") + os.path.basename(os.path.abspath(str(source)))
-        if source is None:
-            record = scope.put(key, loaded, **options)
-        else:
-            record = _put_bytes(scope, key, source, options)
-    if as_json:
-        document(record_json(record))
-    else:
-        print_records([record], "stored")
-
-
-def _options(
-    tag: list[str] | None,
-    expires: str | None,
-    content_type: str | None,
-    durability: str | None,
-    if_version: int | None,
-    if_absent: bool,
-) -> PutOptions:
-    """The options that were given; those that were not must be missing, as each has its own default."""
     given = {
         "tags": tags_from(tag),
         "expires": None if expires is None else duration(expires),
@@ -104,8 +63,36 @@ def _options(
         "if_version": if_version,
         "if_absent": if_absent or None,
     }
-    options: Any = {name: value for name, value in given.items() if value is not None}
-    return options  # type: ignore[no-any-return]
+    options: Any = {name: option for name, option in given.items() if option is not None}  # each has its own default
+    if sum(what is not None for what in (source, value, text)) > 1:
+        raise InvalidArgumentError("give one of FILE, --value and --text")
+    content = text if value is None else _loads(value)
+    if value is None and text is None:
+        source = _check_source(source)
+    key = parse_address(address)[1] or ""
+    folder = source is not None and os.path.isdir(source)
+    if not folder and (not key or key.endswith("/")):
+        if source is None or source == "-":
+            raise InvalidArgumentError(f"{address!r} names no key: add one, as in namespace:prod/model")
+        key += os.path.basename(os.path.abspath(source))
+    with open_store(store, create=True) as opened:
+        scope, _ = parse(opened, address)
+        assert isinstance(scope, Scope)  # the root is no address
+        if source is None:
+            records = [scope.put(key, content, **options)]
+        elif folder:
+            records = _put_folder(scope, key, source, options)
+        else:
+            records = [_put_bytes(scope, key, source, options)]
+    if as_json and folder:
+        for record in records:
+            json_line(record_json(record))
+    elif as_json:
+        document(record_json(records[0]))
+    else:
+        print_records(records, "stored")
+    if folder and not as_json:
+        note(f"{count_text(len(records), 'file')}, {size_text(sum(record.size for record in records))}")
 
 
 def _loads(text: str) -> Any:
@@ -118,63 +105,41 @@ def _loads(text: str) -> Any:
         raise InvalidArgumentError(f"--value takes JSON, a text in double quotes: {error}") from None
 
 
-def _check_stdin() -> None:
-    """Refuse to wait for a person to type a file, or to store the nothing of a null device."""
+def _check_source(source: str | None) -> str:
+    """The file to read, ``-`` for stdin; not one that waits for a person, or the nothing of a null device."""
+    if source not in (None, "-"):
+        if not os.path.exists(source):
+            raise NotFoundError(f"no file {source}")
+        return source
     silent = sys.stdin is None or sys.stdin.isatty()
     with suppress(OSError):  # a stream that is no file of the system's has no descriptor, and is as good as a pipe
         silent = silent or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode)
     if silent:
         raise InvalidArgumentError("nothing to store: name a FILE, give --value or --text, or pipe bytes in")
+    return "-"
+
+
+def _put_folder(scope: Scope, key: str, source: str, options: PutOptions) -> list[Record]:
+    if "if_version" in options:
+        raise InvalidArgumentError("--if-version is for one record, and this is a folder")
+    with progress(os.path.basename(os.path.abspath(source))) as tell:
+        return scope.put_dir(source, f"{key.rstrip('/')}/" if key else "", progress=tell, **options)
 
 
 def _put_bytes(scope: Scope, key: str, source: str, options: PutOptions) -> Record:
-    name = "stdin" if source == "-" else os.path.basename(source)
-    if source != "-" and os.path.isfile(source):
-        with progress(name, os.path.getsize(source)) as tell:
+    if os.path.isfile(source) and source != "-":
+        with progress(key, os.path.getsize(source)) as tell:
             return scope.put_file(source, key, progress=tell, **options)
-    if source == "-":
-        with progress(name) as tell:
-            return scope.put_chunks(key, _pieces(sys.stdin.buffer, name, tell), **options)
-    try:  # a pipe or a device: read as it comes
-        with open(source, "rb") as file, progress(name) as tell:
-            return scope.put_chunks(key, _pieces(file, name, tell), **options)
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise StoreError(f"{source} cannot be read: {error.strerror}") from error
+    with progress(key) as tell:  # stdin, a pipe or a device: read as it comes
+        if source == "-":
+            return scope.put_chunks(key, _pieces(sys.stdin.buffer, tell), **options)
+        with open(source, "rb") as file:
+            return scope.put_chunks(key, _pieces(file, tell), **options)
 
 
-def _pieces(file: BinaryIO, name: str, tell: Tell) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, tell: Callable[[int], object] | None) -> Iterator[bytes]:
     # One read at a time: Ctrl-C is looked for between two, and a slow pipe is taken as it comes.
     while piece := cast(BufferedReader, file).read1(_PIECE):
         yield piece
         if tell is not None:
             tell(len(piece))
-
-
-def _put_folder(scope: Scope, key: str | None, source: str, options: PutOptions) -> list[Record]:
-    if "if_version" in options:
-        raise InvalidArgumentError("--if-version is for one record, and this is a folder")
-    prefix = "" if key is None else key if key.endswith("/") else f"{key}/"
-    with progress(os.path.basename(os.path.abspath(source)), _size_below(source)) as tell:
-        return scope.put_dir(source, prefix, progress=tell, **options)
-
-
-def _size_below(folder: str) -> int:
-    total = 0
-    for above, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.path.getsize(os.path.join(above, name))
-            except OSError:
-                continue  # only a bar depends on it: put_dir tells of what it cannot read
-    return total
-
-
-def _show_folder(records: list[Record], as_json: bool) -> None:
-    if as_json:
-        for record in records:
-            json_line(record_json(record))
-        return
-    print_records(records, "stored")
-    note(f"{count_text(len(records), 'file')}, {size_text(sum(record.size for record in records))}")

@@ -11,7 +11,7 @@ from ..artifact import METADATA
 from ..model import Record, from_epoch
 from .arguments import JsonOption, PlaceArgument, StoreOption, open_store, parse
 from .printing import document, print_columns, record_json, time_json
-from .wording import age_text, left_text, shown, size_text, type_text
+from .wording import shown, size_text
 
 __all__ = ["stat"]
 
@@ -35,12 +35,11 @@ def stat(
         elif key is None:
             facts = _scope(scope)
         else:
-            record = scope.record(key)
-            facts = _record(record) if as_json else _told(record)
+            facts = _record(scope.record(key))
     if as_json:
         document(facts)
     else:
-        print_columns([(name.replace("_", " "), _line(value)) for name, value in facts.items()])
+        print_columns([(name.replace("_", " "), _line(name, value)) for name, value in facts.items()])
 
 
 def _record(record: Record) -> dict[str, Any]:
@@ -48,21 +47,9 @@ def _record(record: Record) -> dict[str, Any]:
     return {
         **record_json(record),
         "serializer_config": content.serializer_config,
-        "storage": content.storage,
+        "storage": content.storage or "catalog",
         "storage_config": content.storage_config,
     }
-
-
-def _told(record: Record) -> dict[str, Any]:
-    """The same in words."""
-    facts = _record(record)
-    facts["size"] = f"{size_text(record.size)} ({record.size:,} bytes)"
-    facts["content_type"] = f"{record.content_type} ({type_text(record)})"
-    facts["storage"] = facts["storage"] or "the catalog"
-    facts["updated"] = f"{facts['updated']} ({age_text(record.updated)})"
-    if record.expires:
-        facts["expires"] = f"{facts['expires']} ({left_text(record.expires)})"
-    return {name: value for name, value in facts.items() if name not in ("scope", "key")}
 
 
 def _scope(scope: Scope) -> dict[str, Any]:
@@ -94,7 +81,10 @@ def _store(store: Store) -> dict[str, Any]:
     }
 
 
-def _line(value: Any) -> str:
+def _line(name: str, value: Any) -> str:
+    """A fact in words."""
+    if name == "size":
+        return f"{size_text(value)} ({value:,} bytes)"
     if isinstance(value, dict):
-        return shown(" ".join(f"{name}={item}" for name, item in value.items())) or "-"
+        return shown(" ".join(f"{key}={item}" for key, item in value.items())) or "-"
     return "-" if value is None else shown(str(value))

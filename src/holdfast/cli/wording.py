@@ -22,7 +22,7 @@ __all__ = [
     "type_text",
 ]
 
-_UNITS = (("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86400.0), ("w", 604800.0))
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPANS = (("y", 31556952.0), ("mo", 2629746.0), ("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -106,7 +106,7 @@ def duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
     try:
         if match is not None:
-            span = timedelta(seconds=float(match[1]) * dict(_UNITS)[match[2]])
+            span = timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
             datetime.now(timezone.utc) + span  # it must be a date that exists
             return span
     except OverflowError:
