@@ -6,7 +6,7 @@ import array
 import copy
 import pickle
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -34,7 +34,7 @@ class TrackSerializer(Serializer):
 
     name = "tests.track@v1"
     types = (f"{__name__}.Track",)
-    content_types = ("application/x-track",)
+    content_types: ClassVar[tuple[str, ...]] = ("application/x-track",)
 
     def serialize(self, value: Any) -> Payload:
         if type(value) is not Track:

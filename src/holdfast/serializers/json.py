@@ -13,7 +13,7 @@ from .base import Serializer
 __all__ = ["JsonSerializer"]
 
 _MAX_DEPTH = 200
-_MAX_BITS = 2126  # 640 digits: what Python converts under any limit that a program sets
+_LIMIT = 10**640  # Python converts this many digits whatever limit a program sets
 
 
 class JsonSerializer(Serializer):
@@ -58,7 +58,7 @@ def _check(value: Any, path: str, depth: int) -> None:
         if not math.isfinite(value):
             raise UnsupportedValue(f"JSON cannot hold {value}, at {path}")
     elif kind is int:
-        if value.bit_length() > _MAX_BITS:
+        if not -_LIMIT < value < _LIMIT:
             raise UnsupportedValue(f"the integer at {path} has more than 640 digits")
     elif kind is not str and kind is not bool and value is not None:
         raise UnsupportedValue(f"JSON would not give back the {kind.__name__} at {path}")

@@ -48,6 +48,8 @@ class PickleSerializer(Serializer):
         except RecursionError:
             raise EncodeError(f"this {_name(value)} is nested too deeply to be pickled") from None
         except Exception as error:
+            if isinstance(error.__cause__, RecursionError):  # as cloudpickle reports it
+                raise EncodeError(f"this {_name(value)} is nested too deeply to be pickled") from None
             path, culprit = _culprit(value)
             raise EncodeError(
                 f"cannot pickle {path}, a {_name(culprit)}: {str(error) or type(error).__name__}"

@@ -176,13 +176,20 @@ def _read_raw(pil: Any, buffers: Sequence[Buffer]) -> Any:
     pixels = buffers[1] if len(buffers) == 2 else rest
     if (width + 7) // 8 * height > len(pixels):  # at least a bit for each, asked before memory for them is taken
         raise ValueError(f"{len(pixels)} bytes are too few for {width} x {height} pixels")
-    image = pil.frombytes(mode, (width, height), bytes(pixels)) if width and height else pil.new(mode, (width, height))
-    if not (width and height) and len(pixels):
+    if width and height:
+        if len(pil.new(mode, (width, 1)).tobytes()) * height != len(pixels):
+            raise ValueError(f"{len(pixels)} bytes are not {width} x {height} pixels")
+        image = pil.frombytes(mode, (width, height), bytes(pixels))
+    elif len(pixels):
         raise ValueError("pixels of an empty image")
+    else:
+        image = pil.new(mode, (width, height))
     if palette is not None:
         kind, colours = palette
         if kind not in ("RGB", "RGBA") or type(colours) is not bytes or mode not in ("P", "PA", "L", "LA"):
             raise ValueError("impossible palette")
+        if len(colours) > 256 * len(kind) or len(colours) % len(kind):
+            raise ValueError("a palette of too many or broken colours")
         image.putpalette(colours, kind)
         if image.mode != mode:
             raise ValueError("a palette for a mode that has none")

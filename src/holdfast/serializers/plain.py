@@ -11,7 +11,7 @@ from .base import Serializer
 __all__ = ["BytesSerializer", "IntSerializer", "TextSerializer"]
 
 _MAX_DIGITS = 640  # Python converts this many whatever limit a program sets against slow conversions
-_MAX_BITS = 2126  # 10**640 has one bit more
+_LIMIT = 10**_MAX_DIGITS
 
 
 def _only_buffer(payload: Payload, name: str) -> Any:
@@ -80,7 +80,7 @@ class IntSerializer(Serializer):
         """Give the decimal digits."""
         if type(value) is not int:
             raise UnsupportedValue(f"{self.name} takes int, not {type(value).__name__}")
-        if value.bit_length() > _MAX_BITS:
+        if not -_LIMIT < value < _LIMIT:
             raise UnsupportedValue(f"{self.name} takes integers of at most {_MAX_DIGITS} digits")
         return Payload((b"%d" % value,), "application/json")
 
