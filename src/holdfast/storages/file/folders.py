@@ -246,9 +246,9 @@ def abandoned_folders(root: str) -> Iterator[AbandonedFolder]:
         try:
             lock = HeldLock.take(f"{root}/{name}/{_LOCK}")
         except FileNotFoundError:
-            if half_made:
-                remove_empty(f"{root}/{name}")
-            continue  # swept before, or removed meanwhile
+            # Swept before, or removed meanwhile; empty when who removed its last file or its lock died at that.
+            remove_empty(f"{root}/{name}")
+            continue
         except NotADirectoryError:
             continue
         if lock is None:
