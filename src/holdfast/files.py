@@ -104,7 +104,7 @@ class Files(Listing):
     def _after(self, key: str, row: tuple[Any, ...], error: ValueLost) -> tuple[Any, ...]:
         """The row that replaced this one while its bytes were looked for, or the error when none did."""
         again = self._row(key)
-        if again[1] == row[1]:
+        if again == row:
             raise error
         return again
 

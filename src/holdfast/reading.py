@@ -26,6 +26,7 @@ __all__ = [
     "make_record",
     "missing",
     "open_bytes",
+    "recorded_identity",
     "visible",
     "visible_record",
 ]
@@ -151,6 +152,13 @@ def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
     return kernel.storage_of(row.storage), json.loads(row.storage_config)
 
 
+def recorded_identity(row: ValueRow) -> Identity | None:
+    """The identity of a row's file after it was written, None when it is not known on this machine."""
+    if row.device is None or row.inode is None or row.mtime is None or row.ctime is None:
+        return None
+    return Identity(row.device, row.inode, row.size, row.mtime, row.ctime)
+
+
 def ensure_trusted(
     kernel: Kernel, where: str, row: ValueRow, storage: MappedStorage, config: Any, verify: bool = False
 ) -> None:
@@ -166,8 +174,7 @@ def ensure_trusted(
     before = storage.identity(config)
     if before is None:
         raise ValueLost(f"the bytes of {where} are gone from their storage")
-    known = Identity(row.device or 0, row.inode or 0, row.size, row.mtime or 0, row.ctime or 0)
-    if not verify and row.device is not None and before == known and (row.synced or row.boot == kernel.boot):
+    if not verify and before == recorded_identity(row) and (row.synced or row.boot == kernel.boot):
         return
     if before.size != row.size:
         raise _wrong_size(where, before.size, row.size)

@@ -62,7 +62,7 @@ class Values(Place):
                 return load(kernel, path, key, row, verify, trust)
             except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
                 again = visible(kernel, self._ledger.find(path, key))
-                if again is not None and again[1] == row[1]:
+                if again == row:
                     raise
                 row = again
         if default is _RAISE:
@@ -80,7 +80,7 @@ class Values(Place):
                 )
             except ValueLost:
                 again = self._entry(key)
-                if again[2] == row[2]:
+                if again == row:
                     raise
                 row = again
 
@@ -154,7 +154,7 @@ class Values(Place):
                     old, version = load(kernel, path, key, row[_HEAD:]), _expected(row)
                 except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
                     again = visible_record(kernel, ledger.entry(path, key))
-                    if again is not None and again[2] == row[2]:
+                    if again == row:
                         raise
                     continue
                 kept = plan._replace(

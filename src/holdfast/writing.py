@@ -10,7 +10,7 @@ import json
 from typing import Any, NamedTuple
 
 from .address import Path
-from .catalog.base import Committed, Ledger, NewBlob, Put
+from .catalog.base import Committed, Ledger, NewBlob, Put, ValueRow
 from .errors import ConflictError, InvalidArgumentError, NotFoundError, StorageFullError, UnsupportedValue
 from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import Kernel
@@ -18,7 +18,7 @@ from .layout import lay_out
 from .model import POWER, Codec, Record
 from .options import PLAIN, Plan
 from .payload import Buffer, Payload
-from .reading import make_record
+from .reading import make_record, recorded_identity
 from .serializers.base import Serializer
 from .storages.base import MappedStorage, Storage
 
@@ -100,14 +100,18 @@ def put_inline(
         algorithm, digest = digest_buffers((data,), size)
         signature = _sign(kernel, encoded, algorithm, digest)
     power = kernel.power if plan.power is None else plan.power
-    if plan.conditional:
+    done: tuple[int, float, float] | None = None
+    columns = (plan.tags, plan.expires, algorithm, digest, size, codec, config, signature, data)
+    if not plan.conditional:
+        done = ledger.put(path, key, *columns, power)
+    elif plan.if_version and plan.fence is None and not power:
+        done = ledger.replace(path, key, *columns, plan.if_version)
+    if done is None:
         change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, plan.tags, plan.expires)
-        (done,) = ledger.commit([change._replace(if_version=plan.if_version)], fence=plan.fence, power=power)
-        assert done.row is not None
-        return make_record(kernel, path, done.row)
-    version, created, updated = ledger.put(
-        path, key, plan.tags, plan.expires, algorithm, digest, size, codec, config, signature, data, power
-    )
+        (made,) = ledger.commit([change._replace(if_version=plan.if_version)], fence=plan.fence, power=power)
+        assert made.row is not None
+        return make_record(kernel, path, made.row)
+    version, created, updated = done
     flags = POWER if power else 0
     # fmt: off
     row = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
@@ -163,12 +167,28 @@ def commit_blob(
     return make_record(kernel, change.path, done.row)
 
 
+def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
+    """Of two places with equal bytes, ours and the one that was there, the one to delete: ours, unless the other file
+    is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
+    storage = kernel.storage_of(fresh.storage)
+    rows = [ValueRow._make(row) for row in kernel.catalog.find(change.path, change.key)]
+    if isinstance(storage, MappedStorage):
+        for row in rows:
+            if row.blob is not None and row.digest == change.digest and row.storage_config is not None:
+                there = storage.identity(json.loads(row.storage_config))
+                if there != recorded_identity(row):
+                    synced = storage.sync([json.loads(fresh.config)])[0]
+                    kernel.catalog.trust(row.blob, fresh._replace(synced=synced))
+                    return row.storage_config
+    return fresh.config
+
+
 def settle(kernel: Kernel, change: Put, done: Committed) -> None:
     """After a commit: delete bytes that were there already, and have new ones put on disk in the background."""
     blob = change.blob
     if not isinstance(blob, NewBlob):
         return
     if not done.taken:
-        kernel.storage_of(blob.storage).delete(json.loads(blob.config))
+        kernel.storage_of(blob.storage).delete(json.loads(_place_to_leave(kernel, change, blob)))
     elif not blob.synced:
         kernel.dirty()

@@ -230,6 +230,28 @@ class Ledger(ABC):
         Makes the scope when it is missing. With ``power`` the commit is on disk when this returns.
         """
 
+    def replace(
+        self,
+        path: Path,
+        key: str,
+        tags: str | None,
+        expires: float | None,
+        algorithm: int,
+        digest: bytes | None,
+        size: int,
+        codec: int,
+        config: str | None,
+        signature: bytes | None,
+        data: bytes | int,
+        if_version: int,
+    ) -> tuple[int, float, float] | None:
+        """As :meth:`put`, over an inline durable record that is visible at exactly this version.
+
+        A short way for ``update``, which a catalog need not have: None when it cannot be gone, with nothing written;
+        :meth:`commit` then does it or says why not.
+        """
+        return None
+
     @abstractmethod
     def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
         """Add to a native integer (``codec`` is the codec of native integers), from 0 when no record is visible.
@@ -410,7 +432,8 @@ class Catalog(Ledger):
 
     @abstractmethod
     def trust(self, id: int, blob: NewBlob) -> None:
-        """Record the identity, boot and sync of a blob whose bytes were just found to match their digest."""
+        """Record where a blob's bytes are that were just written or found to match their digest: place, identity, boot
+        and sync."""
 
     @abstractmethod
     def mark_lost(self, id: int) -> int:

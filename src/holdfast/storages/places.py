@@ -154,5 +154,6 @@ def check_local(path: str | os.PathLike[str]) -> None:
     if kind in _REFUSED:
         raise NetworkFilesystemError(
             f"{os.fspath(path)} is on a network file system ({kind}), where file locks do not hold between machines: "
-            "put the store on a local disk, use PostgreSQL for many machines, or let one machine run `holdfast serve`"
+            "put the store on a local disk. Several machines will share one by PostgreSQL or `holdfast serve`, which "
+            "this version does not have yet"
         )

@@ -44,8 +44,8 @@ class Blobs(Core):
     def trust(self, id: int, blob: NewBlob) -> None:
         """See :meth:`Catalog.trust <holdfast.catalog.base.Catalog.trust>`."""
         self.write(
-            "UPDATE blobs SET synced=?,boot=?,device=?,inode=?,mtime=?,ctime=? WHERE id=? AND state=0",
-            (int(blob.synced), blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime, id),
+            "UPDATE blobs SET place=?,synced=?,boot=?,device=?,inode=?,mtime=?,ctime=? WHERE id=? AND state=0",
+            (blob.config, int(blob.synced), blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime, id),
             spare=True,
         )
 

@@ -6,13 +6,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
 
 from ...errors import ClosedError
-from .gate import Gate
+from .gate import Crowd, Gate
 
 __all__ = ["Link", "Pool"]
 
@@ -90,6 +90,7 @@ class Pool:
 
     Attributes:
         local: this thread's ``link`` and its bound ``rows``, once :meth:`link` was called; the hot path reads them.
+        until: its first item is the moment until which writers queue at the gate; see :class:`.gate.Crowd`.
     """
 
     def __init__(self, connect: Callable[[], apsw.Connection], gate: str | None) -> None:
@@ -100,6 +101,8 @@ class Pool:
         self._shared: SharedLink | None = None
         self._closed = False
         self.local = threading.local()
+        self._crowd = None if gate is None else Crowd(gate)
+        self.until: Sequence[float] = (0.0,) if self._crowd is None else self._crowd.until
         if gate is None:
             self._shared = SharedLink(connect(), None)
         _POOLS.add(self)
@@ -123,7 +126,7 @@ class Pool:
         return link
 
     def _open(self, local: threading.local) -> Link:
-        link = Link(self._connect(), None if self._gate is None else Gate(self._gate))
+        link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self._crowd))
         with self._lock:
             self._links.add(link)
         local.end = _End(self, link)

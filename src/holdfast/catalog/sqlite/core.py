@@ -109,21 +109,23 @@ class Core:
 
     # --- statements ---------------------------------------------------------------------------------------------------
 
-    def attempt(self, work: Callable[[Link], T], *, spare: bool = False) -> T:
+    def attempt(self, work: Callable[[Link], T], *, spare: bool = False, reads: bool = False) -> T:
         """Call ``work`` with this thread's link, again while other writers are in the way; its errors become ours.
 
-        With ``spare``, on a full disk: use the room kept for deleting, then what the log can give back.
+        What only ``reads`` never queues. With ``spare``, on a full disk: use the room kept for deleting, then what the log can give back.
         """
         link = self._pool.link()
         remedies: list[Callable[[], object]] = [self._reserve.release, partial(self._rewind, link)] if spare else []
         while True:
             try:
-                try:
+                if link.gate is None:
                     return work(link)
-                except BUSY:
-                    if link.gate is None:
-                        raise
-                    return link.gate.attempt(partial(work, link), self.timeout)
+                if reads or not link.gate.crowded() or link.connection.in_transaction:
+                    try:
+                        return work(link)
+                    except BUSY:
+                        pass
+                return link.gate.attempt(partial(work, link), self.timeout)
             except apsw.Error as error:
                 if remedies and is_full(error, link.connection):
                     remedies.pop(0)()
@@ -134,7 +136,7 @@ class Core:
 
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Rows of one statement that reads."""
-        return self.attempt(lambda link: link.rows(sql, values))
+        return self.attempt(lambda link: link.rows(sql, values), reads=True)
 
     def write(self, sql: str, values: tuple[Any, ...] = (), *, spare: bool = False) -> list[Any]:
         """Rows of one statement that is a commit of its own."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "RESOLVE_DEEP", "VISIBLE",
+    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT", "RESOLVE_DEEP",
+    "VISIBLE",
     "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
@@ -60,6 +61,14 @@ PUT = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
     f"signature,data)VALUES(?1,?2,0,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
     f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED} WHERE blob IS NULL RETURNING version,created"
+)
+
+# ?15 the version replaced. An ephemeral record may be the visible one, so it is left to the slow way.
+REPLACE_AT = (
+    f"UPDATE records SET version={_version()},flags=?4,updated=?5,expires=?6,tags=?7,algorithm=?8,digest=?9,size=?10,"
+    "codec=?11,config=?12,signature=?13,data=?14 WHERE scope=?1 AND key=?2 AND tier=0 AND version=?15 "
+    "AND blob IS NULL AND(expires IS NULL OR expires>?5)"
+    "AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)RETURNING version,created"
 )
 
 PUT_FULL = (

@@ -13,7 +13,7 @@ from ...errors import InvalidArgumentError
 from ...hashing import NONE
 from ...model import DURABLE, POWER, RecordRow
 from .core import Core, Session, refuse_root
-from .statements import ADD, FIND, PUT, PUT_FULL, RECORD
+from .statements import ADD, FIND, PUT, PUT_FULL, RECORD, REPLACE_AT
 
 __all__ = ["Values", "put_full"]
 
@@ -55,7 +55,7 @@ class Values(Core):
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
-        if scope is not None and not power:
+        if scope is not None and not power and self._pool.until[0] < now:
             try:
                 rows = self._pool.local.rows(
                     PUT,
@@ -75,6 +75,31 @@ class Values(Core):
         refuse_root(path, "hold records")
         version, created = self.transaction(work, power=power)
         return version, created, now
+
+    def replace(
+        self,
+        path: Path,
+        key: str,
+        tags: str | None,
+        expires: float | None,
+        algorithm: int,
+        digest: bytes | None,
+        size: int,
+        codec: int,
+        config: str | None,
+        signature: bytes | None,
+        data: bytes | int,
+        if_version: int,
+    ) -> tuple[int, float, float] | None:
+        """See :meth:`Ledger.replace <holdfast.catalog.base.Ledger.replace>`."""
+        epoch, known = self._known
+        scope = known.get(path)
+        if scope is None:
+            return None
+        now = time.time()
+        values = (0, now, expires, tags, algorithm, digest, size, codec, config, signature, data, if_version)
+        rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, (scope, key, epoch, *values)))
+        return (*rows[0], now) if rows else None
 
     def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
         """See :meth:`Catalog.add <holdfast.catalog.base.Catalog.add>`."""
