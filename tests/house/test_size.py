@@ -39,8 +39,15 @@ def test_functions_are_short() -> None:
     assert long_functions(SOURCE) == []
 
 
-def test_the_whole_is_small() -> None:
+def _is_plugin(path: Path) -> bool:
+    """Whether it implements a contract of floor 1, as any package could from outside; decision 0007."""
+    room, *inside = path.relative_to(SOURCE).parts
+    return room in ("catalog", "serializers", "storages") and inside != ["base.py"]
+
+
+def test_kernel_views_and_faces_are_small() -> None:
     own = [path for path in SOURCE.rglob("*.py") if "testing" not in path.relative_to(SOURCE).parts]
+    own = [path for path in own if not _is_plugin(path)]
     assert 1_000 < sum(len(path.read_text(encoding="utf-8").splitlines()) for path in own) < TOTAL_LINES
 
 
