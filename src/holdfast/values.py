@@ -6,13 +6,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
 from .catalog.base import ABSENT, Change, Delete, Edit, Expect, NewBlob, Put, ValueRow
-from .errors import ConflictError, ExistsError, InvalidArgumentError, ValueLost
+from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
 from .model import Codec, Entry, Record
-from .options import PutOptions, check_content_type, check_version, expiry, tags_text
+from .options import Plan, PutOptions, check_content_type, check_version, expiry, tags_text
 from .place import Place
 from .reading import load, make_record, missing, visible, visible_record
 from .writing import put
@@ -143,36 +144,39 @@ class Values(Place):
             raise InvalidArgumentError(
                 "update sees to versions itself: leave if_version and if_absent away, or use put"
             )
-        kernel, ledger, path = self._kernel, self._ledger, self.path
-        deadline = time.monotonic() + kernel.config.timeout
-        attempt = 0
-        version: int | None
-        while True:
-            row = visible_record(kernel, ledger.entry(path, check_key(key)))
-            if row is not None:
-                try:
-                    old, version = load(kernel, path, key, row[_HEAD:]), _expected(row)
-                except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
-                    again = visible_record(kernel, ledger.entry(path, key))
-                    if again == row:
-                        raise
-                    continue
-                kept = plan._replace(
-                    tags=plan.tags if "tags" in options else row[7],
-                    expires=plan.expires if "expires" in options else row[6],
-                )
-            elif default is not _RAISE:
-                old, version, kept = default, ABSENT, plan
-            else:
-                raise missing(path, key)
-            new = change(old)
+        deadline = time.monotonic() + self._kernel.config.timeout
+        kept = tuple(name for name in ("tags", "expires") if name not in options)
+        for attempt in count(1):
             try:
-                return Entry(new, put(kernel, ledger, path, key, new, kept._replace(if_version=version)))
+                return self._update(check_key(key), change, default, plan, kept)
+            except LeaseLost:
+                raise
             except ConflictError:
-                if plan.fence is not None or time.monotonic() >= deadline:
+                if time.monotonic() >= deadline:
                     raise
-            attempt += 1
             time.sleep(random.random() * min(0.001 * attempt, 0.02))
+        raise AssertionError
+
+    def _update(
+        self, key: str, change: Callable[[Any], Any], default: Any, plan: Plan, kept: tuple[str, ...]
+    ) -> Entry[Any]:
+        kernel, ledger, path = self._kernel, self._ledger, self.path
+        row = visible_record(kernel, ledger.entry(path, key))
+        if row is None:
+            if default is _RAISE:
+                raise missing(path, key)
+            new = change(default)
+            return Entry(new, put(kernel, ledger, path, key, new, plan._replace(if_version=ABSENT)))
+        try:
+            old = load(kernel, path, key, row[_HEAD:])
+        except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
+            if visible_record(kernel, ledger.entry(path, key)) == row:
+                raise
+            raise ConflictError(f"{format_address(path, key)} was replaced while it was read") from None
+        new = change(old)
+        standing = {"tags": row[7], "expires": row[6]}
+        plan = plan._replace(if_version=_expected(row), **{name: standing[name] for name in kept})
+        return Entry(new, put(kernel, ledger, path, key, new, plan))
 
     def add(self, key: str, amount: int = 1) -> Entry[int]:
         """Add to an integer, from 0 when there is none: one statement, never a conflict.
