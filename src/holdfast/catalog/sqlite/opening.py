@@ -12,10 +12,11 @@ from .failures import BUSY, translated
 from .gate import Gate
 from .schema import check, is_current, migrate, missing_tables
 
-__all__ = ["connector", "require_library"]
+__all__ = ["CHECKPOINT", "Preparation", "connector", "require_library"]
 
 _OLDEST = (3, 51, 3)
-_CHECKPOINT = 4000  # pages: 16 MB of log, which gave the best means
+CHECKPOINT = 4000
+"""Pages in the log after which it is copied into the database: 16 MB, which gave the best means."""
 
 
 def require_library() -> None:
@@ -46,11 +47,15 @@ def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[],
         Preparation(connection, where, create).run(timeout)
 
     def connect() -> apsw.Connection:
+        connection = None
         try:
             connection = apsw.Connection(where, flags=flags)
             _configure(connection)
         except apsw.Error as error:
-            raise translated(error, None, where) from error
+            told = translated(error, connection, where)  # the connection knows the system's error number
+            if connection is not None:
+                connection.close()
+            raise told from error
         return connection
 
     return connect
@@ -153,5 +158,5 @@ def _configure(connection: apsw.Connection) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_DQS_DDL, 0)
     connection.set_busy_timeout(0)  # the gate waits instead
     connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT}")
     connection.execute("PRAGMA temp_store=MEMORY")
