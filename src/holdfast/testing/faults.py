@@ -107,16 +107,20 @@ def stages(calls: Sequence[Call], *, log: str = "-wal", files: str = "files/") -
     A value in the catalog has no bytes of its own: it is before its bytes until they are committed.
 
     Args:
-        calls: all calls of one put.
-        log: how the name of the database's log ends: its last write, or sync with durability "power", is the commit.
+        calls: all calls of one put, and of what follows it.
+        log: how the name of the database's log ends: the last write to it (or sync, with durability "power") before
+            something else is done is the commit.
         files: what paths of bytes contain.
     """
     bytes_end = commit_end = 0
     for number, call in enumerate(calls, 1):
         if call.layer == "os" and call.verb == "write" and files in call.path:
             bytes_end = number
+    for number, call in enumerate(calls[bytes_end:], bytes_end + 1):
         if call.layer == "sqlite" and call.verb in ("write", "sync") and call.path.endswith(log):
             commit_end = number
+        elif call.layer == "os" and commit_end:
+            break  # what SQLite writes after that is another commit
     if not bytes_end:
         bytes_end = commit_end
     return [BEFORE if done < bytes_end else BETWEEN if done < commit_end else AFTER for done in range(len(calls) + 1)]

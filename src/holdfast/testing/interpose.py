@@ -250,6 +250,7 @@ _WRAPPERS: dict[str, Any] = {
 # --- the calls of SQLite ----------------------------------------------------------------------------------------------
 
 _NAME = "holdfast-interposed"
+_last = threading.local()  # the error number that a hook raised and that SQLite has not asked for yet
 _ERRORS = {"write": "WRITE", "truncate": "TRUNCATE", "sync": "FSYNC", "unlink": "DELETE"}
 
 
@@ -262,12 +263,13 @@ def _ask_sqlite(path: str, verb: str, perform: Perform, **more: Any) -> Any:
     except OSError as error:
         if isinstance(error, apsw.Error):
             raise
+        _last.error = error.errno
         raise _as_sqlite(error, verb) from error
 
 
 def _as_sqlite(error: OSError, verb: str) -> apsw.Error:
     """What SQLite's own VFS says for an error number: FULL where there is no space for a write, else an I/O error."""
-    if verb in ("write", "create") and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if verb == "write" and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return apsw.FullError("database or disk is full")
     if verb == "create":
         return apsw.CantOpenError("unable to open database file")
@@ -312,6 +314,10 @@ class _Vfs(apsw.VFS):
         if flags[0] & apsw.SQLITE_OPEN_CREATE and not os.path.lexists(path):
             return cast(apsw.VFSFile, _ask_sqlite(path, "create", perform))
         return perform()
+
+    def xGetLastError(self) -> Any:  # noqa: N802
+        number, _last.error = getattr(_last, "error", None), None
+        return super().xGetLastError() if number is None else (number, os.strerror(number))
 
     def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802
         def perform() -> None:
