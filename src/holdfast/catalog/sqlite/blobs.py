@@ -11,6 +11,7 @@ import apsw
 from ...errors import InvalidArgumentError
 from ..base import Blob, NewBlob
 from .core import Core, Session
+from .opening import CHECKPOINT
 from .statements import REPLACE
 
 __all__ = ["Blobs"]
@@ -99,6 +100,7 @@ class Blobs(Core):
             lambda session: session.rows("UPDATE store SET tally=tally+1 WHERE id=1"), power=True, spare=True
         )
         connection = self._pool.link().connection
+        connection.wal_autocheckpoint(CHECKPOINT)  # a full disk may have stopped it
         for mode in (apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART):
             try:
                 connection.wal_checkpoint("main", mode)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import apsw
 
 from ...address import Path, format_path
-from ...errors import InvalidArgumentError, InvalidScopeError, SchemaError
+from ...errors import HoldfastError, InvalidArgumentError, InvalidScopeError, SchemaError, StorageFullError
 from .connection import Link, Pool
-from .failures import BUSY, is_full, translated
-from .opening import connector, require_library
+from .failures import BUSY, from_system, is_full, translated
+from .opening import CHECKPOINT, connector, require_library
 from .reserve import Reserve
 from .statements import EPOCH, RESOLVE_DEEP, resolve_statement
 
@@ -88,9 +88,13 @@ class Core:
         self.path = None if path is None else os.path.abspath(os.fsdecode(path))
         self.timeout = timeout
         self._where = self.path or "the catalog in memory"
-        connect = connector(self.path, create=create, timeout=timeout)
-        self._pool = Pool(connect, None if self.path is None else self.path + ".gate")
-        self._reserve = Reserve(None if self.path is None else self.path + ".reserve")
+        self._reserve = Reserve(self.path)
+        try:
+            self._pool = self._opened(create)
+        except OSError as error:
+            if isinstance(error, HoldfastError):
+                raise
+            raise from_system(error, self._where) from error
         # One tuple, replaced as a whole: the epoch, and ids that are good in it.
         self._known: tuple[int, dict[Path, int]] = (0, {})
         try:
@@ -99,6 +103,15 @@ class Core:
         except BaseException:
             self._pool.close()
             raise
+
+    def _opened(self, create: bool) -> Pool:
+        try:
+            connect = connector(self.path, create=create, timeout=self.timeout)
+        except StorageFullError:
+            if not self._reserve.release():  # even a reader needs some room beside the database
+                raise
+            connect = connector(self.path, create=create, timeout=self.timeout)
+        return Pool(connect, None if self.path is None else self.path + ".gate")
 
     def _identity(self) -> tuple[str, bytes]:
         rows = self.read("SELECT uuid,signing_key FROM store WHERE id=1")
@@ -112,27 +125,40 @@ class Core:
     def attempt(self, work: Callable[[Link], T], *, spare: bool = False, reads: bool = False) -> T:
         """Call ``work`` with this thread's link, again while other writers are in the way; its errors become ours.
 
-        What only ``reads`` never queues. With ``spare``, on a full disk: use the room kept for deleting, then what the log can give back.
+        What only ``reads`` never queues. With ``spare``, on a full disk: use the room kept for deleting, then what the
+        log can give back.
         """
         link = self._pool.link()
-        remedies: list[Callable[[], object]] = [self._reserve.release, partial(self._rewind, link)] if spare else []
+        remedies = 2 if spare else 0
+        relieved = False
         while True:
             try:
-                if link.gate is None:
-                    return work(link)
-                if reads or not link.gate.crowded() or link.connection.in_transaction:
-                    try:
-                        return work(link)
-                    except BUSY:
-                        pass
-                return link.gate.attempt(partial(work, link), self.timeout)
+                result = self._through(link, work, reads)
             except apsw.Error as error:
-                if remedies and is_full(error, link.connection):
-                    remedies.pop(0)()
-                    continue
-                raise translated(error, link.connection, self._where) from error
+                if not remedies or not is_full(error, link.connection):
+                    raise translated(error, link.connection, self._where) from error
+                remedies -= 1
+                relieved = self._reserve.relieve(link.connection, CHECKPOINT)
             except OverflowError as error:
                 raise InvalidArgumentError(f"a number does not fit in 64 bits: {error}") from error
+            except OSError as error:  # the gate file's: StoreErrors are of this kind too
+                if isinstance(error, HoldfastError):
+                    raise
+                raise from_system(error, self._where) from error
+            else:
+                if relieved:
+                    self._reserve.make()
+                return result
+
+    def _through(self, link: Link, work: Callable[[Link], T], reads: bool) -> T:
+        if link.gate is None:
+            return work(link)
+        if reads or not link.gate.crowded() or link.connection.in_transaction:
+            try:
+                return work(link)
+            except BUSY:
+                pass
+        return link.gate.attempt(partial(work, link), self.timeout)
 
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Rows of one statement that reads."""
@@ -179,13 +205,6 @@ class Core:
         if session.found:
             self._remember(session.epoch, session.found)
         return result
-
-    def _rewind(self, link: Link) -> None:
-        """Let the log be written from its start again, so that it needs no new space."""
-        try:
-            link.connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
-        except apsw.Error:
-            pass  # it was a remedy; the statement tried again tells what is still wrong
 
     # --- scopes as ids ------------------------------------------------------------------------------------------------
 

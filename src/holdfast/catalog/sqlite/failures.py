@@ -20,7 +20,7 @@ from ...errors import (
     StoreNotFoundError,
 )
 
-__all__ = ["BUSY", "is_full", "translated"]
+__all__ = ["BUSY", "from_system", "is_full", "translated"]
 
 BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
 """Another connection is at work; the statement did nothing and may be tried again."""
@@ -74,3 +74,13 @@ def translated(error: apsw.Error, connection: apsw.Connection | None, where: str
     if isinstance(error, apsw.SQLError) and str(error).startswith("no such"):
         return SchemaError(f"{where} is damaged ({error}): restore it from a copy")
     return StoreError(f"{where}: {error}{why}")
+
+
+def from_system(error: OSError, where: str) -> HoldfastError:
+    """The error of our tree for the system's, on one of the files beside the catalog at ``where``."""
+    why = f"{where}: {error.strerror}" + (f" ({error.filename})" if error.filename else "")
+    if error.errno in _FULL_ERRNO:
+        return StorageFullError(why)
+    if error.errno in _FORBIDDEN:
+        return ReadOnlyError(f"{why}: the catalog's files and folder must be writable by this user")
+    return StoreError(why)

@@ -16,7 +16,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from .failures import BUSY
@@ -41,12 +41,15 @@ class Crowd:
     """
 
     def __init__(self, path: str) -> None:
+        self.until: Sequence[float] = (0.0,)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             if os.fstat(file).st_size < _MOMENT.size:
                 os.pwrite(file, bytes(_MOMENT.size), 0)
             # Only read through the map: a write into it on a full disk would be a signal, not an error.
             self.until = memoryview(mmap.mmap(file, _MOMENT.size, prot=mmap.PROT_READ)).cast("d")
+        except OSError:
+            pass  # a full disk, or one without maps: who waits is then as fair as chance makes it
         finally:
             os.close(file)
 
@@ -77,7 +80,7 @@ class Gate:
         """Call ``work`` until it raises no busy error any more; after ``seconds`` its busy error is the caller's."""
         began = time.monotonic()
         if self.crowded():
-            time.sleep(_QUEUE_POLL)  # who leaves the gate and comes back at once would find it open before the others do
+            time.sleep(_QUEUE_POLL)  # who leaves and comes back at once would find it open before the others do
         with self._lock:
             self._users += 1
             entered = self._enter(began, seconds)
@@ -123,7 +126,7 @@ class Gate:
             try:
                 os.pwrite(self._file, _MOMENT.pack(moment), 0)
             except OSError:
-                pass  # a full disk: then waiting is as fair as chance makes it
+                pass  # a full disk, as above
 
     def close(self) -> None:
         """Close the gate file, or let the thread that is using it do so when it leaves."""

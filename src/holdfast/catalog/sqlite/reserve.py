@@ -1,44 +1,67 @@
-"""Room kept for the day when the disk is full: deleting must go on then, and deleting writes a little first."""
+"""Room kept for the day when the disk is full: deleting must go on then, and deleting writes a little first.
+
+What it writes goes to the log. A log that was copied into the database begins anew in the room that it has, and then
+deleting needs no more: so the room kept has to be enough for the database to grow by what the log holds.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+
+import apsw
 
 __all__ = ["Reserve"]
 
-SIZE = 4 << 20
+_SMALL = 4 << 20
+_LARGE = 20 << 20  # all that a log of opening.CHECKPOINT pages can hold, and some more
+_YOUNG = 16 << 20  # a database below this many bytes keeps the small reserve, as it has made no more than that of it
+_LEAST = 1 << 20
+_MARGIN = 1 << 18
 
 
 class Reserve:
-    """A file of :data:`SIZE` bytes beside the database; None as path makes one that does nothing."""
+    """A file beside the database; None as its path makes one that does nothing."""
 
-    def __init__(self, path: str | None) -> None:
-        self._path = path
+    def __init__(self, database: str | None) -> None:
+        self._database = database
+        self._path = None if database is None else database + ".reserve"
 
     def make(self) -> None:
-        """Make the file when it is missing and there is ample space; does nothing otherwise."""
-        if self._path is None or os.path.exists(self._path):
+        """Make the file, of as much as there is, or enlarge it where there is ample space."""
+        if self._database is None or self._path is None:
             return
-        space = os.statvfs(os.path.dirname(self._path))
-        if space.f_bavail * space.f_frsize < 4 * SIZE:
-            return
-        temporary = f"{self._path}.{os.getpid()}"
+        temporary = f"{self._path}.{os.getpid()}.{threading.get_ident()}"
         try:
-            file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                os.posix_fallocate(file, 0, SIZE)
-            finally:
-                os.close(file)
-            os.rename(temporary, self._path)
-        except OSError:
-            # No room after all, or no such call on this file system. The store works without.
+            size = self._wanted()
+            if size:
+                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                try:
+                    os.posix_fallocate(file, 0, size)
+                finally:
+                    os.close(file)
+                os.rename(temporary, self._path)
+        except (OSError, AttributeError):
+            # No room after all, or no such call on this system. The store works without.
             try:
                 os.unlink(temporary)
             except FileNotFoundError:
                 pass
 
+    def _wanted(self) -> int:
+        """Size of the file to make now, 0 for none."""
+        wanted = _SMALL if os.stat(str(self._database)).st_size < _YOUNG else _LARGE
+        space = self._space()
+        try:
+            if os.stat(str(self._path)).st_size >= wanted or space < 3 * wanted:
+                return 0
+        except FileNotFoundError:
+            pass
+        size = min(wanted, space - _LEAST)
+        return size if size >= _LEAST else 0
+
     def release(self) -> bool:
-        """Give the space back to the file system; False when it was given already."""
+        """Give the space back to the file system; False when there was none to give."""
         if self._path is None:
             return False
         try:
@@ -46,3 +69,28 @@ class Reserve:
         except FileNotFoundError:
             return False
         return True
+
+    def relieve(self, connection: apsw.Connection, checkpoint: int) -> bool:
+        """Let a connection that met a full disk write on: with the reserve, and in the log's own room.
+
+        ``checkpoint`` is the number of pages after which it copies the log. It stops doing that while the database
+        cannot grow by what the log holds: a copy that fails would use up the room and free none. True when the log
+        begins anew, so that the reserve can be made again of what is left of it.
+        """
+        if self._database is None:
+            return False
+        self.release()
+        try:
+            pages = connection.execute("PRAGMA page_count").get
+            growth = pages * 4096 - os.stat(self._database).st_size
+            fits = growth + _MARGIN <= self._space()
+            connection.wal_autocheckpoint(checkpoint if fits else 0)
+            if fits:
+                connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
+            return bool(fits)
+        except apsw.Error:
+            return False  # it was a remedy; the statement tried again tells what is still wrong
+
+    def _space(self) -> int:
+        space = os.statvfs(os.path.dirname(str(self._database)))
+        return space.f_bavail * space.f_frsize

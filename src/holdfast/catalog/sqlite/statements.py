@@ -110,9 +110,9 @@ RESOLVE_DEEP = (
 )
 
 
-# ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end. The index covers all but the expiry, and the rows behind it are
-# far apart: while few records in the store are expired, they are taken out by their ids instead. CASE, since of an OR
-# SQLite would evaluate the row's part first.
+# ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end. The index covers all but the expiry, and the rows behind it
+# are far apart: while few records in the store are expired, they are taken out by their ids instead. CASE, since of an
+# OR SQLite would evaluate the row's part first.
 _FEW = 50
 _EXPIRED = f"FROM records INDEXED BY records_expires WHERE expires<=?4 LIMIT {_FEW}"
 _LIVE = (
