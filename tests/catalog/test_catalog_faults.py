@@ -1,0 +1,38 @@
+"""The suite finds each planted fault, by the test that is there for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .wrong_catalogs import FAULTS, Wrong
+
+ROOT = Path(__file__).parents[2]
+FILE = Path(__file__).with_name("wrong_catalogs.py")
+
+
+@pytest.fixture(scope="module")
+def failed() -> set[tuple[str, str]]:
+    """Class and test of those that failed, of the tests that the wrong catalogs name, in one run of pytest."""
+    tests = [f"{FILE}::{fault.__name__}::{fault.caught_by}" for fault in FAULTS]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-rfE", "--tb=no", *tests],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert "ERROR" not in done.stdout, done.stdout
+    return set(re.findall(r"^FAILED \S+::(\w+)::(\w+)", done.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.removeprefix("Test"))
+def test_the_suite_finds(fault: type[Wrong], failed: set[tuple[str, str]]) -> None:
+    assert (fault.__name__, fault.caught_by) in failed
+
+
+def test_there_are_enough() -> None:
+    assert len(FAULTS) >= 20
+    assert len({fault.kind for fault in FAULTS}) == len(FAULTS)

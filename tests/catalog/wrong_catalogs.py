@@ -1,0 +1,346 @@
+"""Catalogs that are wrong in one way each, under the suite. Run by test_catalog_faults.py, which expects them to fail.
+
+Each class names the test that must find its fault.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+import pytest
+
+from holdfast.catalog.base import Delete, Edit, NewBlob, Put
+from holdfast.catalog.sqlite import SQLiteCatalog
+from holdfast.model import RecordRow
+from holdfast.testing.catalog_suite import CatalogSuite
+
+
+class Wrong(CatalogSuite):
+    kind: ClassVar[type[SQLiteCatalog]]
+    caught_by: ClassVar[str]
+
+    @pytest.fixture
+    def catalog(self, tmp_path):
+        catalog = self.kind(tmp_path / "catalog.sqlite")
+        yield catalog
+        SQLiteCatalog.close(catalog)
+
+    def reopen(self, catalog):
+        return type(catalog)(catalog.path)
+
+
+class ForgetsWhatWasExpected(SQLiteCatalog):
+    """Puts whatever version is there."""
+
+    def commit(self, changes, **options):
+        changes = [change._replace(if_version=None) if isinstance(change, Put) else change for change in changes]
+        return super().commit(changes, **options)
+
+
+class TestForgetsWhatWasExpected(Wrong):
+    kind = ForgetsWhatWasExpected
+    caught_by = "test_versions_that_were_expected"
+
+
+class BeginsAgainAfterDelete(SQLiteCatalog):
+    """Counts a deleted key's versions from one again."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        if any(isinstance(change, Delete) for change in changes):
+            self.write("UPDATE scopes SET floor=0")
+        return done
+
+
+class TestBeginsAgainAfterDelete(Wrong):
+    kind = BeginsAgainAfterDelete
+    caught_by = "test_versions_grow_through_delete"
+
+
+class BeginsAgainAfterDrop(SQLiteCatalog):
+    """Counts a dropped scope's versions from one again."""
+
+    def drop_scope(self, path):
+        super().drop_scope(path)
+        self.write("UPDATE store SET floor=0")
+
+
+class TestBeginsAgainAfterDrop(Wrong):
+    kind = BeginsAgainAfterDrop
+    caught_by = "test_versions_grow_through_drop"
+
+
+class OneAfterTheOther(SQLiteCatalog):
+    """Commits each change by itself."""
+
+    def commit(self, changes, **options):
+        return [done for change in changes for done in super(OneAfterTheOther, self).commit([change], **options)]
+
+
+class TestOneAfterTheOther(Wrong):
+    kind = OneAfterTheOther
+    caught_by = "test_a_commit_is_whole_or_not_at_all"
+
+
+class RemembersScopesForEver(SQLiteCatalog):
+    """Goes on under the id that a path once had."""
+
+    ids: ClassVar[dict] = {}
+
+    def find(self, path, key):
+        scope = self.ids.setdefault((self.path, path), self.scope_id(path))
+        return self.read(
+            "SELECT tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob,storage,place,synced,"
+            "boot,device,inode,mtime,ctime FROM records LEFT JOIN blobs b ON b.id=blob WHERE scope=? AND key=?",
+            (scope, key),
+        )
+
+
+class TestRemembersScopesForEver(Wrong):
+    kind = RemembersScopesForEver
+    caught_by = "test_a_drop_hides_all_below_at_once"
+
+
+class DropsOneScopeOnly(SQLiteCatalog):
+    """Leaves what is below a dropped scope, to be found when the scope is made again."""
+
+    def drop_scope(self, path):
+        scope = self.scope_id(path)
+        below = self.read("SELECT id,kind,name,floor,ceiling,created FROM scopes WHERE parent=?", (scope,))
+        super().drop_scope(path)
+        self.create_scope(path)
+        for row in below:
+            self.write("DELETE FROM dropped WHERE scope=?", row[:1])
+            self.write(
+                "INSERT INTO scopes(id,kind,name,floor,ceiling,created,parent) VALUES(?,?,?,?,?,?,?)",
+                (*row, self.scope_id(path)),
+            )
+
+
+class TestDropsOneScopeOnly(Wrong):
+    kind = DropsOneScopeOnly
+    caught_by = "test_a_drop_hides_all_below_at_once"
+
+
+class ListsWhatExpired(SQLiteCatalog):
+    """Lists all keys that have a row."""
+
+    def keys(self, path, start, end, limit):
+        scope = self.scope_id(path)
+        rows = self.read(
+            "SELECT DISTINCT key FROM records WHERE scope=?1 AND key>=?2 AND (?3 IS NULL OR key<?3) "
+            "ORDER BY key LIMIT ?4",
+            (scope, start, end, limit),
+        )
+        return [key for (key,) in rows]
+
+
+class TestListsWhatExpired(Wrong):
+    kind = ListsWhatExpired
+    caught_by = "test_what_expired_is_not_listed"
+
+
+class SortsAsPeopleDo(SQLiteCatalog):
+    """Lists without regard to case."""
+
+    def keys(self, path, start, end, limit):
+        return sorted(super().keys(path, start, end, 10_000), key=str.casefold)[:limit]
+
+
+class TestSortsAsPeopleDo(Wrong):
+    kind = SortsAsPeopleDo
+    caught_by = "test_keys_come_by_bytes_in_pages"
+
+
+class SkipsEqualOnesAtAPageEnd(SQLiteCatalog):
+    """Begins a page after the value that the one before ended with."""
+
+    def search(self, path, *, after=None, order="key", **options):
+        column = order.removeprefix("-")
+        rows = [RecordRow._make(row) for row in super().search(path, order=order, after=after, **options)]
+        if after is not None and column != "key":
+            rows = [row for row in rows if getattr(row, column) != getattr(RecordRow._make(after), column)]
+        return rows
+
+
+class TestSkipsEqualOnesAtAPageEnd(Wrong):
+    kind = SkipsEqualOnesAtAPageEnd
+    caught_by = "test_search_in_each_order_by_pages"
+
+
+class AddsInTwoSteps(SQLiteCatalog):
+    """Reads, adds, and writes."""
+
+    def add(self, path, key, amount, codec):
+        rows = self.find(path, key)
+        value = (rows[0][9] if rows and type(rows[0][9]) is int else 0) + amount
+        self.put(path, key, None, None, 0, None, 8, codec, None, None, value)
+        return value, RecordRow._make(self.record(path, key)[0])
+
+
+class TestAddsInTwoSteps(Wrong):
+    kind = AddsInTwoSteps
+    caught_by = "test_many_processes_add_to_one_counter"
+
+
+class CollectsWithoutAMark(SQLiteCatalog):
+    """Tells what is garbage, and lets it be taken again meanwhile."""
+
+    def garbage(self, limit=1000):
+        found = super().garbage(limit)
+        self.write("UPDATE blobs SET state=0 WHERE state=1")
+        return found
+
+
+class TestCollectsWithoutAMark(Wrong):
+    kind = CollectsWithoutAMark
+    caught_by = "test_dying_bytes_come_back_to_nobody"
+
+
+class KeepsNothing(SQLiteCatalog):
+    """Lets a replaced value go while the new one may still be lost."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        self.write("DELETE FROM kept")
+        return done
+
+
+class TestKeepsNothing(Wrong):
+    kind = KeepsNothing
+    caught_by = "test_lost_bytes_bring_the_kept_version_back"
+
+
+class KeepsForEver(SQLiteCatalog):
+    """Does not let go of what was kept when the new bytes are synced."""
+
+    def mark_synced(self, ids):
+        kept = self.read("SELECT * FROM kept")
+        super().mark_synced(ids)
+        for row in kept:
+            self.write(f"INSERT OR IGNORE INTO kept VALUES({','.join('?' * len(row))})", row)
+
+
+class TestKeepsForEver(Wrong):
+    kind = KeepsForEver
+    caught_by = "test_what_unsynced_bytes_replaced_is_kept"
+
+
+class BringsBackUnderANewVersion(SQLiteCatalog):
+    """Gives the version that comes back a number of its own."""
+
+    def mark_lost(self, id):
+        keys = self.read("SELECT scope,key FROM records WHERE blob=?", (id,))
+        done = super().mark_lost(id)
+        for row in keys:
+            self.write("UPDATE records SET version=version+7 WHERE scope=? AND key=?", row)
+        return done
+
+
+class TestBringsBackUnderANewVersion(Wrong):
+    kind = BringsBackUnderANewVersion
+    caught_by = "test_lost_bytes_bring_the_kept_version_back"
+
+
+class SharesBytesThatMayBeLost(SQLiteCatalog):
+    """Takes unsynced bytes in place of synced ones."""
+
+    def commit(self, changes, **options):
+        def unsynced(change):
+            fresh = isinstance(change, Put) and isinstance(change.blob, NewBlob)
+            return change._replace(blob=change.blob._replace(synced=False)) if fresh else change
+
+        return super().commit([unsynced(change) for change in changes], **options)
+
+
+class TestSharesBytesThatMayBeLost(Wrong):
+    kind = SharesBytesThatMayBeLost
+    caught_by = "test_unsynced_bytes_do_not_stand_in_for_synced_ones"
+
+
+class IgnoresTheFence(SQLiteCatalog):
+    """Commits for whoever once held the lease."""
+
+    def commit(self, changes, *, fence=None, **options):
+        return super().commit(changes, **options)
+
+
+class TestIgnoresTheFence(Wrong):
+    kind = IgnoresTheFence
+    caught_by = "test_a_fence_is_checked_in_the_commit"
+
+
+class IgnoresTheDrop(SQLiteCatalog):
+    """Commits into a scope that was dropped while the bytes were on their way."""
+
+    def commit(self, changes, *, began=None, **options):
+        return super().commit(changes, **options)
+
+
+class TestIgnoresTheDrop(Wrong):
+    kind = IgnoresTheDrop
+    caught_by = "test_a_scope_that_was_dropped_or_renamed_in_between"
+
+
+class GivesATokenTwice(SQLiteCatalog):
+    """Forgets a lease that was given back, and its token with it."""
+
+    def release(self, fence):
+        super().release(fence)
+        self.write("DELETE FROM leases WHERE owner=''")
+
+
+class TestGivesATokenTwice(Wrong):
+    kind = GivesATokenTwice
+    caught_by = "test_tokens_grow_with_each_owner"
+
+
+class EditsInPlace(SQLiteCatalog):
+    """Leaves the version as it was when only tags or times change."""
+
+    def commit(self, changes, **options):
+        before = [self.record(change.path, change.key) for change in changes]
+        done = super().commit(changes, **options)
+        for change, rows in zip(changes, before, strict=True):
+            if isinstance(change, Edit) and rows:
+                self.write("UPDATE records SET version=? WHERE key=?", (rows[0][2], change.key))
+        return done
+
+
+class TestEditsInPlace(Wrong):
+    kind = EditsInPlace
+    caught_by = "test_an_edit_keeps_the_bytes"
+
+
+class AcknowledgesEarly(SQLiteCatalog):
+    """Writes put values a while after it said that they are there."""
+
+    def put(self, *values, **options):
+        waiting = self.__dict__.setdefault("waiting", [])
+        waiting.append((values, options))
+        if len(waiting) < 3:
+            return len(waiting), time.time(), time.time()
+        done = [super(AcknowledgesEarly, self).put(*each, **more) for each, more in waiting]
+        waiting.clear()
+        return done[-1]
+
+
+class TestAcknowledgesEarly(Wrong):
+    kind = AcknowledgesEarly
+    caught_by = "test_a_value_is_found_as_it_was_put"
+
+
+class StaysOpen(SQLiteCatalog):
+    """Goes on after close."""
+
+    def close(self):
+        pass
+
+
+class TestStaysOpen(Wrong):
+    kind = StaysOpen
+    caught_by = "test_after_close_every_verb_says_so"
+
+
+FAULTS = [kind for name, kind in dict(globals()).items() if name.startswith("Test")]
