@@ -73,7 +73,7 @@ class Draft:
         codec = kernel.catalog.codec_id(Codec(None, plan.content_type or _FILE))
         if self._writer is None:
             encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
-            return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan)
+            return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
         place = self._writer.commit(self._digest, sync=self._power)
         algorithm, digest = self._digest()

@@ -94,9 +94,19 @@ def _sign(kernel: Kernel, encoded: Encoded, algorithm: int, digest: bytes) -> by
 
 
 def put_inline(
-    kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, integer: int | None, plan: Plan
+    kernel: Kernel,
+    ledger: Ledger,
+    path: Path,
+    key: str,
+    encoded: Encoded,
+    integer: int | None,
+    plan: Plan,
+    began: dict[Path, int | None] | None = None,
 ) -> Record:
-    """Commit a value that lies in the catalog: its bytes, or a native ``integer`` in their place."""
+    """Commit a value that lies in the catalog: its bytes, or a native ``integer`` in their place.
+
+    ``began`` tells which scope it was when a write that took its time began.
+    """
     codec, buffers, size, config, _ = encoded
     data: bytes | int
     if integer is not None:
@@ -109,13 +119,16 @@ def put_inline(
     power = kernel.power if plan.power is None else plan.power
     done: tuple[int, float, float] | None = None
     columns = (plan.tags, plan.expires, algorithm, digest, size, codec, config, signature, data)
-    if not plan.conditional:
+    if began is not None:
+        pass  # the whole form below compares it
+    elif not plan.conditional:
         done = ledger.put(path, key, *columns, power)
     elif plan.if_version and plan.fence is None and not power:
         done = ledger.replace(path, key, *columns, plan.if_version)
     if done is None:
         change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, plan.tags, plan.expires)
-        (made,) = ledger.commit([change._replace(if_version=plan.if_version)], fence=plan.fence, power=power)
+        change = change._replace(if_version=plan.if_version)
+        (made,) = ledger.commit([change], began=began, fence=plan.fence, power=power)
         assert made.row is not None
         return make_record(kernel, path, made.row)
     version, created, updated = done
