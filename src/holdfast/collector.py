@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .catalog.base import Blob
 from .keeper import sync_all
 from .kernel import Kernel
-from .lease import Lease
+from .lease import Lease, bury
 
 __all__ = ["Collected", "Collecting", "collect"]
 
@@ -57,6 +57,7 @@ def collect(
         records = run.records()
         blobs, size = run.blobs()
         orphans = run.orphans()
+        bury(kernel.locks)
         kernel.catalog.barrier()
         return Collected(records, blobs, size, orphans, time.monotonic() - began, False)
 

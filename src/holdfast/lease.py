@@ -20,12 +20,13 @@ from typing import Any
 
 from .address import check_key
 from .catalog.base import Fence
-from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, ReadOnlyError
+from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, StoreError
 from .kernel import Kernel
 from .storages.places import machine_id
 
-__all__ = ["Lease", "check_wait"]
+__all__ = ["Lease", "bury", "check_wait"]
 
+_OWNER = "owner-"  # before the names of owners' lock files: those of leases' names are never removed
 _POLL = 0.02  # seconds between two looks at a lease that somebody holds
 
 
@@ -96,9 +97,9 @@ class Lease:
                 if not alone:
                     return False
                 if self._alive is None:
-                    self._alive = _lock(_path(folder, self.owner), os.O_CREAT)
+                    self._alive = _live(folder, self.owner)
                 row = catalog.acquire(self.name, self.owner, self._seconds)
-                if row.owner != self.owner and not _lives(_path(folder, row.owner)):
+                if row.owner != self.owner and not _lives(_owner_path(folder, row.owner)):
                     row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
         if row.owner != self.owner:
             return False
@@ -115,7 +116,7 @@ class Lease:
             folder = self._kernel.locks
             assert folder is not None
             with suppress(OSError):  # a file that stays is nobody's
-                os.unlink(_path(folder, self.owner))
+                os.unlink(_owner_path(folder, self.owner))
             os.close(alive)
 
     def renew(self, seconds: float | None = None) -> None:
@@ -187,8 +188,43 @@ def check_wait(wait: Any) -> float:
     raise InvalidArgumentError(f"wait must be a number of seconds from 0 on, or None for ever, not {wait!r}")
 
 
-def _path(folder: str, text: str) -> str:
-    return os.path.join(folder, sha256(text.encode()).hexdigest()[:32])
+def _path(folder: str, text: str, prefix: str = "") -> str:
+    return os.path.join(folder, prefix + sha256(text.encode()).hexdigest()[:32])
+
+
+def _owner_path(folder: str, owner: str) -> str:
+    return _path(folder, owner, _OWNER)
+
+
+def _live(folder: str, owner: str) -> int:
+    """The owner's lock file, locked."""
+    path = _owner_path(folder, owner)
+    try:
+        while True:
+            fd = _lock(path, os.O_CREAT)
+            if fd is not None:
+                if os.path.exists(path):
+                    return fd
+                os.close(fd)  # between its making and its locking it was taken for a dead one's; make another
+    except OSError as error:
+        raise _told(error, folder) from error
+
+
+def _told(error: OSError, folder: str) -> StoreError:
+    from .storages.file.disk import explain  # with ctypes behind it: not needed before something fails
+
+    return explain(error, folder, writing=True)
+
+
+def bury(folder: str | None) -> None:
+    """Remove the lock files of owners who died before the catalog knew of them; nobody else looks at those again."""
+    try:
+        names = os.listdir(folder) if folder is not None else []
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(_OWNER):
+            _lives(os.path.join(folder or "", name))
 
 
 def _lock(path: str, flags: int = 0) -> int | None:
@@ -211,7 +247,7 @@ def _alone(folder: str, name: str) -> Iterator[bool]:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         fd = _lock(_path(folder, "name " + name), os.O_CREAT)
     except OSError as error:
-        raise ReadOnlyError(f"{folder} cannot be written: {error.strerror}") from error
+        raise _told(error, folder) from error
     try:
         yield fd is not None
     finally:
