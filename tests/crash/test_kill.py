@@ -228,6 +228,9 @@ def left_behind(folder: str, records: int) -> list[str]:
     found += [f"missing files/{place}" for place in places - on_disk]
     writers = {place.partition("/")[0] for place in places}
     found += [f"files/{name}/" for name in os.listdir(files) if name not in writers]
+    locks = os.path.join(folder, "locks")
+    if os.path.isdir(locks) and len(os.listdir(locks)) > 1:  # one, for the name of the collector's lease
+        found.append(f"locks: {os.listdir(locks)}")
     own = ("catalog.sqlite", "files", "locks", "catalog.sqlite.gate", "catalog.sqlite.reserve")
     return found + [name for name in os.listdir(folder) if name not in own]
 
