@@ -72,11 +72,18 @@ class Background(_Child):
         super().__init__(lambda send: send(work(go_on)))
         os.close(waiting)
 
-    def end(self) -> None:
-        """Tell it to end, and wait for that."""
-        _leashes.discard(self._leash)
-        os.close(self._leash)
+    def tell(self) -> None:
+        """Tell it to end."""
+        if self._leash in _leashes:
+            _leashes.discard(self._leash)
+            os.close(self._leash)
+
+    def end(self, *, tell: bool = True) -> None:
+        """Tell it to end, and wait for that; it may have an end of its own too."""
+        if tell:
+            self.tell()
         self._end = self._sent()
+        self.tell()  # nobody is there any more; lets the pipe go
 
     def result(self) -> Any:
         """After the end; its failure is an AssertionError."""

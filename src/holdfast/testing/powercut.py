@@ -9,7 +9,7 @@
     disk.advance(cut)                         # all calls before number ``cut`` were made, then the power failed
     disk.restore(target, "nothing", Random(1))
 
-What was synced is there. Of what was not, each write (in pieces of 512 bytes) and each change of a size may have reached
+What was synced is there. Of what was not, each write (in pieces of 512 bytes) and each change of a size may be on
 the disk or not, in any order, and the names of each folder up to any moment: one folder's names change in the order in
 which they were changed, those of two folders in any. A file's bytes are there after its own sync, its name after its
 folder's sync. This is more than most file systems do to a program; what holds here holds there.
