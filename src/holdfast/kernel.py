@@ -18,7 +18,7 @@ from .signing import Signer
 from .storages.base import Storage
 from .storages.places import boot_id, check_local
 
-__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "Decoder", "Kernel"]
+__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "Decoder", "Decoders", "Kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog in a store's folder; its log and lock files begin with it."""
@@ -33,10 +33,29 @@ _OURS = (CATALOG_FILE, _FILES, _LOCKS)
 
 
 class Decoder(NamedTuple):
-    """A codec with its serializer at hand (None for a file)."""
+    """A codec with its serializer at hand (None for a file), and whether reading with that runs no code."""
 
     codec: Codec
     serializer: Serializer | None
+    safe: bool
+
+
+class Decoders(dict[int, Decoder]):
+    """Decoders by the id of their codec, looked up in the catalog and the registry when first asked for.
+
+    Raises:
+        NotRegisteredError: on look-up, when the serializer is not registered here.
+    """
+
+    def __init__(self, catalog: Catalog, registry: Registry) -> None:
+        self._catalog = catalog
+        self._registry = registry
+
+    def __missing__(self, codec_id: int) -> Decoder:
+        codec = self._catalog.codec(codec_id)
+        serializer = None if codec.serializer is None else self._registry.serializer(codec.serializer)
+        found = self[codec_id] = Decoder(codec, serializer, serializer is None or not serializer.executable)
+        return found
 
 
 class Kernel:
@@ -67,7 +86,7 @@ class Kernel:
         self.catalog: Catalog = _open_catalog(config, create)
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
-        self._decoders: dict[int, Decoder] = {}
+        self.decoders = Decoders(self.catalog, self.registry)
         self._lock = threading.Lock()
         if self.folder is None or config.storage == MEMORY:
             self.storage = self._make("holdfast.memory@v1")
@@ -86,19 +105,6 @@ class Kernel:
         return found(*arguments) if isinstance(found, type) else found
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
-
-    def decoder(self, codec_id: int) -> Decoder:
-        """The codec of an id with its serializer.
-
-        Raises:
-            NotRegisteredError: its serializer is not registered here.
-        """
-        found = self._decoders.get(codec_id)
-        if found is None:
-            codec = self.catalog.codec(codec_id)
-            serializer = None if codec.serializer is None else self.registry.serializer(codec.serializer)
-            found = self._decoders[codec_id] = Decoder(codec, serializer)
-        return found
 
     def storage_of(self, storage_id: int) -> Storage:
         """The storage of an id, opened when it is first needed.

@@ -68,34 +68,27 @@ def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: boo
     data = row[9]
     if data.__class__ is int:
         return data
-    serializer = kernel.decoder(row[6])[1]
-    if (
-        data is not None
-        and row[3] == SHA256
-        and row[7] is None
-        and serializer is not None
-        and not serializer.executable
-    ):
+    codec, serializer, safe = kernel.decoders[row[6]]
+    if row[3] == SHA256 and safe and serializer is not None and data is not None and row[7] is None:
         # The hot path: a small value in the catalog.
         if sha256(data).digest() != row[4]:
             check_digest(SHA256, row[4], [data], format_address(path, key))
-        codec = kernel.decoder(row[6])[0]
         return serializer.deserialize(Payload((data,), codec[1], codec[2]))
     return _load(kernel, format_address(path, key), ValueRow._make(row), verify, trust)
 
 
 def _load(kernel: Kernel, where: str, row: ValueRow, verify: bool, trust: bool) -> Any:
-    codec, serializer = kernel.decoder(row.codec)
+    codec, serializer, safe = kernel.decoders[row.codec]
     config = read_config(row.config, where)
     stored = _bytes(kernel, where, row, verify, mapped="parts" in config)
     if serializer is None:
         return stored if isinstance(stored, bytes) else bytes(stored)
-    trusted = trust or not serializer.executable
-    if not trusted:
+    if not (safe or trust):
         _check_signature(kernel, where, row, serializer.name)
-        trusted = True
     buffers = take_apart(memoryview(stored), config, where) if "parts" in config else [stored]
-    return serializer.deserialize(Payload(buffers, codec.content_type, codec.encoding, config.get("config"), trusted))
+    return serializer.deserialize(
+        Payload(buffers, codec.content_type, codec.encoding, config.get("config"), trusted=True)
+    )
 
 
 def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:

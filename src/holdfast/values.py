@@ -57,7 +57,8 @@ class Values(Place):
             IntegrityError, SignatureError, DecodeError, ValueLost: the bytes are not what was put.
         """
         kernel, path = self._kernel, self.path
-        row = visible(kernel, self._ledger.find(path, check_key(key)))
+        rows = self._ledger.find(path, check_key(key))
+        row = rows[0] if len(rows) == 1 and rows[0][2] is None else visible(kernel, rows)
         while row is not None:
             try:
                 return load(kernel, path, key, row, verify, trust)
