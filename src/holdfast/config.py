@@ -103,7 +103,13 @@ def find_config(
         "timeout": _timeout,
     }
     checked: dict[str, Any] = {name: checks[name](*pair) for name, pair in found.items()}
+    _check_registry(registry)
     return StoreConfig(**checked, registry=registry)
+
+
+def _check_registry(registry: Any) -> None:
+    if registry is not None and not isinstance(registry, Registry):
+        raise InvalidArgumentError(f"registry must be a holdfast.Registry, not {registry!r}")
 
 
 def _read_toml() -> tuple[str, dict[str, Any]]:
@@ -132,7 +138,7 @@ def _read_toml() -> tuple[str, dict[str, Any]]:
 def _store(value: Any, source: str) -> str:
     if isinstance(value, os.PathLike):
         value = os.fsdecode(value)
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or "\0" in value or not _encodable(value):
         raise InvalidArgumentError(f"store ({source}) must be a folder or {MEMORY}, not {value!r}")
     if value == MEMORY:
         return MEMORY
@@ -147,6 +153,13 @@ def _store(value: Any, source: str) -> str:
         value = unquote(urlsplit(value).path)
     path: str = os.path.abspath(os.path.expanduser(value))
     return path
+
+
+def _encodable(path: str) -> bool:
+    try:
+        return bool(os.fsencode(path))
+    except UnicodeEncodeError:
+        return False
 
 
 def _storage(value: Any, source: str) -> str:
