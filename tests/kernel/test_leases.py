@@ -1,0 +1,241 @@
+"""Leases: one holder at a time over processes, fencing, and what becomes of a dead or slow holder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+import holdfast
+from holdfast import BusyError, LeaseLost
+
+from .tools import LARGE, blob_files, in_fork, said, start_python
+
+HOLDER = """
+import sys, holdfast
+store = holdfast.open(sys.argv[1])
+lease = store.lease("job", seconds=float(sys.argv[2]))
+lease.acquire()
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture(params=["folder", "memory"])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path):
+    with holdfast.open("memory:" if request.param == "memory" else tmp_path / "data", timeout=5) as opened:
+        yield opened
+
+
+def test_one_at_a_time(any_store: holdfast.Store) -> None:
+    with any_store.lease("job") as lease:
+        with pytest.raises(BusyError, match="'job'"):
+            any_store.lease("job", wait=0).acquire()
+        with any_store.lease("other", wait=0) as other:
+            assert other.name == "other"
+        first = lease.token
+    with any_store.lease("job", wait=0) as lease:
+        assert lease.token > first
+    with pytest.raises(LeaseLost, match="not held"):
+        assert lease.token
+
+
+def test_waiting(store: holdfast.Store) -> None:
+    lease = store.lease("job").acquire()
+    began = time.monotonic()
+    with pytest.raises(BusyError):
+        store.lease("job", wait=0.2).acquire()
+    assert 0.2 <= time.monotonic() - began < 2
+    threading.Timer(0.1, lease.release).start()
+    with store.lease("job", wait=5) as second:
+        assert second.token
+    assert time.monotonic() - began < 4
+
+
+def test_a_lease_that_expired_goes_to_the_next_and_its_writes_are_refused(any_store: holdfast.Store) -> None:
+    scope = any_store.namespace("a")
+    slow = any_store.lease("job", seconds=0.1).acquire()
+    scope.put("k", "slow", lease=slow)
+    time.sleep(0.15)
+    for put in (
+        lambda: scope.put("k", "late", lease=slow),
+        lambda: scope.put("k", LARGE, lease=slow),
+        lambda: scope.put_chunks("k", [LARGE], lease=slow),
+        lambda: scope.update("k", lambda old: "late", lease=slow),
+        lambda: scope.put_many({"k": "late"}, lease=slow),
+    ):
+        with pytest.raises(LeaseLost):
+            put()
+    with any_store.lease("job", wait=1) as quick:
+        scope.put("k", "quick", lease=quick)
+        with pytest.raises(LeaseLost):
+            slow.renew()
+        slow.release()  # gives nothing back that is not its own any more
+        scope.put("k", "quick again", lease=quick)
+        with pytest.raises(BusyError):
+            any_store.lease("job", wait=0).acquire()
+    assert scope.get("k") == "quick again"
+    if any_store.config.store != "memory:":
+        assert blob_files(any_store) == []
+
+
+def test_a_holder_by_expiry_is_not_robbed_when_the_slow_one_ends(store: holdfast.Store) -> None:
+    slow = store.lease("job", seconds=0.1).acquire()
+    time.sleep(0.15)
+    quick = store.lease("job", seconds=30, wait=1).acquire()
+    slow.release()
+    with pytest.raises(BusyError):
+        store.lease("job", wait=0.1).acquire()
+    quick.renew()
+    quick.release()
+
+
+def test_renewing_keeps_it(any_store: holdfast.Store) -> None:
+    with any_store.lease("job", seconds=0.3) as lease:
+        for _ in range(4):
+            time.sleep(0.1)
+            before = lease.expires
+            lease.renew()
+            assert lease.expires > before
+        lease.renew(60)
+        with pytest.raises(BusyError):
+            any_store.lease("job", wait=0).acquire()
+    with any_store.lease("job", wait=0):
+        pass
+
+
+def test_a_lost_lease_can_be_acquired_again(any_store: holdfast.Store) -> None:
+    lease = any_store.lease("job", seconds=0.05).acquire()
+    first = lease.token
+    time.sleep(0.1)
+    with pytest.raises(LeaseLost):
+        lease.renew()
+    assert lease.acquire().token > first
+    lease.release()
+    lease.release()
+
+
+def test_a_killed_holder_on_this_machine_is_followed_at_once(store: holdfast.Store) -> None:
+    with start_python(HOLDER, str(store.config.store), "1000") as process:
+        said(process, "held")
+        with pytest.raises(BusyError):
+            store.lease("job", wait=0.1).acquire()
+        process.kill()
+    began = time.monotonic()
+    with store.lease("job", wait=5) as lease:
+        assert time.monotonic() - began < 1
+        store.namespace("a").put("k", 1, lease=lease)
+
+
+def test_a_stopped_holder_keeps_it_until_it_expires(store: holdfast.Store) -> None:
+    with start_python(HOLDER, str(store.config.store), "0.5") as process:
+        said(process, "held")
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with store.lease("job", wait=5):
+                pass
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+
+
+def test_a_forked_child_neither_keeps_nor_releases_its_parents_lease(store: holdfast.Store) -> None:
+    with store.lease("job", seconds=1000) as lease:
+
+        def child() -> None:
+            lease.release()
+
+        assert in_fork(child) == 0
+        with pytest.raises(BusyError):
+            store.lease("job", wait=0).acquire()
+        store.namespace("a").put("k", 1, lease=lease)
+
+
+def test_children_of_a_killed_holder_do_not_keep_it(store: holdfast.Store) -> None:
+    code = HOLDER.replace(
+        'print("held", flush=True)',
+        "import os, time\nif not os.fork():\n    time.sleep(5); os._exit(0)\nprint('held', flush=True)",
+    )
+    with start_python(code, str(store.config.store), "1000") as process:
+        said(process, "held")
+        process.kill()
+        process.wait()
+        began = time.monotonic()
+        with store.lease("job", wait=5):
+            assert time.monotonic() - began < 1
+
+
+def test_counting_under_a_lease_in_many_processes_loses_nothing(store: holdfast.Store) -> None:
+    """Each reads, waits and writes without a condition: only the lease keeps them apart."""
+    scope = store.namespace("a")
+    scope.put("n", 0)
+
+    def count() -> None:
+        with holdfast.open(store.config.store) as own:
+            there = own.namespace("a")
+            for _ in range(10):
+                with own.lease("job", seconds=30) as lease:
+                    number = there.get("n")
+                    time.sleep(0.001)
+                    there.put("n", number + 1, lease=lease)
+
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if not child:
+            try:
+                count()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert scope.get("n") == 40
+
+
+def test_threads_exclude_one_another(store: holdfast.Store) -> None:
+    inside: list[int] = []
+    failures: list[Any] = []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            with store.lease("job"):
+                inside.append(number)
+                time.sleep(0.001)
+                if inside != [number]:
+                    failures.append(list(inside))
+                inside.remove(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_leases_leave_no_file_and_no_descriptor_behind(store: holdfast.Store) -> None:
+    with store.lease("job"):
+        pass
+    folder = Path(store.config.store, "locks")
+    before, files = psutil.Process().num_fds(), len(list(folder.iterdir()))
+    for _ in range(50):
+        with store.lease("job"), pytest.raises(BusyError):
+            store.lease("job", wait=0).acquire()
+    assert psutil.Process().num_fds() == before
+    assert len(list(folder.iterdir())) == files
+
+
+def test_a_lease_outlives_no_store(store: holdfast.Store) -> None:
+    lease = store.lease("job", seconds=1000).acquire()
+    store.close()
+    with pytest.raises(holdfast.ClosedError):
+        lease.renew()
+    with holdfast.open(store.config.store) as again, pytest.raises(BusyError):
+        again.lease("job", wait=0).acquire()
