@@ -11,6 +11,7 @@ import apsw
 from ...errors import InvalidArgumentError
 from ..base import Blob, NewBlob
 from .core import Core, Session
+from .failures import is_full, translated
 from .opening import CHECKPOINT
 from .statements import REPLACE
 
@@ -106,8 +107,10 @@ class Blobs(Core):
                 connection.wal_checkpoint("main", mode)
             except apsw.BusyError:
                 pass  # somebody reads or writes: the next barrier may find a gap
-            except apsw.FullError:
-                pass  # the log is on disk, which is what was promised; the copy waits for space
+            except apsw.Error as error:
+                if not is_full(error, connection):
+                    raise translated(error, connection, self._where) from error
+                # The log is on disk, which is what was promised; the copy waits for space.
         self._reserve.make()
 
     def garbage_size(self) -> tuple[int, int, int]:
