@@ -17,7 +17,7 @@ from .model import Record
 from .options import PutOptions
 from .payload import Buffer
 from .reading import chunks, missing, open_bytes, visible
-from .streams import Draft, FileWriter, TextFileWriter, check_text, parse_mode, put_chunks
+from .streams import Draft, FileWriter, MemoryReader, TextFileWriter, check_text, parse_mode, put_chunks
 
 __all__ = ["Files", "Progress", "make_folder"]
 
@@ -91,7 +91,7 @@ class Files(Listing):
                 file = open_bytes(kernel, path, key, row)
                 if file is not None:
                     return io.BufferedReader(file, _PIECE)
-                return io.BytesIO(b"".join(chunks(kernel, path, key, row)))
+                return MemoryReader(b"".join(chunks(kernel, path, key, row)))
             except ValueLost as error:
                 row = self._after(key, row, error)
 

@@ -20,7 +20,7 @@ from .payload import Buffer
 from .storages.base import Writer
 from .writing import Encoded, commit_blob, new_blob, put_inline
 
-__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
+__all__ = ["Draft", "FileWriter", "MemoryReader", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
@@ -189,6 +189,26 @@ class FileWriter(io.BufferedWriter):
         if not self.closed:
             warnings.warn(f"{self.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
             self.abort()
+
+
+class MemoryReader(io.BytesIO):
+    """The bytes of a small record as a file to read; what is written to it would be lost, so it refuses."""
+
+    def writable(self) -> bool:
+        """No."""
+        return False
+
+    def write(self, data: Any, /) -> int:
+        """Refuse."""
+        raise io.UnsupportedOperation("this file is open for reading")
+
+    def writelines(self, lines: Any, /) -> None:
+        """Refuse."""
+        self.write(lines)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Refuse."""
+        return self.write(size)
 
 
 class TextFileWriter(io.TextIOWrapper):
