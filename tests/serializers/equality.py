@@ -46,6 +46,8 @@ def same_array(one: Any, other: Any) -> bool:
     a, b = np.asarray(one), np.asarray(other)
     order = a.flags.c_contiguous == b.flags.c_contiguous or not (a.flags.forc and b.flags.forc)
     aligned = a.dtype.isalignedstruct == b.dtype.isalignedstruct
+    if a.dtype.char in "gG":  # their padding holds whatever was in memory
+        return bool(a.dtype == b.dtype and a.shape == b.shape and order and np.array_equal(a, b, equal_nan=True))
     return a.dtype == b.dtype and a.shape == b.shape and order and aligned and a.tobytes() == b.tobytes()
 
 

@@ -142,9 +142,9 @@ class SharesABuffer(TrackSerializer):
     def serialize(self, value: Any) -> Payload:
         if type(value) is Track:
             self.scratch = []
-            for number in value.numbers[:200]:
+            for number in value.numbers:
                 self.scratch.append(number)
-            value = Track(value.name, self.scratch + value.numbers[200:])
+            value = Track(value.name, list(self.scratch))
         return super().serialize(value)
 
 
