@@ -353,8 +353,10 @@ def test_wrong_out_of_band_buffers_are_refused():
 
 
 def test_results_hold_no_foreign_objects():
-    """msgpack's own time stamps, which are never written, are read as numbers."""
-    assert VALUE.deserialize(Payload([b"\xd6\xff\x00\x00\x00\x01"], "application/msgpack")) == 1.0
+    """msgpack's own time stamps, which are never written, are read as datetimes, not as a class of msgpack's."""
+    found = VALUE.deserialize(Payload([b"\xd6\xff\x00\x00\x00\x01"], "application/msgpack"))
+    assert found == dt.datetime(1970, 1, 1, 0, 0, 1, tzinfo=dt.timezone.utc)
+    assert type(found) is dt.datetime
 
 
 def test_decimals_do_not_depend_on_the_context():

@@ -35,7 +35,7 @@ def _plain(data: Buffer) -> Any:
         return _decode(data)
     except RecursionError:
         # Its depth is what is left of the caller's stack, unpackb's is always the packer's own.
-        return unpackb(data, strict_map_key=False, timestamp=1, ext_hook=_refuse)
+        return unpackb(data, strict_map_key=False, timestamp=3, ext_hook=_refuse)
 
 
 class ValueSerializer(Serializer):

@@ -39,7 +39,7 @@ def decode(buffers: Sequence[Buffer], by_name: ByName | None) -> Any:
     value = unpackb(
         memoryview(buffers[0])[len(PREFIX) :],
         strict_map_key=False,
-        timestamp=1,  # msgpack's own time stamps, which are never written, are read as numbers
+        timestamp=3,  # msgpack's own time stamps, which are never written, are read as datetimes
         ext_hook=decoder.extension,
         list_hook=decoder.list,
     )
