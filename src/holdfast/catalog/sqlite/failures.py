@@ -25,6 +25,10 @@ __all__ = ["BUSY", "from_system", "is_full", "translated"]
 BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
 """Another connection is at work; the statement did nothing and may be tried again."""
 
+# The commit is in the log when its sync fails, and may be found there after the death of all processes: nobody may be
+# told that nothing was stored, and delete what the commit names.
+_SYNCS = (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC)
+
 _FULL_ERRNO = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
@@ -42,6 +46,8 @@ def is_full(error: BaseException, connection: apsw.Connection | None) -> bool:
     """Whether the medium is full; SQLite reports that as FULL or, for some files, as an I/O error."""
     if isinstance(error, apsw.FullError):
         return True
+    if getattr(error, "extendedresult", 0) in _SYNCS:
+        return False
     return isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _errno(connection) in _FULL_ERRNO
 
 
