@@ -84,16 +84,15 @@ def drops_are_not_noticed(patch: Patch) -> None:
 
 
 def versions_begin_anew_after_a_delete(patch: Patch) -> None:
-    began = SQLiteCatalog.__init__
+    commit = SQLiteCatalog.commit
 
-    def init(self: Any, *arguments: Any, **options: Any) -> None:
-        began(self, *arguments, **options)
-        self.write(
-            "CREATE TRIGGER IF NOT EXISTS planted AFTER DELETE ON records "
-            "BEGIN UPDATE scopes SET floor=0 WHERE id=OLD.scope; END"
-        )
+    def forgetful(self: Any, changes: Any, **more: Any) -> Any:
+        done = commit(self, changes, **more)
+        if any(isinstance(change, Delete) for change in changes):
+            self.write("UPDATE scopes SET floor=0")
+        return done
 
-    patch.setattr(SQLiteCatalog, "__init__", init)
+    patch.setattr(SQLiteCatalog, "commit", forgetful)
 
 
 def gc_takes_what_is_needed(patch: Patch) -> None:

@@ -474,6 +474,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def collect(self) -> None:
         self.store.gc()
+        self.seen.clear()  # what was read before is read again: it must be there still
         again = self.store.gc(dry_run=True)
         assert (again.records, again.blobs, again.size) == (0, 0, 0)
 
@@ -485,6 +486,7 @@ class StoreMachine(RuleBasedStateMachine):
     def open_again(self) -> None:
         self.store.close()
         self.store = type(self).opener(self.folder)
+        self.seen.clear()
 
     # --- what both must show ------------------------------------------------------------------------------------------
 
@@ -533,7 +535,9 @@ class StoreMachine(RuleBasedStateMachine):
         for found in (entry.value, scope.get(key), scope.get(key, verify=True)):
             assert found == known.value
             assert type(found) is type(known.value)
-        assert entry.version == scope.record(key).version == record.version
+        for same in (entry.record, scope.record(key)):
+            assert (same.version, same.tags, same.expires) == (record.version, record.tags, record.expires)
+            assert (same.created, same.updated, same.size) == (record.created, record.updated, record.size)
         assert scope.exists(key)
         assert b"".join(scope.get_chunks(key)) == scope.get_bytes(key)
         self.versions[path, key] = record.version
