@@ -37,7 +37,7 @@ def test_with_everything_inline_and_on_disk() -> None:
 
 
 def test_with_everything_in_files() -> None:
-    check_store(lambda folder: holdfast.open(folder, inline=0), max_examples=25)
+    check_store(lambda folder: holdfast.open(folder, inline=0), max_examples=15)
 
 
 @pytest.mark.long
