@@ -143,6 +143,35 @@ class ValueTests:
         value, row = catalog.add(FLOW, "count", 2, catalog.codec_id(INTEGER))
         assert (value, row.expires) == (2, None)
 
+    def test_replace_is_done_over_the_expected_version_or_not_at_all(self, catalog: Catalog) -> None:
+        codec, now = catalog.codec_id(PLAIN), catalog.now()
+
+        def replace(key: str, version: int) -> tuple[int, float, float] | None:
+            return catalog.replace(
+                FLOW, key, '{"a":"b"}', now + 99, 1, b"d" * 32, 3, codec, None, None, b"new", version
+            )
+
+        old, file = put(catalog, "old", b"old"), put_file(catalog, "file").version
+        expired = put(catalog, "e", expires=now)
+        put(catalog, "two")
+        catalog.commit([file_put(catalog, "two", tier=EPHEMERAL, session="s")])
+        wait_past(catalog, now)
+        two = max(versions(catalog, "two"))
+        for key, version in (("old", old + 1), ("file", file), ("e", expired), ("none", 1), ("two", two)):
+            before = list(catalog.entry(FLOW, key))
+            assert replace(key, version) is None
+            assert list(catalog.entry(FLOW, key)) == before
+        created = record_of(catalog, "old").created
+        done = replace("old", old)
+        if done is None:  # a catalog need not have this way
+            return
+        record = record_of(catalog, "old")
+        assert done == (record.version, created, record.updated)
+        assert record.version > old
+        assert (record.tags, record.expires, record.size) == ('{"a":"b"}', now + 99, 3)
+        assert data_of(catalog, "old") == b"new"
+        assert replace("old", old) is None
+
     def test_what_is_no_integer_is_not_added_to(self, catalog: Catalog) -> None:
         codec = catalog.codec_id(INTEGER)
         put(catalog, "text", b"5")

@@ -100,17 +100,18 @@ class Blobs(Core):
         self.transaction(
             lambda session: session.rows("UPDATE store SET tally=tally+1 WHERE id=1"), power=True, spare=True
         )
-        connection = self._pool.link().connection
-        connection.wal_autocheckpoint(CHECKPOINT)  # a full disk may have stopped it
-        for mode in (apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART):
-            try:
-                connection.wal_checkpoint("main", mode)
-            except apsw.BusyError:
-                pass  # somebody reads or writes: the next barrier may find a gap
-            except apsw.Error as error:
-                if not is_full(error, connection):
-                    raise translated(error, connection, self._where) from error
-                # The log is on disk, which is what was promised; the copy waits for space.
+        link = self._pool.link()
+        with link.lock:
+            link.connection.wal_autocheckpoint(CHECKPOINT)  # a full disk may have stopped it
+            for mode in (apsw.SQLITE_CHECKPOINT_PASSIVE, apsw.SQLITE_CHECKPOINT_RESTART):
+                try:
+                    link.connection.wal_checkpoint("main", mode)
+                except apsw.BusyError:
+                    pass  # somebody reads or writes: the next barrier may find a gap
+                except apsw.Error as error:
+                    # Full: the log is on disk, which is what was promised; the copy waits for space.
+                    if not is_full(error, link.connection):
+                        raise translated(error, link.connection, self._where) from error
         self._reserve.make()
 
     def garbage_size(self) -> tuple[int, int, int]:

@@ -22,7 +22,8 @@ class Link:
 
     Attributes:
         connection: the apsw connection.
-        lock: held around every use when threads share the connection (in memory), and around transactions.
+        lock: held around every use of the connection, and for the whole of a transaction: threads may share it (in
+            memory), another thread may close it, and a fork waits until nobody is inside SQLite.
         gate: where its writes queue; None in memory, where nobody else can be at work.
         pid: the process that opened it; only that one may close it.
     """
@@ -38,36 +39,19 @@ class Link:
 
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Run a statement to its end and give its rows; it is committed then, unless a transaction is open."""
-        try:
-            return self._execute(sql, values).fetchall()
-        except apsw.ThreadingViolationError:
-            # The held cursor is at work further up in this same thread: a finalizer came in between. Take another.
-            return self.connection.execute(sql, values).fetchall()
+        with self.lock:
+            try:
+                return self._execute(sql, values).fetchall()
+            except apsw.ThreadingViolationError:
+                # The held cursor is at work further up in this thread: a finalizer came in between. Take another.
+                return self.connection.execute(sql, values).fetchall()
 
     def close(self) -> None:
-        """Close; waits while another thread's statement is running."""
-        patience = time.monotonic() + 60
-        while True:
-            try:
-                self.connection.close()
-                break
-            except apsw.ThreadingViolationError:
-                if time.monotonic() > patience:
-                    raise
-                time.sleep(0.001)
+        """Close; waits while another thread's statement or transaction is running."""
+        with _OPENING, self.lock:
+            self.connection.close()
         if self.gate is not None:
             self.gate.close()
-
-
-class SharedLink(Link):
-    """The one connection of a catalog in memory, for all threads."""
-
-    __slots__ = ()
-
-    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """As :meth:`Link.rows`, one thread at a time."""
-        with self.lock:
-            return super().rows(sql, values)
 
 
 class _End:
@@ -96,15 +80,12 @@ class Pool:
     def __init__(self, connect: Callable[[], apsw.Connection], gate: str | None) -> None:
         self._connect = connect
         self._gate = gate
-        self._lock = threading.Lock()
         self._links: set[Link] = set()
-        self._shared: SharedLink | None = None
         self._closed = False
         self.local = threading.local()
         self._crowd = None if gate is None else Crowd(gate)
         self.until: Sequence[float] = (0.0,) if self._crowd is None else self._crowd.until
-        if gate is None:
-            self._shared = SharedLink(connect(), None)
+        self._shared = Link(connect(), None) if gate is None else None
         _POOLS.add(self)
 
     def link(self) -> Link:
@@ -126,8 +107,8 @@ class Pool:
         return link
 
     def _open(self, local: threading.local) -> Link:
-        link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self._crowd))
-        with self._lock:
+        with _OPENING:
+            link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self._crowd))
             self._links.add(link)
         local.end = _End(self, link)
         self._refuse_closed()  # again: close() may have missed this one, then its end closes it
@@ -139,50 +120,40 @@ class Pool:
 
     def discard(self, link: Link) -> None:
         """Forget a link that is being closed."""
-        with self._lock:
+        with _OPENING:
             self._links.discard(link)
 
     def close(self) -> None:
         """Close all links; threads at work get a ClosedError at their next statement."""
-        with self._lock:
+        with _OPENING:
             self._closed = True
-            links = list(self._links)
+            links = self.links()
             self._links.clear()
         self.local = threading.local()
-        if self._shared is not None:
-            with self._shared.lock:
-                links.append(self._shared)
         for link in links:
             link.close()
 
-    # --- fork --------------------------------------------------------------------------------------------------------
+    def links(self) -> list[Link]:
+        """All links that are open."""
+        return [*self._links, *((self._shared,) if self._shared is not None else ())]
 
-    def before_fork(self) -> None:
-        """In memory: let no statement be half done in the copy."""
-        if self._shared is not None:
-            self._shared.lock.acquire()
+    def leave_to_parent(self) -> None:
+        """In a forked child: leave the parent's connections alone, and open new ones when they are needed.
 
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        if self._shared is not None:
-            self._shared.lock.release()
-
-    def after_fork_in_child(self) -> None:
-        """Leave the parent's connections alone, and open new ones when they are needed.
-
-        Closing them here would undo the parent's file locks as SQLite counts them, or even remove its log.
+        Closing them here would undo the parent's file locks as SQLite counts them, or even remove its log. In memory
+        the child goes on with its copy.
         """
-        if self._shared is not None:
-            self._shared.lock.release()
-            return
         for link in self._links:
             _abandon(link)
             if link.gate is not None:
                 link.gate.abandon()
         self._links = set()
-        self._lock = threading.Lock()
-        self.local = threading.local()
+        if self._shared is None:
+            self.local = threading.local()
 
+
+_OPENING = threading.RLock()
+"""Held while a connection is opened or closed."""
 
 _POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
 _ABANDONED: list[Link] = []
@@ -199,16 +170,41 @@ def _abandon(link: Link) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(link))
 
 
-def _each(method: str) -> Callable[[], None]:
-    def call() -> None:
+class _Fork:
+    """Forks only while no other thread is inside SQLite: a mutex held there would stay locked in the child for ever."""
+
+    _PATIENCE = 2.0  # seconds; then it is done regardless, as two threads may be waiting for one another
+
+    def __init__(self) -> None:
+        self._held: dict[int, list[Any]] = {}
+
+    def before(self) -> None:
+        end = time.monotonic() + self._PATIENCE
+        held = self._held[threading.get_ident()] = []
+        self._take(held, _OPENING, end)
         for pool in list(_POOLS):
-            getattr(pool, method)()
+            for link in pool.links():
+                self._take(held, link.lock, end)
 
-    return call
+    def _take(self, held: list[Any], lock: Any, end: float) -> None:
+        if lock.acquire(timeout=max(0.0, end - time.monotonic())):
+            held.append(lock)
+
+    def after_in_parent(self) -> None:
+        for lock in self._held.pop(threading.get_ident(), ()):
+            lock.release()
+
+    def after_in_child(self) -> None:
+        global _OPENING
+        held = self._held.pop(threading.get_ident(), [])
+        if _OPENING not in held:
+            _OPENING = threading.RLock()
+        for pool in list(_POOLS):
+            pool.leave_to_parent()
+        for lock in held:
+            lock.release()
+        self._held.clear()
 
 
-os.register_at_fork(
-    before=_each("before_fork"),
-    after_in_parent=_each("after_fork_in_parent"),
-    after_in_child=_each("after_fork_in_child"),
-)
+_fork = _Fork()
+os.register_at_fork(before=_fork.before, after_in_parent=_fork.after_in_parent, after_in_child=_fork.after_in_child)

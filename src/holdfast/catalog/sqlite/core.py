@@ -138,7 +138,8 @@ class Core:
                 if not remedies or not is_full(error, link.connection):
                     raise translated(error, link.connection, self._where) from error
                 remedies -= 1
-                relieved = self._reserve.relieve(link.connection, CHECKPOINT)
+                with link.lock:
+                    relieved = self._reserve.relieve(link.connection, CHECKPOINT)
             except OverflowError as error:
                 raise InvalidArgumentError(f"a number does not fit in 64 bits: {error}") from error
             except OSError as error:  # the gate file's: StoreErrors are of this kind too

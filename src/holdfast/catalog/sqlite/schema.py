@@ -23,7 +23,7 @@ import apsw
 
 from ...errors import NotAStoreError, SchemaError
 
-__all__ = ["APPLICATION", "MIGRATIONS", "check", "is_current", "migrate"]
+__all__ = ["APPLICATION", "MIGRATIONS", "check", "is_current", "migrate", "missing_tables"]
 
 APPLICATION = 0x484F4C44
 """SQLite's ``application_id`` of our files: "HOLD"."""

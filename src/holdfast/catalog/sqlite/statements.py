@@ -8,34 +8,36 @@ __all__ = [
     "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
-RECORD_COLUMNS = (
+_RECORD_COLUMNS = (  # in the order of model.RecordRow
     "r.key,r.tier,r.version,r.flags,r.created,r.updated,r.expires,r.tags,r.session,"
     "r.algorithm,r.digest,r.size,r.codec,r.config,b.storage,b.place,b.synced"
 )
-"""In the order of :class:`~holdfast.model.RecordRow`."""
-
-VALUE_COLUMNS = (
+_VALUE_COLUMNS = (  # in the order of ..base.ValueRow
     "tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob,"
     "storage,place,synced,boot,device,inode,mtime,ctime"
 )
-"""In the order of :class:`~holdfast.catalog.base.ValueRow`."""
-
-KEPT_COLUMNS = (
+_KEPT_COLUMNS = (
     "version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,signature,blob,data"
 )
 
 EPOCH = "SELECT epoch FROM store WHERE id=1"
+"""The present epoch; an id of a scope is good for one."""
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
 _CURRENT = f"({EPOCH})=?3"
 
-# At most one row a tier; which of them counts is decided outside, ORDER BY would cost a microsecond.
-FIND = f"SELECT {VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
-RECORD = f"SELECT {RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
-ENTRY = f"SELECT {RECORD_COLUMNS},{VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+FIND = f"SELECT {_VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+"""Value rows of key ?2 in scope ?1 of epoch ?3, at most one a tier. Which of them counts is decided outside: ORDER BY
+would cost a microsecond."""
 
-# ?1 scope, ?2 key, ?3 now: the visible record's version (0 for none); max() without GROUP BY gives one row, always.
+RECORD = f"SELECT {_RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+"""The record rows."""
+
+ENTRY = f"SELECT {_RECORD_COLUMNS},{_VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+"""Both, in one row."""
+
 VISIBLE = "SELECT ifnull(max(version),0) FROM records WHERE scope=?1 AND key=?2 AND (expires IS NULL OR expires>?3)"
+"""The version of key ?2 in scope ?1 that is seen at ?3, 0 for none; without GROUP BY there is always one row."""
 
 
 def _version(guard: str = "") -> str:
@@ -56,29 +58,30 @@ _REPLACED = (
     "config=excluded.config,signature=excluded.signature,data=excluded.data"
 )
 
-# It does not name blob, so it has no trigger code; a record with a blob is left to PUT_FULL (no row comes back).
 PUT = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
     f"signature,data)VALUES(?1,?2,0,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
     f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED} WHERE blob IS NULL RETURNING version,created"
 )
+"""Put an inline durable value. It does not name blob, so it has no trigger code; a record with a blob is left as it is
+(no row comes back) for PUT_FULL."""
 
-# ?15 the version replaced. An ephemeral record may be the visible one, so it is left to the slow way.
 REPLACE_AT = (
     f"UPDATE records SET version={_version()},flags=?4,updated=?5,expires=?6,tags=?7,algorithm=?8,digest=?9,size=?10,"
     "codec=?11,config=?12,signature=?13,data=?14 WHERE scope=?1 AND key=?2 AND tier=0 AND version=?15 "
     "AND blob IS NULL AND(expires IS NULL OR expires>?5)"
     "AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)RETURNING version,created"
 )
+"""As PUT, over the inline record of version ?15. An ephemeral record may be the visible one, so where one is, nothing
+is done."""
 
 PUT_FULL = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
     f"signature,data,session,blob)VALUES(?1,?2,?17,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"
     f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
 )
+"""Put any value in any tier; the reference to its blob was taken before."""
 
-# ?4 now, ?5 amount, ?6 codec. typeof: a sum beyond 64 bits would turn REAL in silence. An ephemeral record that is
-# visible may hide the number, so it is left to the slow way.
 _NO_EPHEMERAL = " AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)"
 ADD = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,algorithm,size,codec,data)"
@@ -89,9 +92,11 @@ ADD = (
     "RETURNING data,key,tier,version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,"
     "NULL,NULL,NULL"
 )
+"""Add ?5 to a native integer (codec ?6) at ?4. typeof: a sum beyond 64 bits would turn REAL in silence. An ephemeral
+record may hide the number, so where one is, nothing is done."""
 
-REPLACE = f"UPDATE records SET ({KEPT_COLUMNS})=(SELECT {KEPT_COLUMNS} FROM kept WHERE id=?1) WHERE id=?2"
-"""Puts a kept row (?1) back over the record (?2)."""
+REPLACE = f"UPDATE records SET ({_KEPT_COLUMNS})=(SELECT {_KEPT_COLUMNS} FROM kept WHERE id=?1) WHERE id=?2"
+"""Put a kept row (?1) back over the record (?2)."""
 
 
 def resolve_statement(depth: int) -> str:
@@ -102,12 +107,12 @@ def resolve_statement(depth: int) -> str:
     return f"SELECT epoch,{found} FROM store WHERE id=1"
 
 
-# The same for paths too deep for that: ?1 is the path as JSON, ?2 its depth.
 RESOLVE_DEEP = (
     "WITH RECURSIVE walk(n,id) AS (SELECT 0,0 UNION ALL SELECT n+1,(SELECT id FROM scopes WHERE parent=walk.id "
     "AND kind=json_extract(?1,'$['||n||'][0]') AND name=json_extract(?1,'$['||n||'][1]')) FROM walk "
     "WHERE n<?2 AND id IS NOT NULL) SELECT epoch,(SELECT id FROM walk WHERE n=?2) FROM store WHERE store.id=1"
 )
+"""The same as :func:`resolve_statement` gives, for paths too deep for that: ?1 is the path as JSON, ?2 its depth."""
 
 
 # ?1 scope, ?2 start, ?3 epoch, ?4 now, ?5 limit, ?6 end. The index covers all but the expiry, and the rows behind it
@@ -154,7 +159,7 @@ def search_statement(column: str, descending: bool, *, bounded: bool, after: boo
     if tagged:
         where += _TAGGED
     return (
-        f"SELECT {RECORD_COLUMNS} FROM records r INDEXED BY records_key LEFT JOIN blobs b ON b.id=blob WHERE {where}"
+        f"SELECT {_RECORD_COLUMNS} FROM records r INDEXED BY records_key LEFT JOIN blobs b ON b.id=blob WHERE {where}"
         f"AND(r.expires IS NULL OR r.expires>?4)AND {_CURRENT} AND {_HIGHEST} AND ifnull(?10,1)"
         f"ORDER BY {order} LIMIT ?5"
     )
