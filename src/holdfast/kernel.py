@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .catalog.base import Catalog, EmbeddedCatalog
 from .catalog.sqlite import SQLiteCatalog
 from .config import MEMORY, StoreConfig
-from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
+from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError
 from .model import Codec
 from .registry import Registry
 from .serializers.base import Serializer
@@ -188,15 +188,12 @@ def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
         raise NotAStoreError(f"{folder} is a file: a store is a folder")
     check_local(folder)
     if create:
-        from .storages.file.disk import make_folders  # with ctypes behind it: not needed before a store is opened
+        from .storages.file.disk import explain, make_folders  # with ctypes behind it: only when a store is opened
 
         try:
             make_folders(folder)  # its name is on disk too, else a power cut could take the whole store
-        except PermissionError as error:
-            raise ReadOnlyError(f"{folder} cannot be made: {error.strerror}") from error
         except OSError as error:
-            kind = ReadOnlyError if error.errno == 30 else StoreError
-            raise kind(f"{folder} cannot be made: {error.strerror}") from error
+            raise explain(error, folder, writing=True) from error
         strangers = [name for name in _names(folder) if not name.startswith(_OURS)]
         if strangers and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
             raise NotAStoreError(f"{folder} holds other things ({min(strangers)} ...) and no store: name a new folder")
