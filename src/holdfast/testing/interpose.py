@@ -218,11 +218,14 @@ def _renaming(name: str) -> Callable[..., None]:
 
 def _naming(name: str, verb: str) -> Callable[..., None]:
     def change(path: Any, *arguments: Any, **more: Any) -> None:
-        _ask(
-            _absolute(path) if more.get("dir_fd") is None else None,
-            verb,
-            lambda: _real[name](path, *arguments, **more),
-        )
+        def perform() -> None:
+            _real[name](path, *arguments, **more)
+
+        place = _absolute(path) if more.get("dir_fd") is None else None
+        if place is not None and os.path.lexists(place) == (verb == "mkdir"):
+            perform()  # it changes nothing, and says so
+        else:
+            _ask(place, verb, perform)
 
     return change
 
