@@ -21,11 +21,11 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from ...errors import StoreError
 from ..base import Abandoned
-from .disk import make_folders
+from .disk import explain, make_folders
 
 __all__ = [
     "AbandonedFolder",
@@ -221,7 +221,7 @@ class AbandonedFolder(Abandoned):
 
     def configs(self) -> Iterator[list[str]]:
         """Its files, in batches of at most 1,000."""
-        with os.scandir(self._path) as entries:
+        with _explained(self._path), os.scandir(self._path) as entries:
             names = (entry.name for entry in entries if _FILE.fullmatch(entry.name))
             while batch := list(itertools.islice(names, _BATCH)):
                 yield [f"{self.writer}/{name}" for name in batch]
@@ -229,8 +229,18 @@ class AbandonedFolder(Abandoned):
     def release(self) -> None:
         """Report this writer no more, and remove its folder when it is empty."""
         if self._lock.held:
-            _remove(self._path)
+            with _explained(self._path):
+                _remove(self._path)
             self._lock.close()
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Tell an OSError as one of our errors."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path, writing=True) from error
 
 
 def abandoned_folders(root: str) -> Iterator[AbandonedFolder]:
