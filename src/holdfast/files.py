@@ -8,16 +8,16 @@ import os
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, Literal, TextIO, Unpack, overload
+from typing import IO, Any, BinaryIO, Literal, TextIO, Unpack, cast, overload
 
 from .address import check_key
-from .errors import InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError, ValueLost
+from .errors import InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
 from .listing import Listing
 from .model import Record
 from .options import PutOptions
 from .payload import Buffer
-from .reading import chunks, missing, open_bytes, visible
-from .streams import Draft, FileWriter, MemoryReader, TextFileWriter, check_text, parse_mode, put_chunks
+from .reading import chunks, missing, open_bytes, read_current, visible
+from .streams import Draft, FileWriter, TextFileWriter, check_text, parse_mode, put_chunks
 
 __all__ = ["Files", "Progress", "make_folder"]
 
@@ -85,28 +85,21 @@ class Files(Listing):
 
     def _open_to_read(self, key: str) -> BinaryIO:
         kernel, path = self._kernel, self.path
-        row = self._row(key)
-        while True:
-            try:
-                file = open_bytes(kernel, path, key, row)
-                if file is not None:
-                    return io.BufferedReader(file, _PIECE)
-                return MemoryReader(b"".join(chunks(kernel, path, key, row)))
-            except ValueLost as error:
-                row = self._after(key, row, error)
+
+        def read(row: tuple[Any, ...]) -> BinaryIO:
+            file = open_bytes(kernel, path, key, row)
+            if file is not None:
+                return io.BufferedReader(file, _PIECE)
+            # BytesIO alone would take writes, and lose them.
+            return io.BufferedReader(cast(io.RawIOBase, io.BytesIO(b"".join(chunks(kernel, path, key, row)))))
+
+        return read_current(self._row(key), lambda: self._row(key), read)
 
     def _row(self, key: str) -> tuple[Any, ...]:
         row = visible(self._kernel, self._ledger.find(self.path, key))
         if row is None:
             raise missing(self.path, key)
         return row
-
-    def _after(self, key: str, row: tuple[Any, ...], error: ValueLost) -> tuple[Any, ...]:
-        """The row that replaced this one while its bytes were looked for, or the error when none did."""
-        again = self._row(key)
-        if again == row:
-            raise error
-        return again
 
     def put_chunks(self, key: str, chunks: Iterable[Buffer], **options: Unpack[PutOptions]) -> Record:
         """Store the bytes of an iterable as a file; if it raises, nothing is stored."""
@@ -117,17 +110,14 @@ class Files(Listing):
         return self._chunks(key, self._row(check_key(key)))
 
     def _chunks(self, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
-        while True:
+        def begin(row: tuple[Any, ...]) -> tuple[bytes, Iterator[bytes]]:
             pieces = chunks(self._kernel, self.path, key, row)
-            try:
-                first = next(pieces, b"")  # opens the file: from here on it can be read to its end, deleted or not
-            except ValueLost as error:
-                row = self._after(key, row, error)
-                continue
-            if first:
-                yield first
-            yield from pieces
-            return
+            return next(pieces, b""), pieces  # the file is open now: it can be read to its end, deleted or not
+
+        first, pieces = read_current(row, lambda: self._row(key), begin)
+        if first:
+            yield first
+        yield from pieces
 
     # --- local files --------------------------------------------------------------------------------------------------
 
@@ -197,13 +187,12 @@ class Files(Listing):
             path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
         if not replace and os.path.lexists(path):
             raise StoreError(f"{path} exists already")
-        row = self._row(key)
-        while True:
-            try:
-                _write_local(path, chunks(self._kernel, self.path, key, row), progress)
-                return path
-            except ValueLost as error:
-                row = self._after(key, row, error)
+
+        def write(row: tuple[Any, ...]) -> str:
+            _write_local(path, chunks(self._kernel, self.path, key, row), progress)
+            return path
+
+        return read_current(self._row(key), lambda: self._row(key), write)
 
     def get_dir(
         self,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from io import FileIO
-from typing import Any
+from typing import Any, TypeVar
 
 from .address import Path, format_address
 from .catalog.base import NewBlob, ValueRow
@@ -26,10 +26,13 @@ __all__ = [
     "make_record",
     "missing",
     "open_bytes",
+    "read_current",
     "recorded_identity",
     "visible",
     "visible_record",
 ]
+
+T = TypeVar("T")
 
 _PIECE = 1 << 22
 
@@ -57,6 +60,23 @@ def make_record(kernel: Kernel, path: Path, row: tuple[Any, ...]) -> Record:
 def missing(path: Path, key: str) -> NotFoundError:
     """The one error for a key that is not there."""
     return NotFoundError(f"no record {format_address(path, key)}")
+
+
+def read_current(row: tuple[Any, ...], again: Callable[[], tuple[Any, ...]], read: Callable[[tuple[Any, ...]], T]) -> T:
+    """``read(row)``, and anew with the row that ``again`` finds when that one was replaced, and its bytes collected,
+    between the two.
+
+    Raises:
+        ValueLost: the bytes of the row as it is now are lost.
+    """
+    while True:
+        try:
+            return read(row)
+        except ValueLost:
+            found = again()
+            if found == row:
+                raise
+            row = found
 
 
 def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: bool = False, trust: bool = False) -> Any:

@@ -20,7 +20,7 @@ from .payload import Buffer
 from .storages.base import Writer
 from .writing import Encoded, commit_blob, new_blob, put_inline
 
-__all__ = ["Draft", "FileWriter", "MemoryReader", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
+__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
@@ -136,7 +136,24 @@ class _Sink(io.RawIOBase):
         return len(view)
 
 
-class FileWriter(io.BufferedWriter):
+class _Whole:
+    """How a file being put ends: whole by ``close()``, or not at all by an exception, or when it is forgotten."""
+
+    def __exit__(
+        self: Any, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self: Any) -> None:
+        if not self.closed:
+            warnings.warn(f"{self.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
+            self.abort()
+
+
+class FileWriter(_Whole, io.BufferedWriter):
     """A binary file being put: ``close()`` makes it visible, leaving its ``with`` block by an exception discards it.
 
     Attributes:
@@ -177,41 +194,8 @@ class FileWriter(io.BufferedWriter):
             self._draft.abort()
             super().close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
 
-    def __del__(self) -> None:
-        if not self.closed:
-            warnings.warn(f"{self.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
-            self.abort()
-
-
-class MemoryReader(io.BytesIO):
-    """The bytes of a small record as a file to read; what is written to it would be lost, so it refuses."""
-
-    def writable(self) -> bool:
-        """No."""
-        return False
-
-    def write(self, data: Any, /) -> int:
-        """Refuse."""
-        raise io.UnsupportedOperation("this file is open for reading")
-
-    def writelines(self, lines: Any, /) -> None:
-        """Refuse."""
-        self.write(lines)
-
-    def truncate(self, size: int | None = None, /) -> int:
-        """Refuse."""
-        return self.write(size)
-
-
-class TextFileWriter(io.TextIOWrapper):
+class TextFileWriter(_Whole, io.TextIOWrapper):
     """A text file being put; see :class:`FileWriter`."""
 
     def __init__(self, file: FileWriter, encoding: str | None, newline: str | None) -> None:
@@ -229,19 +213,6 @@ class TextFileWriter(io.TextIOWrapper):
             self._file._sink.discard = True
             self.close()
             self._file.abort()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-    def __del__(self) -> None:
-        if not self.closed:
-            warnings.warn(f"{self._file.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
-            self.abort()
 
 
 def parse_mode(mode: str) -> tuple[str, bool]:

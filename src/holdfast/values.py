@@ -15,7 +15,7 @@ from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost,
 from .model import Codec, Entry, Record
 from .options import Plan, PutOptions, check_content_type, check_version, expiry, tags_text
 from .place import Place
-from .reading import load, make_record, missing, visible, visible_record
+from .reading import load, make_record, missing, read_current, visible, visible_record
 from .writing import put
 
 __all__ = ["Values"]
@@ -74,17 +74,11 @@ class Values(Place):
     def entry(self, key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
         """The value and its record, from one read; see :meth:`get`."""
         kernel, path = self._kernel, self.path
-        row = self._entry(check_key(key))
-        while True:
-            try:
-                return Entry(
-                    load(kernel, path, key, row[_HEAD:], verify, trust), make_record(kernel, path, row[:_HEAD])
-                )
-            except ValueLost:
-                again = self._entry(key)
-                if again == row:
-                    raise
-                row = again
+
+        def read(row: tuple[Any, ...]) -> Entry[Any]:
+            return Entry(load(kernel, path, key, row[_HEAD:], verify, trust), make_record(kernel, path, row[:_HEAD]))
+
+        return read_current(self._entry(check_key(key)), lambda: self._entry(key), read)
 
     def _entry(self, key: str) -> tuple[Any, ...]:
         row = visible_record(self._kernel, self._ledger.entry(self.path, key))
