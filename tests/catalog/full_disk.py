@@ -58,13 +58,13 @@ def everything_that_frees(catalog: Catalog, keys: list[str]) -> None:
 
 
 def check_own_data(folder: Path) -> None:
-    """The catalog itself fills the disk, three times over."""
+    """The catalog itself fills the disk, again and again."""
     catalog = SQLiteCatalog(folder / "c.sqlite")
     reserve = folder / "c.sqlite.reserve"
     assert reserve.stat().st_blocks * 512 >= 4 << 20, "the reserve takes no space"
     put_file(catalog, "gone", synced=True)
     catalog.commit([Delete(FLOW, "gone")])
-    for turn in range(3):
+    for turn in range(6):
         keys = put_until_full(catalog, f"{turn}/")
         assert len(keys) > 100
         assert data_of(catalog, keys[-1]) is not None

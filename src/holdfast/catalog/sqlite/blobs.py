@@ -18,6 +18,10 @@ from .statements import REPLACE
 __all__ = ["Blobs"]
 
 _COLUMNS = "id,storage,place,algo,hash,bytes"
+_MARK = (
+    f"UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 ORDER BY id LIMIT ?) RETURNING {_COLUMNS}"
+)
+_TALLY = "UPDATE store SET tally=tally+1 WHERE id=1"  # changes something, so that there is a commit to put on disk
 
 
 class Blobs(Core):
@@ -69,23 +73,25 @@ class Blobs(Core):
 
     def garbage(self, limit: int = 1000) -> list[Blob]:
         """See :meth:`Catalog.garbage <holdfast.catalog.base.Catalog.garbage>`."""
-        # Those that are marked are marked again: their collector may have died before the mark was on disk.
-        sql = (
-            "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 ORDER BY id LIMIT ?) "
-            f"RETURNING {_COLUMNS}"
-        )
         values = (_checked(limit),)
         if not self.read("SELECT 1 FROM blobs WHERE refs=0 LIMIT 1"):
             return []
-        rows = self.transaction(lambda session: session.rows(sql, values), power=True, spare=True)
-        return [Blob._make(row) for row in sorted(rows)]
+
+        def work(session: Session) -> list[Blob]:
+            rows = session.rows(_MARK, values)
+            # Those of a collector that died may be marked, but not on disk; and SQLite writes, and so syncs, nothing
+            # for a row that is put as it was.
+            session.rows(_TALLY)
+            return [Blob._make(row) for row in sorted(rows)]
+
+        return self.transaction(work, power=True, spare=True)
 
     def forget(self, ids: Sequence[int]) -> None:
         """See :meth:`Catalog.forget <holdfast.catalog.base.Catalog.forget>`."""
         if ids:
             sql = "DELETE FROM blobs WHERE id IN (SELECT value FROM json_each(?)) AND state=1 AND refs=0"
             self.write(sql, (json.dumps(list(ids)),), spare=True)
-            self._reserve.make()
+            self.make_reserve()
 
     def known(self, storage: int, configs: Sequence[str]) -> set[str]:
         """See :meth:`Catalog.known <holdfast.catalog.base.Catalog.known>`."""
@@ -97,9 +103,7 @@ class Blobs(Core):
 
         The log is copied into the database and begun anew, where readers and writers leave room for that.
         """
-        self.transaction(
-            lambda session: session.rows("UPDATE store SET tally=tally+1 WHERE id=1"), power=True, spare=True
-        )
+        self.transaction(lambda session: session.rows(_TALLY), power=True, spare=True)
         link = self._pool.link()
         with link.lock:
             link.connection.wal_autocheckpoint(CHECKPOINT)  # a full disk may have stopped it
@@ -112,7 +116,7 @@ class Blobs(Core):
                     # Full: the log is on disk, which is what was promised; the copy waits for space.
                     if not is_full(error, link.connection):
                         raise translated(error, link.connection, self._where) from error
-        self._reserve.make()
+        self.make_reserve()
 
     def garbage_size(self) -> tuple[int, int, int]:
         """See :meth:`Catalog.garbage_size <holdfast.catalog.base.Catalog.garbage_size>`."""

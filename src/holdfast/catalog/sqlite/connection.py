@@ -74,7 +74,8 @@ class Pool:
 
     Attributes:
         local: this thread's ``link`` and its bound ``rows``, once :meth:`link` was called; the hot path reads them.
-        until: its first item is the moment until which writers queue at the gate; see :class:`.gate.Crowd`.
+        crowd: what writers of all processes tell one another at the gate; None in memory.
+        until: its first item is the moment until which writers queue there.
     """
 
     def __init__(self, connect: Callable[[], apsw.Connection], gate: str | None) -> None:
@@ -83,8 +84,8 @@ class Pool:
         self._links: set[Link] = set()
         self._closed = False
         self.local = threading.local()
-        self._crowd = None if gate is None else Crowd(gate)
-        self.until: Sequence[float] = (0.0,) if self._crowd is None else self._crowd.until
+        self.crowd = None if gate is None else Crowd(gate)
+        self.until: Sequence[float] = (0.0,) if self.crowd is None else self.crowd.until
         self._shared = Link(connect(), None) if gate is None else None
         _POOLS.add(self)
 
@@ -108,7 +109,7 @@ class Pool:
 
     def _open(self, local: threading.local) -> Link:
         with _OPENING:
-            link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self._crowd))
+            link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self.crowd))
             self._links.add(link)
         local.end = _End(self, link)
         self._refuse_closed()  # again: close() may have missed this one, then its end closes it

@@ -99,7 +99,7 @@ class Core:
         self._known: tuple[int, dict[Path, int]] = (0, {})
         try:
             self.store_id, self.signing_key = self._identity()
-            self._reserve.make()
+            self.make_reserve()
         except BaseException:
             self._pool.close()
             raise
@@ -138,6 +138,8 @@ class Core:
                 if not remedies or not is_full(error, link.connection):
                     raise translated(error, link.connection, self._where) from error
                 remedies -= 1
+                if self._pool.crowd is not None:
+                    self._pool.crowd.set_short(True)
                 with link.lock:
                     relieved = self._reserve.relieve(link.connection, CHECKPOINT)
             except OverflowError as error:
@@ -148,8 +150,14 @@ class Core:
                 raise from_system(error, self._where) from error
             else:
                 if relieved:
-                    self._reserve.make()
+                    self.make_reserve()
                 return result
+
+    def make_reserve(self) -> None:
+        """Keep room for deleting; while there is not enough of it, have each put asked whether it leaves some."""
+        whole = self._reserve.make()
+        if self._pool.crowd is not None:
+            self._pool.crowd.set_short(not whole)
 
     def _through(self, link: Link, work: Callable[[Link], T], reads: bool) -> T:
         if link.gate is None:
@@ -183,18 +191,22 @@ class Core:
                 if power:
                     _synchronous(link, "FULL")
                 try:
-                    return self._commit(link, work)
+                    return self._commit(link, work, spare)
                 finally:
                     if power:
                         _synchronous(link, "NORMAL")
 
+        if not spare and self._pool.crowd is not None and self._pool.crowd.short:
+            self.make_reserve()  # there may be space again
         return self.attempt(run, spare=spare)
 
-    def _commit(self, link: Link, work: Callable[[Session], T]) -> T:
+    def _commit(self, link: Link, work: Callable[[Session], T], spare: bool) -> T:
         link.rows("BEGIN IMMEDIATE")
         try:
             session = Session(link, self._known)
             result = work(session)
+            if not spare and self._pool.crowd is not None and self._pool.crowd.short:
+                self._refuse_last_room(link)
             link.rows("COMMIT")
         except BaseException:
             try:
@@ -206,6 +218,10 @@ class Core:
         if session.found:
             self._remember(session.epoch, session.found)
         return result
+
+    def _refuse_last_room(self, link: Link) -> None:
+        if not self._reserve.leaves_enough(link.connection):
+            raise StorageFullError(f"no space left for {self._where} but what deleting needs: nothing was stored")
 
     # --- scopes as ids ------------------------------------------------------------------------------------------------
 

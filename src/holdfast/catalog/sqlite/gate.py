@@ -5,12 +5,14 @@ Here a writer that meets another one waits for an exclusive ``flock`` on a file 
 again every few microseconds. Without contention the gate is not touched, and costs nothing.
 
 Those who come anew and find the database free go first, which is what makes the throughput. Whoever was overtaken for
-some milliseconds writes a moment into the gate file until which newcomers have to queue as well.
+some milliseconds writes a moment into the gate file until which newcomers have to queue as well. While space is short
+that moment is infinitely far: then no put goes the quick way, so that each is asked whether it leaves enough.
 """
 
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import struct
@@ -38,9 +40,11 @@ class Crowd:
 
     Attributes:
         until: a sequence whose first item is that moment; reading it is all that a put has time for.
+        path: the gate file.
     """
 
     def __init__(self, path: str) -> None:
+        self.path = path
         self.until: Sequence[float] = (0.0,)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -50,6 +54,23 @@ class Crowd:
             self.until = memoryview(mmap.mmap(file, _MOMENT.size, prot=mmap.PROT_READ)).cast("d")
         except OSError:
             pass  # a full disk, or one without maps: who waits is then as fair as chance makes it
+        finally:
+            os.close(file)
+
+    @property
+    def short(self) -> bool:
+        """Whether space is short."""
+        return self.until[0] == math.inf
+
+    def set_short(self, short: bool) -> None:
+        """Tell all processes that space is short, or no longer is."""
+        if short == self.short:
+            return
+        file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(file, _MOMENT.pack(math.inf if short else 0.0), 0)
+        except OSError:
+            pass  # so short that this has no room: then puts have none either
         finally:
             os.close(file)
 
@@ -72,7 +93,7 @@ class Gate:
         if self._crowd is None:
             return False
         left = self._crowd.until[0] - time.time()
-        if left > _SLACK:  # the clock was set back
+        if _SLACK < left < math.inf:  # the clock was set back
             self._queue_until(0.0)
         return 0 < left <= _SLACK
 
@@ -122,7 +143,7 @@ class Gate:
         return waited
 
     def _queue_until(self, moment: float) -> None:
-        if self._file is not None and self._crowd is not None:
+        if self._file is not None and self._crowd is not None and not self._crowd.short:
             try:
                 os.pwrite(self._file, _MOMENT.pack(moment), 0)
             except OSError:

@@ -27,13 +27,13 @@ class Reserve:
         self._database = database
         self._path = None if database is None else database + ".reserve"
 
-    def make(self) -> None:
-        """Make the file, of as much as there is, or enlarge it where there is ample space."""
+    def make(self) -> bool:
+        """Make the file, of as much as there is, or enlarge it; whether it is as large as it should be then."""
         if self._database is None or self._path is None:
-            return
+            return True
         temporary = f"{self._path}.{os.getpid()}.{threading.get_ident()}"
         try:
-            size = self._wanted()
+            size = self._next_size()
             if size:
                 file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
                 try:
@@ -41,24 +41,32 @@ class Reserve:
                 finally:
                     os.close(file)
                 os.rename(temporary, self._path)
+            return self._size() >= self._wanted()
         except (OSError, AttributeError):
             # No room after all, or no such call on this system. The store works without.
             try:
                 os.unlink(temporary)
             except FileNotFoundError:
                 pass
+            return False
 
     def _wanted(self) -> int:
-        """Size of the file to make now, 0 for none."""
-        wanted = _SMALL if os.stat(str(self._database)).st_size < _YOUNG else _LARGE
-        space = self._space()
+        return _SMALL if os.stat(str(self._database)).st_size < _YOUNG else _LARGE
+
+    def _size(self) -> int:
         try:
-            if os.stat(str(self._path)).st_size >= wanted or space < 3 * wanted:
-                return 0
+            return os.stat(str(self._path)).st_size
         except FileNotFoundError:
-            pass
-        size = min(wanted, space - _LEAST)
-        return size if size >= _LEAST else 0
+            return 0
+
+    def _next_size(self) -> int:
+        """Size of the file to make now, 0 for none: what there is beside the old one."""
+        size = min(self._wanted(), self._space() - _LEAST)
+        return size if size >= _LEAST and size > self._size() else 0
+
+    def leaves_enough(self, connection: apsw.Connection) -> bool:
+        """Whether the database could still grow by all that the log holds, the open transaction included."""
+        return self._growth(connection) + _MARGIN <= self._space() + self._size()
 
     def release(self) -> bool:
         """Give the space back to the file system; False when there was none to give."""
@@ -81,15 +89,17 @@ class Reserve:
             return False
         self.release()
         try:
-            pages = connection.execute("PRAGMA page_count").get
-            growth = pages * 4096 - os.stat(self._database).st_size
-            fits = growth + _MARGIN <= self._space()
+            fits = self._growth(connection) + _MARGIN <= self._space()
             connection.wal_autocheckpoint(checkpoint if fits else 0)
             if fits:
                 connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
-            return bool(fits)
+            return fits
         except apsw.Error:
             return False  # it was a remedy; the statement tried again tells what is still wrong
+
+    def _growth(self, connection: apsw.Connection) -> int:
+        pages = connection.execute("PRAGMA page_count").get
+        return int(pages) * 4096 - os.stat(str(self._database)).st_size
 
     def _space(self) -> int:
         space = os.statvfs(os.path.dirname(str(self._database)))

@@ -96,7 +96,7 @@ class Shared(Core):
         self.write(
             "UPDATE store SET machine=?,boot=?,until=? WHERE id=1", (machine, boot, time.time() + seconds), spare=True
         )
-        self._reserve.make()
+        self.make_reserve()
 
     def adopt(self) -> None:
         """The store came from another machine: take no bytes as synced, and no file as the one that was written."""

@@ -94,9 +94,9 @@ class Values(Core):
         """See :meth:`Ledger.replace <holdfast.catalog.base.Ledger.replace>`."""
         epoch, known = self._known
         scope = known.get(path)
-        if scope is None:
-            return None
         now = time.time()
+        if scope is None or self._pool.until[0] >= now:
+            return None
         values = (0, now, expires, tags, algorithm, digest, size, codec, config, signature, data, if_version)
         rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, (scope, key, epoch, *values)))
         return (*rows[0], now) if rows else None
@@ -105,8 +105,8 @@ class Values(Core):
         """See :meth:`Catalog.add <holdfast.catalog.base.Catalog.add>`."""
         epoch, known = self._known
         scope = known.get(path)
-        if scope is not None:
-            now = time.time()
+        now = time.time()
+        if scope is not None and self._pool.until[0] < now:
             try:
                 rows = self.attempt(lambda link: _guarded(link.rows, ADD, (scope, key, epoch, now, amount, codec)))
             except InvalidArgumentError:
