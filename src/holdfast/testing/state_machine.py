@@ -25,29 +25,25 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from .. import ConflictError, ExistsError, InvalidArgumentError, NotFoundError, Scope, ScopeDroppedError, Store
 from ..address import Path
+from ..api import Scope, Store
+from ..errors import ConflictError, ExistsError, InvalidArgumentError, NotFoundError, ScopeDroppedError
 
 __all__ = ["Opener", "StoreMachine", "StoreSuite", "check_store"]
 
 Opener = Callable[[str], Store]
 """Opens the store in a folder, making it at the first time, and as it was left afterwards."""
 
-PAST, FUTURE = timedelta(seconds=-1), timedelta(days=1)
-LARGE = 70_000
+_PAST, _FUTURE = timedelta(seconds=-1), timedelta(days=1)
+_LARGE = 70_000
 """Bytes of a value that is kept in a storage, not in the catalog."""
 
-KEYS = st.sampled_from(["a", "a/b", "ab", "a:b%", "é😀"])
-PATHS: st.SearchStrategy[Path] = st.sampled_from(
-    [
-        (("namespace", "x"),),
-        (("namespace", "y"),),
-        (("namespace", "x"), ("workflow", "a/b")),
-        (("namespace", "y"), ("workflow", "c")),
-    ]
-)
+_KEYS = st.sampled_from(["a", "a/b", "ab", "a:b%", "é😀"])
+_X: Path = (("namespace", "x"),)
+_Y: Path = (("namespace", "y"),)
+_PATHS = st.sampled_from([_X, _Y, (*_X, ("workflow", "a/b")), (*_Y, ("workflow", "c"))])
 # By name, so that the steps of a failure are readable. Few different large ones, so that equal bytes meet.
-VALUES: dict[str, Any] = {
+_VALUES: dict[str, Any] = {
     **{str(number): number for number in range(-2, 3)},
     "most": (1 << 63) - 1,
     "big": 1 << 70,
@@ -58,22 +54,22 @@ VALUES: dict[str, Any] = {
     "bytes": b"\0bytes",
     "nested": {"a": [1, (2.5, b"")]},
     "set": {1, "a"},
-    **{f"large {number}": b"%d" % number * LARGE for number in range(3)},
-    "large text": "y" * LARGE,
-    "large nested": {"nested": ["x" * LARGE]},
+    **{f"large {number}": b"%d" % number * _LARGE for number in range(3)},
+    "large text": "y" * _LARGE,
+    "large nested": {"nested": ["x" * _LARGE]},
 }
-NAMES = st.sampled_from(sorted(VALUES))
+_NAMES = st.sampled_from(sorted(_VALUES))
 # Which key a verb is about: mostly one that is there, else any.
-PLACES = st.tuples(st.integers(0, 9), PATHS, KEYS)
-TAGS = st.dictionaries(st.sampled_from(["stage", "é"]), st.sampled_from(["1", "2"]), max_size=2)
-EXPIRES = st.sampled_from([None, None, None, FUTURE, PAST])
-ORDERS = st.sampled_from(["key", "-key", "created", "-created", "updated", "-updated", "size", "-version", "version"])
-WANTED = st.sampled_from([{}, {}, {"stage": "1"}, {"stage": "1", "é": "2"}])
-STARTS = st.sampled_from(["", "", "a/"])
-PREFIXES = st.sampled_from(["", "", "a", "a/", "é"])
+_PLACES = st.tuples(st.integers(0, 9), _PATHS, _KEYS)
+_TAGS = st.dictionaries(st.sampled_from(["stage", "é"]), st.sampled_from(["1", "2"]), max_size=2)
+_EXPIRES = st.sampled_from([None, None, None, _FUTURE, _PAST])
+_ORDERS = st.sampled_from(["key", "-key", "created", "-created", "updated", "-updated", "size", "-version", "version"])
+_WANTED = st.sampled_from([{}, {}, {"stage": "1"}, {"stage": "1", "é": "2"}])
+_STARTS = st.sampled_from(["", "", "a/"])
+_PREFIXES = st.sampled_from(["", "", "a", "a/", "é"])
 
 
-class Known(NamedTuple):
+class _Known(NamedTuple):
     """What the model knows of a key."""
 
     value: Any
@@ -83,8 +79,8 @@ class Known(NamedTuple):
     """The one that was given; None for the serializer's own."""
 
 
-Model = dict[Path, dict[str, Known]]
-Place = tuple[int, Path, str]
+_Model = dict[Path, dict[str, _Known]]
+_Place = tuple[int, Path, str]
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -95,9 +91,9 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.mkdtemp(prefix="holdfast-model-")
-        self.model: Model = {}
+        self.model: _Model = {}
         self.versions: dict[tuple[Path, str], int] = {}
-        self.seen: dict[tuple[Path, str], tuple[int, Known]] = {}
+        self.seen: dict[tuple[Path, str], tuple[int, _Known]] = {}
 
     @initialize()
     def begin(self) -> None:
@@ -120,24 +116,24 @@ class StoreMachine(RuleBasedStateMachine):
         found: Scope = scope
         return found
 
-    def at(self, place: Place) -> tuple[Path, str]:
+    def at(self, place: _Place) -> tuple[Path, str]:
         """Scope and key of a drawn place."""
         number, path, key = place
         there = [(path, key) for path, keys in self.model.items() if path[-1][0] != "artifact" for key in keys]
         return there[number % len(there)] if there and number < 8 else (path, key)
 
-    def known(self, path: Path, key: str) -> Known | None:
+    def known(self, path: Path, key: str) -> _Known | None:
         """What is visible under a key."""
         return self.model.get(path, {}).get(key)
 
-    def wrote(self, path: Path, key: str, known: Known | None, version: int) -> None:
+    def wrote(self, path: Path, key: str, known: _Known | None, version: int) -> None:
         """Note a write that the store has acknowledged with this version."""
         before = self.versions.get((path, key), 0)
         assert version > before, f"{path} {key}: version {version} after {before}"
         self.versions[path, key] = version
         self._made(path)
         self.model[path].pop(key, None)
-        if known is not None and known.expires != PAST:
+        if known is not None and known.expires != _PAST:
             self.model[path][key] = known
         else:
             self.gone(path, key)
@@ -162,26 +158,29 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- one key ------------------------------------------------------------------------------------------------------
 
-    @rule(place=PLACES, name=NAMES, tags=TAGS, expires=EXPIRES, power=st.booleans())
-    def put(self, place: Place, name: str, tags: dict[str, str], expires: Any, power: bool) -> None:
+    @rule(place=_PLACES, name=_NAMES, tags=_TAGS, expires=_EXPIRES, power=st.booleans())
+    def put(self, place: _Place, name: str, tags: dict[str, str], expires: Any, power: bool) -> None:
+        """A put with options."""
         path, key = self.at(place)
-        value = VALUES[name]
+        value = _VALUES[name]
         options: dict[str, Any] = {"durability": "power"} if power else {}
         record = self.scope(path).put(key, value, tags=tags, expires=expires, **options)
         assert (record.tags, record.expires is None) == (tags, expires is None)
         assert not power or record.durability in ("power", "session")
-        self.wrote(path, key, Known(value, tags, expires), record.version)
+        self.wrote(path, key, _Known(value, tags, expires), record.version)
 
-    @rule(place=PLACES, name=NAMES)
-    def put_plainly(self, place: Place, name: str) -> None:
+    @rule(place=_PLACES, name=_NAMES)
+    def put_plainly(self, place: _Place, name: str) -> None:
+        """A put without any."""
         path, key = self.at(place)
-        value = VALUES[name]
-        self.wrote(path, key, Known(value, {}, None), self.scope(path).put(key, value).version)
+        value = _VALUES[name]
+        self.wrote(path, key, _Known(value, {}, None), self.scope(path).put(key, value).version)
 
-    @rule(place=PLACES, name=NAMES, right=st.booleans(), absent=st.booleans())
-    def put_if(self, place: Place, name: str, right: bool, absent: bool) -> None:
+    @rule(place=_PLACES, name=_NAMES, right=st.booleans(), absent=st.booleans())
+    def put_if(self, place: _Place, name: str, right: bool, absent: bool) -> None:
+        """A put under a condition that holds or not."""
         path, key = self.at(place)
-        value = VALUES[name]
+        value = _VALUES[name]
         scope, there = self.scope(path), self.known(path, key)
         version = scope.record(key).version if there is not None else 0
         if absent:
@@ -190,13 +189,14 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             options = {"if_version": version if right else version + 1}
         if right:
-            self.wrote(path, key, Known(value, {}, None), scope.put(key, value, **options).version)
+            self.wrote(path, key, _Known(value, {}, None), scope.put(key, value, **options).version)
         else:
             with pytest.raises(ExistsError if absent else ConflictError):
                 scope.put(key, value, **options)
 
-    @rule(place=PLACES, size=st.sampled_from([0, 5, LARGE]), text=st.booleans())
-    def stream(self, place: Place, size: int, text: bool) -> None:
+    @rule(place=_PLACES, size=st.sampled_from([0, 5, _LARGE]), text=st.booleans())
+    def stream(self, place: _Place, size: int, text: bool) -> None:
+        """A file, written in two pieces."""
         path, key = self.at(place)
         piece: Any = "s" * size if text else b"s" * size
         file: Any = self.scope(path).open(key, "w" if text else "wb")
@@ -204,29 +204,32 @@ class StoreMachine(RuleBasedStateMachine):
             file.write(piece)
             file.write(piece)
         kind = "text/plain; charset=utf-8" if text else None
-        self.wrote(path, key, Known(b"s" * size * 2, {}, None, kind), file.record.version)
+        self.wrote(path, key, _Known(b"s" * size * 2, {}, None, kind), file.record.version)
 
-    @rule(place=PLACES, drop=st.booleans())
-    def stream_that_fails(self, place: Place, drop: bool) -> None:
+    @rule(place=_PLACES, drop=st.booleans())
+    def stream_that_fails(self, place: _Place, drop: bool) -> None:
+        """A stream that breaks off, or whose scope is dropped meanwhile: nothing of it stays."""
         path, key = self.at(place)
         existed = path in self.model
 
         def pieces() -> Any:
-            yield b"f" * LARGE
+            yield b"f" * _LARGE
             if not drop:
                 raise RuntimeError("the source broke")
             if existed:
                 self.drop(path)
-            yield b"f" * LARGE
+            yield b"f" * _LARGE
 
         if drop and not existed:
-            self.wrote(path, key, Known(b"f" * LARGE * 2, {}, None), self.scope(path).put_chunks(key, pieces()).version)
+            record = self.scope(path).put_chunks(key, pieces())
+            self.wrote(path, key, _Known(b"f" * _LARGE * 2, {}, None), record.version)
             return
         with pytest.raises(ScopeDroppedError if drop else RuntimeError):
             self.scope(path).put_chunks(key, pieces())
 
-    @rule(place=PLACES, conditional=st.booleans())
-    def delete(self, place: Place, conditional: bool) -> None:
+    @rule(place=_PLACES, conditional=st.booleans())
+    def delete(self, place: _Place, conditional: bool) -> None:
+        """A delete, with a condition or without."""
         path, key = self.at(place)
         scope = self.scope(path)
         if self.known(path, key) is None:
@@ -243,10 +246,11 @@ class StoreMachine(RuleBasedStateMachine):
         del self.model[path][key]
         self.gone(path, key)
 
-    @rule(place=PLACES, name=NAMES, default=st.booleans())
-    def update(self, place: Place, name: str, default: bool) -> None:
+    @rule(place=_PLACES, name=_NAMES, default=st.booleans())
+    def update(self, place: _Place, name: str, default: bool) -> None:
+        """A value replaced by a function of it."""
         path, key = self.at(place)
-        value = VALUES[name]
+        value = _VALUES[name]
         there, scope = self.known(path, key), self.scope(path)
         if there is None and not default:
             with pytest.raises(NotFoundError):
@@ -261,13 +265,14 @@ class StoreMachine(RuleBasedStateMachine):
         entry = scope.update(key, change, default="default")
         assert given == ["default" if there is None else there.value]
         tags, expires = ({}, None) if there is None else (there.tags, there.expires)
-        self.wrote(path, key, Known(value, tags, expires), entry.version)
+        self.wrote(path, key, _Known(value, tags, expires), entry.version)
 
-    @rule(place=PLACES, amount=st.integers(-5, 5))
-    def add(self, place: Place, amount: int) -> None:
+    @rule(place=_PLACES, amount=st.integers(-5, 5))
+    def add(self, place: _Place, amount: int) -> None:
+        """An integer added to, or something that is none."""
         path, key = self.at(place)
         there, scope = self.known(path, key), self.scope(path)
-        value, tags, expires, content_type = Known(0, {}, None) if there is None else there
+        value, tags, expires, content_type = _Known(0, {}, None) if there is None else there
         integer = type(value) is int and -(1 << 63) <= value < 1 << 63
         if not integer or not -(1 << 63) <= value + amount < 1 << 63 or content_type:
             with pytest.raises(InvalidArgumentError):
@@ -275,10 +280,11 @@ class StoreMachine(RuleBasedStateMachine):
             return
         entry = scope.add(key, amount)
         assert entry.value == value + amount
-        self.wrote(path, key, Known(value + amount, tags, expires), entry.version)
+        self.wrote(path, key, _Known(value + amount, tags, expires), entry.version)
 
-    @rule(place=PLACES, expires=EXPIRES, tags=TAGS, what=st.sampled_from(["touch", "tags", "type"]))
-    def edit(self, place: Place, expires: Any, tags: dict[str, str], what: str) -> None:
+    @rule(place=_PLACES, expires=_EXPIRES, tags=_TAGS, what=st.sampled_from(["touch", "tags", "type"]))
+    def edit(self, place: _Place, expires: Any, tags: dict[str, str], what: str) -> None:
+        """Expiry, tags or content type alone."""
         path, key = self.at(place)
         there, scope = self.known(path, key), self.scope(path)
         verbs: dict[str, Callable[[], Any]] = {
@@ -297,8 +303,9 @@ class StoreMachine(RuleBasedStateMachine):
         }
         self.wrote(path, key, edited[what], verbs[what]().version)
 
-    @rule(place=PLACES, other=PLACES, replace=st.booleans(), move=st.booleans())
-    def copy_or_rename(self, place: Place, other: Place, replace: bool, move: bool) -> None:
+    @rule(place=_PLACES, other=_PLACES, replace=st.booleans(), move=st.booleans())
+    def copy_or_rename(self, place: _Place, other: _Place, replace: bool, move: bool) -> None:
+        """The same bytes under another key."""
         (path, key), (to, new) = self.at(place), self.at(other)
         scope, target = self.scope(path), self.scope(to)
         verb = scope.rename if move else scope.copy
@@ -322,9 +329,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- several keys -------------------------------------------------------------------------------------------------
 
-    @rule(path=PATHS, names=st.dictionaries(KEYS, NAMES, max_size=4), absent=st.booleans())
+    @rule(path=_PATHS, names=st.dictionaries(_KEYS, _NAMES, max_size=4), absent=st.booleans())
     def put_many(self, path: Path, names: dict[str, str], absent: bool) -> None:
-        values = {key: VALUES[name] for key, name in names.items()}
+        """Several puts in one commit."""
+        values = {key: _VALUES[name] for key, name in names.items()}
         scope = self.scope(path)
         if absent and any(self.known(path, key) is not None for key in values):
             with pytest.raises(ExistsError):
@@ -333,14 +341,15 @@ class StoreMachine(RuleBasedStateMachine):
         records = scope.put_many(values, if_absent=absent)
         assert [record.key for record in records] == list(values)
         for record in records:
-            self.wrote(path, record.key, Known(values[record.key], {}, None), record.version)
+            self.wrote(path, record.key, _Known(values[record.key], {}, None), record.version)
 
     @rule(
-        steps=st.lists(st.tuples(PLACES, st.sampled_from(["put", "delete", "add", "copy"]), NAMES), max_size=6),
+        steps=st.lists(st.tuples(_PLACES, st.sampled_from(["put", "delete", "add", "copy"]), _NAMES), max_size=6),
         end=st.sampled_from(["commit", "roll back", "conflict"]),
-        rival=PLACES,
+        rival=_PLACES,
     )
-    def transaction(self, steps: list[Any], end: str, rival: Place) -> None:
+    def transaction(self, steps: list[Any], end: str, rival: _Place) -> None:
+        """Several verbs in one commit, which is made, given up, or comes too late."""
         before = {path: dict(keys) for path, keys in self.model.items()}
         atomic = self.store.transaction()
         inside = atomic.__enter__()
@@ -350,10 +359,10 @@ class StoreMachine(RuleBasedStateMachine):
             self._inside(inside, path).get(key, None)
         for place, what, name in steps:
             path, key = self.at(place)
-            self._step(self._inside(inside, path), before, written, path, key, what, VALUES[name])
+            self._step(self._inside(inside, path), before, written, path, key, what, _VALUES[name])
         if end == "conflict":
             path, key = self.at(rival)
-            self.wrote(path, key, Known("rival", {}, None), self.scope(path).put(key, "rival").version)
+            self.wrote(path, key, _Known("rival", {}, None), self.scope(path).put(key, "rival").version)
         if end == "roll back":
             atomic.__exit__(RuntimeError, RuntimeError("roll back"), None)
         elif end == "conflict":
@@ -375,16 +384,14 @@ class StoreMachine(RuleBasedStateMachine):
             inside = inside.scope(kind, name)
         return inside
 
-    def _step(
-        self, scope: Any, model: Model, written: list[Any], path: Path, key: str, what: str, value: Any
-    ) -> None:
+    def _step(self, scope: Any, model: _Model, written: list[Any], path: Path, key: str, what: str, value: Any) -> None:
         """One verb inside a transaction, of which the model so far is ``model``."""
         keys = model.setdefault(path, {})
         first, there = key, keys.get(key)
         assert scope.get(key, "missing") == ("missing" if there is None else there.value)
         if what == "put":
             scope.put(key, value)
-            keys[key] = Known(value, {}, None)
+            keys[key] = _Known(value, {}, None)
         elif what == "delete":
             if there is None:
                 with pytest.raises(NotFoundError):
@@ -395,7 +402,7 @@ class StoreMachine(RuleBasedStateMachine):
         elif what == "add":
             scope.put(key, 5)
             assert scope.add(key, 2).value == 7
-            keys[key] = Known(7, {}, None)
+            keys[key] = _Known(7, {}, None)
         elif there is None:
             with pytest.raises(NotFoundError):
                 scope.copy(key, "other", replace=True)
@@ -409,8 +416,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     # --- scopes and artifacts -----------------------------------------------------------------------------------------
 
-    @rule(path=PATHS, number=st.integers(0, 3), fresh=st.booleans())
+    @rule(path=_PATHS, number=st.integers(0, 3), fresh=st.booleans())
     def create(self, path: Path, number: int, fresh: bool) -> None:
+        """A scope made by itself."""
         scope = self.scope(path)
         if fresh and path in self.model:
             with pytest.raises(ExistsError):
@@ -420,8 +428,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert scope.info().properties == {"number": number}
         self._made(path)
 
-    @rule(path=PATHS)
+    @rule(path=_PATHS)
     def drop(self, path: Path) -> None:
+        """A scope dropped with all below it."""
         if path not in self.model:
             with pytest.raises(NotFoundError):
                 self.scope(path).drop()
@@ -431,8 +440,9 @@ class StoreMachine(RuleBasedStateMachine):
             del self.model[below]
         assert self.scope(path).was_dropped
 
-    @rule(path=PATHS, other=PATHS)
+    @rule(path=_PATHS, other=_PATHS)
     def rename_scope(self, path: Path, other: Path) -> None:
+        """A scope renamed with all below it."""
         target = (*path[:-1], (path[-1][0], other[-1][1]))
         scope = self.scope(path)
         if path not in self.model:
@@ -453,26 +463,25 @@ class StoreMachine(RuleBasedStateMachine):
                     version = self.scope(moved).record(key).version
                     assert version > self.versions.get((moved, key), 0), "the path's version went back"
 
-    @rule(path=PATHS, name=st.sampled_from(["run", "é"]), value=st.integers(0, 5), large=st.booleans())
+    @rule(path=_PATHS, name=st.sampled_from(["run", "é"]), value=st.integers(0, 5), large=st.booleans())
     def artifact(self, path: Path, name: str, value: int, large: bool) -> None:
+        """Files and metadata of an artifact, in one commit."""
         artifact = self.scope(path).artifact(name)
         inner = artifact.scope.path
-        data = b"w" * (LARGE if large else 3)
+        data = b"w" * (_LARGE if large else 3)
         with artifact.transaction() as inside:
             inside.write("file", data)
             inside.metadata["value"] = value
             assert dict(inside.metadata)["value"] == value
-        for key, known in (
-            ("file", Known(data, {}, None)),
-            (".artifact.json", Known({"value": value}, {}, None)),
-        ):
-            self.wrote(inner, key, known, artifact.scope.record(key).version)
+        for key, written in (("file", data), (".artifact.json", {"value": value})):
+            self.wrote(inner, key, _Known(written, {}, None), artifact.scope.record(key).version)
         assert list(artifact) == ["file"]
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
     @rule()
     def collect(self) -> None:
+        """Garbage collected; nothing is left to collect then."""
         self.store.gc()
         self.seen.clear()  # what was read before is read again: it must be there still
         again = self.store.gc(dry_run=True)
@@ -480,18 +489,21 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def sync(self) -> None:
+        """All put on disk."""
         self.store.sync()
 
     @rule()
     def open_again(self) -> None:
+        """The store closed and opened again."""
         self.store.close()
         self.store = type(self).opener(self.folder)
         self.seen.clear()
 
     # --- what both must show ------------------------------------------------------------------------------------------
 
-    @rule(place=PLACES, prefix=PREFIXES, tags=WANTED, order=ORDERS, start=STARTS, cut=st.integers(0, 3))
-    def list_part(self, place: Place, prefix: str, tags: dict[str, str], order: str, start: str, cut: int) -> None:
+    @rule(place=_PLACES, prefix=_PREFIXES, tags=_WANTED, order=_ORDERS, start=_STARTS, cut=st.integers(0, 3))
+    def list_part(self, place: _Place, prefix: str, tags: dict[str, str], order: str, start: str, cut: int) -> None:
+        """Lists and keys by prefix, range, tags and order, in pieces."""
         path, _ = self.at(place)
         scope = self.scope(path)
         known = self.model.get(path, {})
@@ -512,6 +524,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_same_is_seen(self) -> None:
+        """After each step: the tree, the keys, the records and the values are those of the model."""
         if not hasattr(self, "store"):
             return
         assert self._tree() == set(self.model)
@@ -520,10 +533,10 @@ class StoreMachine(RuleBasedStateMachine):
             assert list(scope) == sorted(keys, key=str.encode)
             for record in scope.list():
                 self._look(scope, path, record, keys[record.key])
-        values = {key: known.value for key, known in self.model.get((("namespace", "x"),), {}).items()}
+        values = {key: known.value for key, known in self.model.get(_X, {}).items()}
         assert self.store.namespace("x").get_many(["missing", *values]) == values
 
-    def _look(self, scope: Scope, path: Path, record: Any, known: Known) -> None:
+    def _look(self, scope: Scope, path: Path, record: Any, known: _Known) -> None:
         key = record.key
         assert record.tags == known.tags
         assert (record.expires is None) == (known.expires is None)
