@@ -11,6 +11,7 @@ from .catalog.base import Blob
 from .keeper import sync_all
 from .kernel import Kernel
 from .lease import Lease, bury
+from .writing import place_text
 
 __all__ = ["Collected", "Collecting", "collect"]
 
@@ -105,7 +106,7 @@ class _Run:
         kernel, total = self._kernel, 0
         for left in kernel.storage.abandoned():
             for places in left.configs():
-                texts = {json.dumps(place, separators=(",", ":")): place for place in places}
+                texts = {place_text(place): place for place in places}
                 orphans = texts.keys() - kernel.catalog.known(kernel.storage_id, list(texts))
                 for text in orphans:
                     kernel.storage.delete(texts[text])

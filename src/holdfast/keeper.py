@@ -7,10 +7,11 @@ import os
 import threading
 import weakref
 
-from .catalog.base import Blob, Catalog, EmbeddedCatalog, NewBlob
+from .catalog.base import Blob, Catalog, EmbeddedCatalog
 from .errors import ClosedError, HoldfastError, IntegrityError, OtherHostError, ValueLost
 from .hashing import check_digest
 from .kernel import Kernel
+from .reading import blob_at
 from .storages.base import MappedStorage, Storage
 from .storages.places import machine_id
 
@@ -70,15 +71,8 @@ def _whole(kernel: Kernel, blob: Blob) -> bool:
         return False
     if not storage.sync([place])[0]:
         return False
-    kernel.catalog.trust(blob.id, _found(blob, kernel.boot, before))
+    kernel.catalog.trust(blob.id, blob_at(blob.storage, blob.config, True, kernel.boot, before))
     return True
-
-
-def _found(blob: Blob, boot: str, identity: tuple[int, int, int, int, int] | None) -> NewBlob:
-    if identity is None:
-        return NewBlob(blob.storage, blob.config, True, boot)
-    device, inode, _, mtime, ctime = identity
-    return NewBlob(blob.storage, blob.config, True, boot, device, inode, mtime, ctime)
 
 
 def sync_all(kernel: Kernel) -> int:

@@ -15,7 +15,17 @@ from .model import from_epoch
 if TYPE_CHECKING:
     from .lease import Lease
 
-__all__ = ["PLAIN", "Plan", "PutOptions", "check_content_type", "check_version", "expiry", "plan", "tags_text"]
+__all__ = [
+    "ON_DISK",
+    "PLAIN",
+    "Plan",
+    "PutOptions",
+    "check_content_type",
+    "check_options",
+    "check_version",
+    "expiry",
+    "tags_text",
+]
 
 
 class PutOptions(TypedDict, total=False):
@@ -49,7 +59,7 @@ class Plan(NamedTuple):
     expires: float | None = None
     content_type: str | None = None
     serializer: str | None = None
-    power: bool | None = None
+    power: bool = False
     if_version: int | None = None
     fence: Fence | None = None
 
@@ -59,14 +69,14 @@ class Plan(NamedTuple):
         return self.if_version is not None or self.fence is not None
 
 
-PLAIN = Plan()
-"""No options given."""
+PLAIN, ON_DISK = Plan(), Plan(power=True)
+"""No options given, to a store of durability ``process`` and to one of ``power``."""
 
 _NAMES = frozenset(PutOptions.__annotations__)
 
 
-def plan(options: PutOptions, now: Any) -> Plan:
-    """Check options; ``now`` is a function that gives the catalog's time.
+def check_options(options: PutOptions, now: Any, power: bool) -> Plan:
+    """Check options; ``now`` is a function that gives the catalog's time, ``power`` the store's own durability.
 
     Raises:
         TypeError: an unknown option.
@@ -91,7 +101,7 @@ def plan(options: PutOptions, now: Any) -> Plan:
         expires=expiry(options.get("expires"), now),
         content_type=content_type,
         serializer=_serializer(options.get("serializer")),
-        power=None if durability is None else durability == "power",
+        power=power if durability is None else durability == "power",
         if_version=if_version,
         fence=_fence(options.get("lease")),
     )

@@ -19,6 +19,7 @@ from .payload import Payload
 from .storages.base import Identity, MappedStorage, Storage
 
 __all__ = [
+    "blob_at",
     "chunks",
     "ensure_trusted",
     "load",
@@ -172,6 +173,14 @@ def recorded_identity(row: ValueRow) -> Identity | None:
     return Identity(row.device, row.inode, row.size, row.mtime, row.ctime)
 
 
+def blob_at(storage: int, config: str, synced: bool, boot: str, identity: Identity | None) -> NewBlob:
+    """What the catalog records of bytes in a storage, as that identity tells of their file."""
+    if identity is None:
+        return NewBlob(storage, config, synced, boot)
+    device, inode, _, mtime, ctime = identity
+    return NewBlob(storage, config, synced, boot, device, inode, mtime, ctime)
+
+
 def ensure_trusted(
     kernel: Kernel, where: str, row: ValueRow, storage: MappedStorage, config: Any, verify: bool = False
 ) -> None:
@@ -195,10 +204,7 @@ def ensure_trusted(
     if row.algorithm == NONE or row.blob is None or row.storage is None or storage.identity(config) != before:
         return
     synced = bool(row.synced) or storage.sync([config])[0]
-    blob = NewBlob(
-        row.storage, row.storage_config or "", synced, kernel.boot, before[0], before[1], before[3], before[4]
-    )
-    kernel.catalog.trust(row.blob, blob)
+    kernel.catalog.trust(row.blob, blob_at(row.storage, row.storage_config or "", synced, kernel.boot, before))
 
 
 def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> FileIO | None:

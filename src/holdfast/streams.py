@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .address import Path, format_address
-from .catalog.base import Ledger, Put
+from .catalog.base import Ledger
 from .errors import InvalidArgumentError
 from .hashing import BLAKE3, hasher
 from .kernel import Kernel
@@ -18,7 +18,7 @@ from .model import Codec, Record
 from .options import Plan
 from .payload import Buffer
 from .storages.base import Writer
-from .writing import Encoded, commit_blob, new_blob, put_inline
+from .writing import Encoded, commit_bytes, put_inline
 
 __all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
 
@@ -36,7 +36,6 @@ class Draft:
         self._ledger = ledger
         self._plan = plan
         self._began = {path: ledger.scope_id(path)}
-        self._power = kernel.power if plan.power is None else plan.power
         self._expected = size
         self._waiting: list[bytes] = []
         self._writer: Writer | None = None
@@ -71,18 +70,13 @@ class Draft:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
         codec = kernel.catalog.codec_id(Codec(None, plan.content_type or _FILE))
+        encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
         if self._writer is None:
-            encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
-        place = self._writer.commit(self._digest, sync=self._power)
-        algorithm, digest = self._digest()
-        blob = new_blob(kernel, kernel.storage, place, self._power)
-        change = Put(
-            self.path, self.key, codec, algorithm, digest, self.size, None, blob, None, None, plan.tags, plan.expires,
-            if_version=plan.if_version,
-        )  # fmt: skip
-        return commit_blob(kernel, self._ledger, change, self._began, plan, self._power)
+        place = self._writer.commit(self._digest, sync=plan.power)
+        digest = self._digest()
+        return commit_bytes(kernel, self._ledger, self.path, self.key, encoded, place, digest, plan, self._began)
 
     def abort(self) -> None:
         """Discard what was written; nothing becomes visible."""

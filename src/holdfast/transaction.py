@@ -33,7 +33,7 @@ from .hashing import NONE
 from .kernel import Kernel
 from .model import Record, RecordRow
 from .navigation import Navigation, S
-from .options import plan
+from .options import check_options
 from .reading import make_record, visible_record
 from .writing import CERTAIN, settle
 
@@ -350,8 +350,7 @@ class Atomic(Generic[V]):
     def __init__(self, kernel: Kernel, make: Callable[[Buffered], V], durability: str | None) -> None:
         self._kernel = kernel
         self._make = make
-        power = plan({"durability": durability}, kernel.catalog.now).power
-        self._power = kernel.power if power is None else power
+        self._power = check_options({"durability": durability}, kernel.catalog.now, kernel.power).power
         self._ledger: Buffered | None = None
         self.records: list[Record] = []
 

@@ -10,11 +10,21 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, Change, Delete, Edit, Expect, NewBlob, Put, ValueRow
+from .catalog.base import ABSENT, Change, Delete, Edit, Expect, Ledger, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
+from .kernel import Kernel
 from .model import Codec, Entry, Record
-from .options import Plan, PutOptions, check_content_type, check_version, expiry, tags_text
-from .place import Place
+from .options import (
+    ON_DISK,
+    PLAIN,
+    Plan,
+    PutOptions,
+    check_content_type,
+    check_options,
+    check_version,
+    expiry,
+    tags_text,
+)
 from .reading import load, make_record, missing, read_current, visible, visible_record
 from .writing import put
 
@@ -27,8 +37,22 @@ _NOTHING: Any = object()
 _HEAD = 17  # columns of a record row, which an entry row begins with
 
 
-class Values(Place):
-    """Verbs on values by key."""
+class Values:
+    """Verbs on values by key, in one scope of one store, through the catalog or through a transaction over it.
+
+    Attributes:
+        path: ``(kind, name)`` pairs from the root.
+    """
+
+    path: Path
+    _kernel: Kernel
+    _ledger: Ledger
+
+    def _plan(self, options: PutOptions) -> Plan:
+        kernel = self._kernel
+        if options:
+            return check_options(options, kernel.catalog.now, kernel.power)
+        return ON_DISK if kernel.power else PLAIN
 
     def put(self, key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
         """Store a value under a key, replacing what is there, and give its record.

@@ -20,21 +20,20 @@ from .errors import (
     UnsupportedValue,
 )
 from .hashing import NONE, digest_beside, digest_buffers
-from .kernel import Kernel
+from .kernel import NATIVE_INTEGER, Kernel
 from .layout import lay_out
 from .model import POWER, Codec, Record
 from .options import PLAIN, Plan
 from .payload import Buffer, Payload
-from .reading import make_record, recorded_identity
+from .reading import blob_at, make_record, recorded_identity
+from .registry import PICKLE
 from .serializers.base import Serializer
-from .storages.base import MappedStorage, Storage
+from .storages.base import MappedStorage
 
-__all__ = ["CERTAIN", "Encoded", "commit_blob", "encode", "new_blob", "put", "put_inline", "settle"]
+__all__ = ["CERTAIN", "Encoded", "commit_bytes", "encode", "place_text", "put", "put_inline", "settle"]
 
 CERTAIN = (ConflictError, InvalidArgumentError, NotFoundError, StorageFullError)
 """Errors after which the commit is known not to have happened, so that the bytes may be deleted at once."""
-
-_PICKLE = "holdfast.pickle@v1"
 
 
 class Encoded(NamedTuple):
@@ -65,9 +64,9 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
         try:
             payload = serializer.serialize(value)
         except UnsupportedValue:
-            if serializer.name == _PICKLE:
+            if serializer.name == PICKLE:
                 raise
-            serializer = registry.serializer(_PICKLE)
+            serializer = registry.serializer(PICKLE)
             payload = serializer.serialize(value)
     codec = kernel.catalog.codec_id(Codec(serializer.name, plan.content_type or payload.content_type, payload.encoding))
     buffers, size, config = lay_out(payload)
@@ -77,16 +76,14 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
 def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
     """Store a value and give its record."""
     if value.__class__ is int and plan.serializer is None and -(1 << 63) <= value < 1 << 63:
-        codec = kernel.integer if plan.content_type is None else _integer_codec(kernel, plan.content_type)
+        codec = kernel.integer
+        if plan.content_type is not None:
+            codec = kernel.catalog.codec_id(NATIVE_INTEGER._replace(content_type=plan.content_type))
         return put_inline(kernel, ledger, path, key, Encoded(codec, [], 8, None, None), value, plan)
     encoded = encode(kernel, value, plan)
     if encoded.size <= kernel.inline:
         return put_inline(kernel, ledger, path, key, encoded, None, plan)
     return _put_file(kernel, ledger, path, key, encoded, plan)
-
-
-def _integer_codec(kernel: Kernel, content_type: str) -> int:
-    return kernel.catalog.codec_id(Codec("holdfast.int@v1", content_type))
 
 
 def _sign(kernel: Kernel, encoded: Encoded, algorithm: int, digest: bytes) -> bytes | None:
@@ -116,23 +113,24 @@ def put_inline(
         data = head if len(buffers) == 1 and isinstance(head, bytes) else b"".join(buffers)
         algorithm, digest = digest_buffers((data,), size)
         signature = _sign(kernel, encoded, algorithm, digest)
-    power = kernel.power if plan.power is None else plan.power
     done: tuple[int, float, float] | None = None
     columns = (plan.tags, plan.expires, algorithm, digest, size, codec, config, signature, data)
     if began is not None:
         pass  # the whole form below compares it
     elif not plan.conditional:
-        done = ledger.put(path, key, *columns, power)
-    elif plan.if_version and plan.fence is None and not power:
+        done = ledger.put(path, key, *columns, plan.power)
+    elif plan.if_version and plan.fence is None and not plan.power:
         done = ledger.replace(path, key, *columns, plan.if_version)
     if done is None:
-        change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, plan.tags, plan.expires)
-        change = change._replace(if_version=plan.if_version)
-        (made,) = ledger.commit([change], began=began, fence=plan.fence, power=power)
+        change = Put(
+            path, key, codec, algorithm, digest, size, data, None, config, signature, plan.tags, plan.expires,
+            if_version=plan.if_version,
+        )  # fmt: skip
+        (made,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
         assert made.row is not None
         return make_record(kernel, path, made.row)
     version, created, updated = done
-    flags = POWER if power else 0
+    flags = POWER if plan.power else 0
     # fmt: off
     row = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
            algorithm, digest, size, codec, config, None, None, None)
@@ -141,50 +139,51 @@ def put_inline(
 
 
 def _put_file(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Record:
-    power = kernel.power if plan.power is None else plan.power
     began = {path: ledger.scope_id(path)}
-    storage = kernel.storage
     get_digest = digest_beside(encoded.buffers, encoded.size)
     tags = json.loads(plan.tags) if plan.tags else {}
     try:
-        place = storage.write(Payload(encoded.buffers, "", None), get_digest, tags, sync=power)
+        place = kernel.storage.write(Payload(encoded.buffers, "", None), get_digest, tags, sync=plan.power)
     finally:
-        algorithm, digest = get_digest()  # the thread reads the caller's memory: it ends before we return
-    signature = _sign(kernel, encoded, algorithm, digest)
-    blob = new_blob(kernel, storage, place, power)
-    change = Put(
-        path, key, encoded.codec, algorithm, digest, encoded.size, None, blob, encoded.config, signature, plan.tags,
-        plan.expires, if_version=plan.if_version,
-    )  # fmt: skip
-    return commit_blob(kernel, ledger, change, began, plan, power)
+        digest = get_digest()  # the thread reads the caller's memory: it ends before we return
+    return commit_bytes(kernel, ledger, path, key, encoded, place, digest, plan, began)
 
 
-def new_blob(kernel: Kernel, storage: Storage, place: Any, synced: bool) -> NewBlob:
-    """What the catalog records of bytes that were just written."""
-    text = json.dumps(place, separators=(",", ":"))
-    if not isinstance(storage, MappedStorage):
-        return NewBlob(kernel.storage_id, text, True, kernel.boot)
-    identity = storage.identity(place)
-    if identity is None:
-        return NewBlob(kernel.storage_id, text, synced, kernel.boot)
-    device, inode, _, mtime, ctime = identity
-    return NewBlob(kernel.storage_id, text, synced, kernel.boot, device, inode, mtime, ctime)
+def place_text(place: Any) -> str:
+    """A storage's config as the catalog keeps it: equal ones are equal texts."""
+    return json.dumps(place, separators=(",", ":"))
 
 
-def commit_blob(
-    kernel: Kernel, ledger: Ledger, change: Put, began: dict[Path, int | None], plan: Plan, power: bool
+def commit_bytes(
+    kernel: Kernel,
+    ledger: Ledger,
+    path: Path,
+    key: str,
+    encoded: Encoded,
+    place: Any,
+    digest: tuple[int, bytes],
+    plan: Plan,
+    began: dict[Path, int | None],
 ) -> Record:
-    """Commit one put of bytes that were just written, and delete them where they turn out not to be needed."""
-    blob = change.blob
-    assert isinstance(blob, NewBlob)
+    """Commit a value whose bytes were just written to a place, and delete them where they turn out not to be needed."""
+    storage = kernel.storage
+    signature = _sign(kernel, encoded, *digest)
+    identity, synced = None, True  # as of a storage that keeps all it has taken
+    if isinstance(storage, MappedStorage):
+        identity, synced = storage.identity(place), plan.power
+    blob = blob_at(kernel.storage_id, place_text(place), synced, kernel.boot, identity)
+    change = Put(
+        path, key, encoded.codec, *digest, encoded.size, None, blob, encoded.config, signature, plan.tags, plan.expires,
+        if_version=plan.if_version,
+    )  # fmt: skip
     try:
-        (done,) = ledger.commit([change], began=began, fence=plan.fence, power=power)
+        (done,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
     except CERTAIN:
-        kernel.storage_of(blob.storage).delete(json.loads(blob.config))
+        storage.delete(place)
         raise
     settle(kernel, change, done)
     assert done.row is not None
-    return make_record(kernel, change.path, done.row)
+    return make_record(kernel, path, done.row)
 
 
 def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:

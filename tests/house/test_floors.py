@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2] / "src"
 
 KERNEL = [
     "kernel",
-    "place",
     "options",
     "signing",
     "layout",
