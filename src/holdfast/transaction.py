@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from .address import Path, format_address
 from .catalog.base import (
     ABSENT,
+    HEAD,
     Change,
     Committed,
     Delete,
@@ -54,7 +55,7 @@ class Buffered(Ledger):
         self._read: dict[_Place, int] = {}  # versions that its writes depend on
         self._changes: list[Change] = []
         self._began: dict[Path, int | None] = {}
-        self._fences: list[Fence] = []
+        self._fence: Fence | None = None
         self._power = False  # a write in it asked to be on disk
         self._blobs: dict[int, ValueRow] = {}  # where the blobs lie that were read here and may be copied
         self._open = True
@@ -71,8 +72,10 @@ class Buffered(Ledger):
         version = ABSENT if row is None else row[2]
         if self._read.setdefault(place, version) != version:
             raise ConflictError(f"{format_address(path, key)} was changed by someone else during this transaction")
-        if row is not None and row[17 + 10] is not None:
-            self._blobs[row[17 + 10]] = ValueRow._make(row[17:])
+        if row is not None:
+            value = ValueRow._make(row[HEAD:])
+            if value.blob is not None:
+                self._blobs[value.blob] = value
         return row
 
     def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
@@ -80,10 +83,10 @@ class Buffered(Ledger):
         return () if row is None else (row,)
 
     def record(self, path: Path, key: str) -> Sequence[RecordRow]:
-        return [RecordRow._make(row[:17]) for row in self.entry(path, key)]
+        return [RecordRow._make(row[:HEAD]) for row in self.entry(path, key)]
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
-        return [row[17:] for row in self.entry(path, key)]
+        return [row[HEAD:] for row in self.entry(path, key)]
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         self._check_open()
@@ -119,7 +122,7 @@ class Buffered(Ledger):
         for key, mine in own.items():
             later = after is None or key.encode() > after[0].encode()
             if mine is not None and later and self._alive(mine) and _has_tags(mine[7], tags):
-                rows.append(mine[:17])
+                rows.append(mine[:HEAD])
         if own:
             rows.sort(key=lambda row: str(row[0]).encode())
         return rows[:limit]
@@ -160,14 +163,14 @@ class Buffered(Ledger):
         if row is None:
             value, tags, expires = amount, None, None
         else:
-            data, tags, expires = row[17 + 9], row[7], row[6]
+            data, tags, expires = ValueRow._make(row[HEAD:]).data, row[7], row[6]
             if data.__class__ is not int:
                 raise InvalidArgumentError(f"{format_address(path, key)} is no native integer: use update")
             value = data + amount
         if not -(1 << 63) <= value < 1 << 63:
             raise InvalidArgumentError(f"{format_address(path, key)} plus {amount} would leave 64 bits")
         made = self._put(Put(path, key, codec, NONE, None, 8, value, tags=tags, expires=expires))
-        return value, RecordRow._make(made[:17])
+        return value, RecordRow._make(made[:HEAD])
 
     def commit(
         self,
@@ -181,10 +184,10 @@ class Buffered(Ledger):
         self._power = self._power or power
         for path, number in (began or {}).items():
             self._began.setdefault(path, number)
-        if fence is not None and fence not in self._fences:
-            if self._fences:
+        if fence is not None:
+            if self._fence not in (None, fence):
                 raise InvalidArgumentError("one transaction can be protected by one lease only")
-            self._fences.append(fence)
+            self._fence = fence
         return [self._buffer(change) for change in changes]
 
     def _buffer(self, change: Change) -> Committed:
@@ -194,27 +197,28 @@ class Buffered(Ledger):
         if change.if_version is not None:
             self._check_version(change.path, change.key, change.if_version)
         if isinstance(change, Put):
-            return Committed(RecordRow._make(self._put(change)[:17]))
+            return Committed(RecordRow._make(self._put(change)[:HEAD]))
         row = self._current(change.path, change.key)
         if row is None:
             raise NotFoundError(f"no record {format_address(change.path, change.key)}")
         if isinstance(change, Delete):
-            self._rows[change.path, change.key] = None
-            self._changes.append(change._replace(if_version=None))
-            return Committed(RecordRow._make(row[:17]))
-        edited = list(row)
-        if not isinstance(change.expires, Unchanged):
-            edited[6] = edited[17 + 2] = change.expires
-        if not isinstance(change.tags, Unchanged):
-            edited[7] = change.tags
-        if not isinstance(change.codec, Unchanged):
-            edited[12] = edited[17 + 6] = change.codec
-        return self._note(change, tuple(edited))
+            self._note(change, None)
+        else:
+            edited = list(row)
+            if not isinstance(change.expires, Unchanged):
+                edited[6] = edited[HEAD + 2] = change.expires
+            if not isinstance(change.tags, Unchanged):
+                edited[7] = change.tags
+            if not isinstance(change.codec, Unchanged):
+                edited[12] = edited[HEAD + 6] = change.codec
+            row = tuple(edited)
+            self._note(change, row)
+        return Committed(RecordRow._make(row[:HEAD]))
 
-    def _note(self, change: Edit, row: EntryRow) -> Committed:
+    def _note(self, change: Put | Delete | Edit, row: EntryRow | None) -> None:
+        """Keep a change back, with the row that it leaves for the reads of this transaction."""
         self._rows[change.path, change.key] = row
         self._changes.append(change._replace(if_version=None))
-        return Committed(RecordRow._make(row[:17]))
 
     def _put(self, change: Put) -> EntryRow:
         self.scope_id(change.path)  # a scope that is dropped from here on takes the whole transaction with it
@@ -237,8 +241,7 @@ class Buffered(Ledger):
             change.config, change.signature, change.data, *place,
         )  # fmt: skip
         row = (*head, *tail)
-        self._rows[change.path, change.key] = row
-        self._changes.append(change._replace(if_version=None))
+        self._note(change, row)
         return row
 
     def _check_version(self, path: Path, key: str, expected: int) -> None:
@@ -256,10 +259,9 @@ class Buffered(Ledger):
         """Commit all, or raise and change nothing; gives scope and outcome of each put and edit."""
         self._check_open()
         self._open = False
-        written = set(self._rows)
         expects: list[Change] = [Expect(path, key, version) for (path, key), version in self._read.items()]
         puts = [change for change in self._changes if isinstance(change, Put)]
-        if not written and not expects:
+        if not self._changes and not expects:
             return []
         try:
             self._sync(puts)
@@ -267,19 +269,17 @@ class Buffered(Ledger):
             self._discard(puts)
             raise
         changes = [_on_disk(change) for change in self._changes]
-        fence = self._fences[0] if self._fences else None
         try:
             done = self._catalog.commit(
-                [*expects, *changes], began=self._began, fence=fence, power=power or self._power
+                [*expects, *changes], began=self._began, fence=self._fence, power=power or self._power
             )
         except CERTAIN:
             self._discard(puts)
             raise
-        done = done[len(expects) :]
-        for change, outcome in zip(changes, done, strict=True):
+        pairs = list(zip(changes, done[len(expects) :], strict=True))
+        for change, outcome in pairs:
             if isinstance(change, Put):
                 settle(self._kernel, change, outcome)
-        pairs = zip(changes, done, strict=True)
         return [(change.path, outcome) for change, outcome in pairs if not isinstance(change, Delete)]
 
     def discard(self) -> None:
@@ -369,4 +369,4 @@ class Atomic(Generic[V]):
             return
         for path, done in self._ledger.finish(power=self._power):
             if done.row is not None:
-                self.records.append(make_record(self._kernel, path, tuple(done.row)))
+                self.records.append(make_record(self._kernel, path, done.row))

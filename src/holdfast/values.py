@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, Change, Delete, Edit, Expect, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Ledger, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
 from .kernel import Kernel
 from .model import Codec, Entry, Record
@@ -34,7 +34,6 @@ T = TypeVar("T")
 
 _RAISE: Any = object()
 _NOTHING: Any = object()
-_HEAD = 17  # columns of a record row, which an entry row begins with
 
 
 class Values:
@@ -100,7 +99,7 @@ class Values:
         kernel, path = self._kernel, self.path
 
         def read(row: tuple[Any, ...]) -> Entry[Any]:
-            return Entry(load(kernel, path, key, row[_HEAD:], verify, trust), make_record(kernel, path, row[:_HEAD]))
+            return Entry(load(kernel, path, key, row[HEAD:], verify, trust), make_record(kernel, path, row[:HEAD]))
 
         return read_current(self._entry(check_key(key)), lambda: self._entry(key), read)
 
@@ -119,7 +118,7 @@ class Values:
         row = visible_record(self._kernel, self._ledger.record(self.path, check_key(key)))
         if row is None:
             raise missing(self.path, key)
-        return make_record(self._kernel, self.path, tuple(row))
+        return make_record(self._kernel, self.path, row)
 
     def exists(self, key: str) -> bool:
         """Whether the key has a record that is not expired."""
@@ -142,7 +141,7 @@ class Values:
     def _change(self, change: Change) -> Record:
         (done,) = self._ledger.commit([change], power=self._kernel.power)
         assert done.row is not None
-        return make_record(self._kernel, self.path, tuple(done.row))
+        return make_record(self._kernel, self.path, done.row)
 
     def update(
         self, key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]
@@ -187,14 +186,14 @@ class Values:
             new = change(default)
             return Entry(new, put(kernel, ledger, path, key, new, plan._replace(if_version=ABSENT)))
         try:
-            old = load(kernel, path, key, row[_HEAD:])
+            old = load(kernel, path, key, row[HEAD:])
         except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
             if visible_record(kernel, ledger.entry(path, key)) == row:
                 raise
             raise ConflictError(f"{format_address(path, key)} was replaced while it was read") from None
         new = change(old)
         standing = {"tags": row[7], "expires": row[6]}
-        plan = plan._replace(if_version=_expected(row), **{name: standing[name] for name in kept})
+        plan = plan._replace(if_version=_expected(row[2]), **{name: standing[name] for name in kept})
         return Entry(new, put(kernel, ledger, path, key, new, plan))
 
     def add(self, key: str, amount: int = 1) -> Entry[int]:
@@ -208,7 +207,7 @@ class Values:
         value, row = self._ledger.add(self.path, check_key(key), amount, self._kernel.integer)
         if self._ledger is self._kernel.catalog:  # in a transaction its commit is put on disk
             self._kernel.settle()
-        return Entry(value, make_record(self._kernel, self.path, tuple(row)))
+        return Entry(value, make_record(self._kernel, self.path, row))
 
     def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
         """The values of those of the keys that exist."""
@@ -239,12 +238,13 @@ class Values:
         while True:
             record = self.record(key)
             codec = Codec(record.serializer, content_type, record.contents["value"].encoding)
-            change = Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=record.version)
+            expected = _expected(record.version)
             try:
-                return self._change(change)
+                return self._change(
+                    Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=expected)
+                )
             except ConflictError:
-                if record.version == ABSENT:  # inside a transaction, after a write of its own
-                    return self._change(change._replace(if_version=None))
+                continue  # it was written to in between
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 
@@ -277,8 +277,8 @@ class Values:
             raise InvalidArgumentError(f"{format_address(path, key)} is the record itself: name another key or scope")
         while True:
             row = self._entry(key)
-            value = ValueRow._make(row[_HEAD:])
-            version = _expected(row)
+            value = ValueRow._make(row[HEAD:])
+            version = _expected(row[2])
             changes: list[Change] = [
                 Put(
                     path, target, value.codec, value.algorithm, value.digest, value.size, value.data, _blob(value),
@@ -296,7 +296,7 @@ class Values:
             except ConflictError:
                 continue  # the source was written to in between
             assert done[0].row is not None
-            return make_record(self._kernel, path, tuple(done[0].row))
+            return make_record(self._kernel, path, done[0].row)
 
     def _check_target(self, to: Values) -> None:
         if not isinstance(to, Values):
@@ -307,9 +307,8 @@ class Values:
             raise InvalidArgumentError(f"{to!r} acts in a transaction: name the scope to copy from in it, too")
 
 
-def _expected(row: tuple[Any, ...]) -> int | None:
-    """The version that a write depending on this row may expect: any, for what this same transaction wrote."""
-    version: int = row[2]
+def _expected(version: int) -> int | None:
+    """The version that a write depending on what was read may expect: any, for what this same transaction wrote."""
     return None if version == ABSENT else version
 
 

@@ -19,6 +19,7 @@ from ..model import DURABLE, Codec, RecordRow, ScopeInfo
 
 __all__ = [
     "ABSENT",
+    "HEAD",
     "UNCHANGED",
     "Blob",
     "Catalog",
@@ -80,6 +81,9 @@ class ValueRow(NamedTuple):
 
 EntryRow = tuple[Any, ...]
 """A :class:`~holdfast.model.RecordRow`, then a :class:`ValueRow`, in one tuple."""
+
+HEAD: Final = len(RecordRow._fields)
+"""Where the value row begins in an entry row."""
 
 
 class NewBlob(NamedTuple):
@@ -463,7 +467,7 @@ class Catalog(Ledger):
 
     @abstractmethod
     def garbage_size(self) -> tuple[int, int, int]:
-        """For a dry run: records that :meth:`sweep` would remove, blobs that no record needs, and those blobs' bytes."""
+        """For a dry run: records that :meth:`sweep` would remove, blobs that no record needs, and their bytes."""
 
     @abstractmethod
     def close(self) -> None:
