@@ -311,3 +311,23 @@ def test_damaged_polars_streams_do_not_end_the_process():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 500
+
+
+def test_threads_may_put_the_same_polars_frame():
+    """Polars holds a frame's own lock while it writes to a Python file, and once stood still here for ever."""
+    script = textwrap.dedent(
+        """
+        import sys, threading
+        from holdfast.registry import Registry
+        from tests.serializers.values import POLARS_FRAME
+        polars = Registry.default().serializer("holdfast.polars@v1")
+        sys.setswitchinterval(1e-5)
+        work = lambda: [polars.serialize(POLARS_FRAME) for _ in range(100)]
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        """
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

@@ -32,7 +32,9 @@ class PolarsSerializer(Serializer):
         pl, pa = _libraries()
         kind = type(value)
         if kind is pl.DataFrame:
-            frame, config = value, {"type": "frame"}
+            # A handle of our own on the same columns: writing to a Python file, Polars holds the frame's lock and waits
+            # for the interpreter's, and another thread that looks at the same frame the other way round.
+            frame, config = value.clone(), {"type": "frame"}
         elif kind is pl.Series:
             frame, config = value.to_frame(), {"type": "series"}
         else:

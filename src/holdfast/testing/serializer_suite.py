@@ -203,7 +203,7 @@ class SerializerSuite:
                 failures.append(error)
 
         interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-4)  # often; a library that drops the lock often itself comes to a halt with less
+        sys.setswitchinterval(1e-5)
         try:
             threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
             for thread in threads:
