@@ -24,7 +24,7 @@ from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost,
 from .kernel import Kernel
 from .storages.places import machine_id
 
-__all__ = ["Lease", "bury", "check_wait"]
+__all__ = ["Lease", "bury"]
 
 _OWNER = "owner-"  # before the names of owners' lock files: those of leases' names are never removed
 _POLL = 0.02  # seconds between two looks at a lease that somebody holds
@@ -46,12 +46,12 @@ class Lease:
     def __init__(self, kernel: Kernel, name: str, seconds: float, wait: float | None) -> None:
         self._kernel = kernel
         self._seconds = _duration(seconds)
-        self._wait = None if wait is None else check_wait(wait)
+        self._wait = None if wait is None else _check_wait(wait)
         self._alive: int | None = None  # the open file whose lock says that we live
         self._fence: Fence | None = None
         self._inherited = False
         self.name = _check_name(name)
-        self.owner = f"{machine_id()}/{os.getpid()}/{os.urandom(8).hex()}"
+        self.owner = _new_owner()
         self.expires = 0.0
         _leases.add(self)
 
@@ -150,6 +150,10 @@ class Lease:
         self.release()
 
 
+def _new_owner() -> str:
+    return f"{machine_id()}/{os.getpid()}/{os.urandom(8).hex()}"
+
+
 _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 
 
@@ -157,6 +161,7 @@ def _after_fork_in_child() -> None:
     # The parent's lock must end with the parent, whatever its children do.
     for lease in list(_leases):
         alive, lease._alive, lease._inherited = lease._alive, None, True
+        lease.owner = _new_owner()  # who acquires here is somebody else
         if alive is not None:
             os.close(alive)
 
@@ -177,12 +182,7 @@ def _duration(seconds: Any) -> float:
     raise InvalidArgumentError(f"seconds of a lease must be a number above 0, not {seconds!r}")
 
 
-def check_wait(wait: Any) -> float:
-    """Seconds to wait, when they are.
-
-    Raises:
-        InvalidArgumentError: no number, or below 0.
-    """
+def _check_wait(wait: Any) -> float:
     if type(wait) in (int, float) and wait >= 0:
         return float(wait)
     raise InvalidArgumentError(f"wait must be a number of seconds from 0 on, or None for ever, not {wait!r}")

@@ -157,6 +157,17 @@ def test_a_forked_child_neither_keeps_nor_releases_its_parents_lease(store: hold
         store.namespace("a").put("k", 1, lease=lease)
 
 
+def test_a_forked_child_that_acquires_its_parents_lease_waits_for_it(store: holdfast.Store) -> None:
+    with store.lease("job", seconds=1000, wait=0.1) as lease:
+
+        def child() -> None:
+            with pytest.raises(BusyError):
+                lease.acquire()
+
+        assert in_fork(child) == 0
+        assert lease.token
+
+
 def test_children_of_a_killed_holder_do_not_keep_it(store: holdfast.Store) -> None:
     code = HOLDER.replace(
         'print("held", flush=True)',
