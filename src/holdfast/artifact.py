@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import IO, Any, Unpack
 
-from .errors import ExistsError, InvalidArgumentError, InvalidKeyError, NotFoundError
+from .errors import ExistsError, InvalidKeyError, NotFoundError
 from .files import make_folder
 from .model import Record
 from .options import PutOptions
@@ -198,8 +198,7 @@ class Artifact:
 
     def transaction(self, *, durability: str | None = None) -> Atomic[Artifact]:
         """A block whose changes to files and metadata happen together at its end, or, if it raises, not at all."""
-        if isinstance(self.scope._ledger, Buffered):
-            raise InvalidArgumentError("this artifact acts in a transaction already")
+        self.scope._outside()
         kind, kernel, path = type(self.scope), self.scope._kernel, self.scope.path
         return Atomic(kernel, lambda ledger: Artifact(kind(kernel, path, ledger)), durability)
 

@@ -245,8 +245,12 @@ def make_folder(path: str) -> None:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(f"the folder {path} cannot be made: {error.strerror}") from error
+        raise _failed(error, f"the folder {path} cannot be made") from error
+
+
+def _failed(error: OSError, what: str) -> StoreError:
+    kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(f"{what}: {error.strerror}")
 
 
 def _safe_name(part: str, key: str) -> str:
@@ -272,7 +276,7 @@ def _local(source: str | os.PathLike[str]) -> BinaryIO:
     except OSError as error:
         if isinstance(error, StoreError):
             raise
-        raise StoreError(f"{os.fspath(source)} cannot be read: {error.strerror}") from error
+        raise _failed(error, f"{os.fspath(source)} cannot be read") from error
 
 
 def _pieces(file: BinaryIO, path: str, progress: Progress) -> Iterator[bytes]:
@@ -280,7 +284,7 @@ def _pieces(file: BinaryIO, path: str, progress: Progress) -> Iterator[bytes]:
         try:
             piece = file.read(_PIECE)
         except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+            raise _failed(error, f"{path} cannot be read") from error
         if not piece:
             return
         yield piece
@@ -305,5 +309,4 @@ def _write_local(path: str, pieces: Iterator[bytes], progress: Progress) -> None
             os.unlink(beside)
         if not isinstance(error, OSError) or isinstance(error, StoreError):
             raise
-        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-        raise kind(f"{path} cannot be written: {error.strerror}") from error
+        raise _failed(error, f"{path} cannot be written") from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from blake3 import blake3
 
@@ -21,10 +21,13 @@ __all__ = [
     "SHA256",
     "Hasher",
     "check_digest",
+    "checked",
     "digest_beside",
     "digest_buffers",
     "hasher",
 ]
+
+B = TypeVar("B", bound=Buffer)
 
 NONE, SHA256, BLAKE3 = 0, 1, 2
 """Algorithm numbers as the catalog stores them; NONE is for native integers and ephemeral contents."""
@@ -109,10 +112,23 @@ def check_digest(algorithm: int, digest: bytes | None, chunks: Iterable[Buffer],
     Raises:
         IntegrityError: the bytes are not the ones that were written; ``where`` is named in the message.
     """
+    if algorithm != NONE:
+        for _ in checked(algorithm, digest, chunks, where):
+            pass
+
+
+def checked(algorithm: int, digest: bytes | None, chunks: Iterable[B], where: str) -> Iterator[B]:
+    """The chunks as they pass, hashed and compared at their end.
+
+    Raises:
+        IntegrityError: as :func:`check_digest`.
+    """
     if algorithm == NONE:
+        yield from chunks
         return
     state = hasher(algorithm)
     for chunk in chunks:
         state.update(chunk)
+        yield chunk
     if state.digest() != digest:
         raise IntegrityError(f"the stored bytes of {where} do not match their digest: they were truncated or altered")

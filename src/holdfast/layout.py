@@ -17,7 +17,7 @@ from .errors import IntegrityError
 from .hashing import check_digest, digest_buffers
 from .payload import Buffer, Payload
 
-__all__ = ["Layout", "join_config", "lay_out", "read_config", "take_apart"]
+__all__ = ["Layout", "lay_out", "read_config", "take_apart"]
 
 _ALIGNMENT = 64
 _PADDING = bytes(_ALIGNMENT)
@@ -31,16 +31,12 @@ class Layout(NamedTuple):
     config: str | None
 
 
-def join_config(config: Any) -> str | None:
-    """The record's config of a payload without parts."""
-    return None if config is None else json.dumps({"config": config}, separators=(",", ":"))
-
-
 def lay_out(payload: Payload) -> Layout:
     """Place a payload's buffers."""
     head, *others = payload.buffers
     if not others:
-        return Layout([head], len(head), join_config(payload.config))
+        text = None if payload.config is None else _dumps({"config": payload.config})
+        return Layout([head], len(head), text)
     buffers, size, parts = [head], len(head), []
     for buffer in others:
         gap = -size % _ALIGNMENT
@@ -51,10 +47,12 @@ def lay_out(payload: Payload) -> Layout:
         buffers.append(buffer)
         size += len(buffer)
     algorithm, digest = digest_buffers([head], len(head))
-    text = json.dumps(
-        {"head": [len(head), algorithm, digest.hex()], "parts": parts, "config": payload.config}, separators=(",", ":")
-    )
-    return Layout(buffers, size, text)
+    config = {"head": [len(head), algorithm, digest.hex()], "parts": parts, "config": payload.config}
+    return Layout(buffers, size, _dumps(config))
+
+
+def _dumps(config: dict[str, Any]) -> str:
+    return json.dumps(config, separators=(",", ":"))
 
 
 def read_config(text: str | None, where: str) -> dict[str, Any]:
@@ -75,13 +73,11 @@ def read_config(text: str | None, where: str) -> dict[str, Any]:
 
 
 def take_apart(stored: memoryview, config: dict[str, Any], where: str) -> list[Buffer]:
-    """The buffers of a payload as views of its stored bytes; the in-band part is copied and checked first.
+    """The buffers of a payload with parts as views of its stored bytes; the in-band part is copied and checked first.
 
     Raises:
         IntegrityError: the in-band part was altered, or the parts do not lie inside the bytes.
     """
-    if "parts" not in config:
-        return [stored]
     try:
         length, algorithm, digest = config["head"]
         parts = [(offset, offset + size) for offset, size in config["parts"]]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from .address import Path, format_address
 from .catalog.base import NewBlob, ValueRow
 from .errors import IntegrityError, NotFoundError, SignatureError, ValueLost
-from .hashing import NONE, SHA256, check_digest, hasher
+from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import read_config, take_apart
 from .model import Record
@@ -236,14 +236,4 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
             yield value.data[begin : begin + _PIECE]
     else:
         storage, config = locate(kernel, where, value)
-        yield from _checked(value, storage.read_stream(config), where)
-
-
-def _checked(row: ValueRow, pieces: Iterator[bytes], where: str) -> Iterator[bytes]:
-    state = hasher(row.algorithm) if row.algorithm != NONE else None
-    for piece in pieces:
-        if state is not None:
-            state.update(piece)
-        yield piece
-    if state is not None and state.digest() != row.digest:
-        raise IntegrityError(f"the stored bytes of {where} do not match their digest: they were truncated or altered")
+        yield from checked(value.algorithm, value.digest, storage.read_stream(config), where)

@@ -150,7 +150,8 @@ class BaseScope(Navigation[S], Files):
     def _outside(self) -> None:
         if isinstance(self._ledger, Buffered):
             raise InvalidArgumentError(
-                "a scope is created, renamed and dropped, and another transaction begun, outside of transactions"
+                f"{self} acts in a transaction already: a scope is created, renamed and dropped, and another "
+                "transaction begun, outside of transactions"
             )
 
     def __eq__(self, other: object) -> bool:

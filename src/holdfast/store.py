@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from .address import Path, parse_address
+from .catalog.base import Ledger
 from .config import StoreConfig
 from .errors import InvalidArgumentError
 from .keeper import Keeper, sync_all, take_hold
@@ -13,7 +14,7 @@ from .kernel import Kernel
 from .lease import Lease
 from .navigation import Navigation, S
 from .scope import BaseScope
-from .transaction import Atomic, Buffered, Transaction
+from .transaction import Atomic, Transaction
 
 __all__ = ["BaseStore", "OpenKernel"]
 
@@ -45,8 +46,8 @@ class BaseStore(Navigation[S]):
         self._kernel = kernel
         self.path = ()
 
-    def _at(self, path: Path) -> S:
-        scope: S = self._scope_type(self._kernel, path)  # type: ignore[assignment]
+    def _at(self, path: Path, ledger: Ledger | None = None) -> S:
+        scope: S = self._scope_type(self._kernel, path, ledger)  # type: ignore[assignment]
         return scope
 
     @property
@@ -78,15 +79,7 @@ class BaseStore(Navigation[S]):
         File-sized values are written at once and put on disk before the commit; the commit checks that nothing the
         block read was changed meanwhile, else ConflictError and nothing is written.
         """
-
-        def make(ledger: Buffered) -> Transaction[S]:
-            return Transaction(self._kernel, ledger, self._inside)
-
-        return Atomic(self._kernel, make, durability)
-
-    def _inside(self, path: Path, ledger: Buffered) -> S:
-        scope: S = self._scope_type(self._kernel, path, ledger)  # type: ignore[assignment]
-        return scope
+        return Atomic(self._kernel, lambda ledger: Transaction(self._kernel, ledger, self._at), durability)
 
     def lease(self, name: str, *, seconds: float = 30.0, wait: float | None = None) -> Lease:
         """A named lease of this store, to use in a ``with`` block.
