@@ -147,7 +147,7 @@ def _over(np: Any, memory: Buffer, shape: list[int], dtype: Any, order: str, cop
 
 def _describe(np: Any, dtype: Any, depth: int) -> Any:
     """A dtype as msgpack data: its ``str``, or for a structure a map, or for a sub-array ``[base, shape]``."""
-    if dtype.metadata is not None:
+    if dtype.metadata:  # an empty one comes with some unpickled types
         raise UnsupportedValue(f"the array type {dtype} has metadata, which would be lost")
     if depth > _MAX_NESTING:
         raise UnsupportedValue(f"the array type is nested more than {_MAX_NESTING} levels deep")

@@ -179,14 +179,15 @@ def _column(table: Any) -> Any:
 
 
 def _take_zone(zone: tzinfo, where: str) -> Any:
-    """A time zone as a moment in it, which the value serializer knows; as a name when it is one of pytz."""
-    kind = type(zone)
-    if kind.__module__.partition(".")[0] == "pytz":
-        name = getattr(zone, "zone", None)
-        if type(name) is str and _ZONE.fullmatch(name):
-            return name
-        raise UnsupportedValue(f"{where} has the time zone {zone!r}, which has no name")
-    return datetime(2000, 1, 1, tzinfo=zone)
+    """A time zone as a moment in it, which the value serializer knows; one of pytz as the name that pandas 2 reads so."""
+    import pandas as pd
+
+    if type(zone).__module__.partition(".")[0] != "pytz":
+        return datetime(2000, 1, 1, tzinfo=zone)
+    name = getattr(zone, "zone", None)
+    if type(name) is str and _ZONE.fullmatch(name) and type(pd.DatetimeTZDtype("ns", name).tz) is type(zone):
+        return name
+    raise UnsupportedValue(f"{where} has the time zone {zone!r}, which pandas would not read from its name")
 
 
 def _build_zone(taken: Any) -> Any:
@@ -194,11 +195,7 @@ def _build_zone(taken: Any) -> Any:
         return taken.tzinfo
     if type(taken) is not str or not _ZONE.fullmatch(taken):
         raise ValueError("unknown form of time zone")
-    try:
-        import pytz  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise MissingExtraError(f"this frame has the time zone {taken} of pytz: pip install pytz") from error
-    return pytz.timezone(taken)
+    return taken
 
 
 def take_index(index: Any, where: str) -> list[Any]:
