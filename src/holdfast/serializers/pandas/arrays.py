@@ -179,7 +179,7 @@ def _column(table: Any) -> Any:
 
 
 def _take_zone(zone: tzinfo, where: str) -> Any:
-    """A time zone as a moment in it, which the value serializer knows; one of pytz as the name that pandas 2 reads so."""
+    """A time zone as a moment in it, which the value serializer knows; one of pytz as the name that pandas 2 reads."""
     import pandas as pd
 
     if type(zone).__module__.partition(".")[0] != "pytz":
