@@ -23,6 +23,7 @@ from .catalog.base import (
     EntryRow,
     Expect,
     Fence,
+    InlineRow,
     Ledger,
     NewBlob,
     Put,
@@ -138,25 +139,10 @@ class Buffered(Ledger):
 
     # --- writes: kept back ------------------------------------------------------------------------------------------
 
-    def put(
-        self,
-        path: Path,
-        key: str,
-        tags: str | None,
-        expires: float | None,
-        algorithm: int,
-        digest: bytes | None,
-        size: int,
-        codec: int,
-        config: str | None,
-        signature: bytes | None,
-        data: bytes | int,
-        power: bool = False,
-    ) -> tuple[int, float, float]:
+    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
         self._power = self._power or power
-        change = Put(path, key, codec, algorithm, digest, size, data, None, config, signature, tags, expires)
-        row = self._put(change)
-        return ABSENT, row[4], row[5]
+        made = self._put(Put(path, key, **InlineRow._make(row)._asdict()))
+        return ABSENT, made[4], made[5]
 
     def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
         row = self._current(path, key)

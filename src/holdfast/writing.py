@@ -10,7 +10,7 @@ import json
 from typing import Any, NamedTuple
 
 from .address import Path
-from .catalog.base import Committed, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import Committed, InlineRow, Ledger, NewBlob, Put, ValueRow
 from .errors import (
     ConflictError,
     InvalidArgumentError,
@@ -113,29 +113,24 @@ def put_inline(
         data = head if len(buffers) == 1 and isinstance(head, bytes) else b"".join(buffers)
         algorithm, digest = digest_buffers((data,), size)
         signature = _sign(kernel, encoded, algorithm, digest)
+    row = (plan.expires, plan.tags, algorithm, digest, size, codec, config, signature, data)
     done: tuple[int, float, float] | None = None
-    columns = (plan.tags, plan.expires, algorithm, digest, size, codec, config, signature, data)
-    if began is not None:
-        pass  # the whole form below compares it
-    elif not plan.conditional:
-        done = ledger.put(path, key, *columns, plan.power)
-    elif plan.if_version and plan.fence is None and not plan.power:
-        done = ledger.replace(path, key, *columns, plan.if_version)
+    if not plan.conditional and began is None:
+        done = ledger.put(path, key, row, plan.power)
+    elif plan.if_version and plan.fence is None and began is None and not plan.power:
+        done = ledger.replace(path, key, row, plan.if_version)
     if done is None:
-        change = Put(
-            path, key, codec, algorithm, digest, size, data, None, config, signature, plan.tags, plan.expires,
-            if_version=plan.if_version,
-        )  # fmt: skip
+        change = Put(path, key, **InlineRow._make(row)._asdict(), if_version=plan.if_version)
         (made,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
         assert made.row is not None
         return make_record(kernel, path, made.row)
     version, created, updated = done
     flags = POWER if plan.power else 0
     # fmt: off
-    row = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
-           algorithm, digest, size, codec, config, None, None, None)
+    record = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
+              algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
-    return Record(path, row, kernel.catalog.codec(codec), None)
+    return Record(path, record, kernel.catalog.codec(codec), None)
 
 
 def _put_file(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Record:

@@ -116,7 +116,9 @@ def rewrite(scope: holdfast.Scope, key: str = "k", **columns: Any) -> None:
     row = row_of(scope, key)._replace(**columns)
     assert row.data is not None
     scope._kernel.catalog.put(
-        scope.path, key, None, None, row.algorithm, row.digest, row.size, row.codec, row.config, row.signature, row.data
+        scope.path,
+        key,
+        (None, None, row.algorithm, row.digest, row.size, row.codec, row.config, row.signature, row.data),
     )
 
 
@@ -215,9 +217,7 @@ def test_another_stores_pickle_does_not_load(scope: holdfast.Scope, tmp_path: Pa
     assert scope.get("k", trust=True) == "from the other store"
 
 
-def test_another_store_with_the_same_key_signs_for_itself_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_store_with_the_same_key_signs_for_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOLDFAST_KEY", "ab" * 32)
     with holdfast.open(tmp_path / "a") as one, holdfast.open(tmp_path / "b") as two:
         scope, there = one.namespace("a"), two.namespace("a")
@@ -227,9 +227,7 @@ def test_another_store_with_the_same_key_signs_for_itself_only(
         refused(scope, SignatureError, "does not hold")
 
 
-def test_the_key_of_the_environment_replaces_that_of_the_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_key_of_the_environment_replaces_that_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with holdfast.open(tmp_path / "data") as store:
         store.namespace("a").put("old", Code())
     monkeypatch.setenv("HOLDFAST_KEY", "01" * 32)

@@ -31,6 +31,7 @@ __all__ = [
     "EntryRow",
     "Expect",
     "Fence",
+    "InlineRow",
     "LeaseRow",
     "Ledger",
     "NewBlob",
@@ -77,6 +78,20 @@ class ValueRow(NamedTuple):
     inode: int | None
     mtime: int | None
     ctime: int | None
+
+
+class InlineRow(NamedTuple):
+    """A value that lies in the catalog, as a put gives it, in this order."""
+
+    expires: float | None
+    tags: str | None
+    algorithm: int
+    digest: bytes | None
+    size: int
+    codec: int
+    config: str | None
+    signature: bytes | None
+    data: bytes | int
 
 
 EntryRow = tuple[Any, ...]
@@ -214,41 +229,14 @@ class Ledger(ABC):
         """The :class:`ValueRow` tuples of a key, at most one a tier, expired ones included; none: empty."""
 
     @abstractmethod
-    def put(
-        self,
-        path: Path,
-        key: str,
-        tags: str | None,
-        expires: float | None,
-        algorithm: int,
-        digest: bytes | None,
-        size: int,
-        codec: int,
-        config: str | None,
-        signature: bytes | None,
-        data: bytes | int,
-        power: bool = False,
-    ) -> tuple[int, float, float]:
-        """Commit one inline durable value, whatever was there; gives version, created and updated.
+    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
+        """Commit one inline durable value, an :class:`InlineRow` tuple, whatever was there; gives version, created and
+        updated.
 
         Makes the scope when it is missing. With ``power`` the commit is on disk when this returns.
         """
 
-    def replace(
-        self,
-        path: Path,
-        key: str,
-        tags: str | None,
-        expires: float | None,
-        algorithm: int,
-        digest: bytes | None,
-        size: int,
-        codec: int,
-        config: str | None,
-        signature: bytes | None,
-        data: bytes | int,
-        if_version: int,
-    ) -> tuple[int, float, float] | None:
+    def replace(self, path: Path, key: str, row: tuple[Any, ...], if_version: int) -> tuple[int, float, float] | None:
         """As :meth:`put`, over an inline durable record that is visible at exactly this version.
 
         A short way for ``update``, which a catalog need not have: None when it cannot be gone, with nothing written;

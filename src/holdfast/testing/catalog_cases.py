@@ -50,9 +50,9 @@ def put(
     text = json.dumps(tags) if tags else None
     if isinstance(data, int):
         codec = catalog.codec_id(INTEGER)
-        return catalog.put(path, key, text, expires, NONE, None, 8, codec, None, None, data, power)[0]
+        return catalog.put(path, key, (expires, text, NONE, None, 8, codec, None, None, data), power)[0]
     codec, digest = catalog.codec_id(PLAIN), hashlib.sha256(data).digest()
-    return catalog.put(path, key, text, expires, SHA256, digest, len(data), codec, None, None, data, power)[0]
+    return catalog.put(path, key, (expires, text, SHA256, digest, len(data), codec, None, None, data), power)[0]
 
 
 def inline_put(catalog: Catalog, key: str, data: bytes = b"value", path: Path = FLOW, **more: Any) -> Put:

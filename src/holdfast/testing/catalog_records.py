@@ -43,7 +43,7 @@ class ValueTests:
         codec, expires = catalog.codec_id(PLAIN), catalog.now() + 1000
         before = catalog.now()
         version, created, updated = catalog.put(
-            FLOW, "kéy/∞", '{"a":"b"}', expires, 1, b"d" * 32, 3, codec, '{"c":1}', b"sig", b"\0\xff1"
+            FLOW, "kéy/∞", (expires, '{"a":"b"}', 1, b"d" * 32, 3, codec, '{"c":1}', b"sig", b"\0\xff1")
         )
         assert version >= 1
         assert before <= created <= updated <= catalog.now()
@@ -147,9 +147,8 @@ class ValueTests:
         codec, now = catalog.codec_id(PLAIN), catalog.now()
 
         def replace(key: str, version: int) -> tuple[int, float, float] | None:
-            return catalog.replace(
-                FLOW, key, '{"a":"b"}', now + 99, 1, b"d" * 32, 3, codec, None, None, b"new", version
-            )
+            row = (now + 99, '{"a":"b"}', 1, b"d" * 32, 3, codec, None, None, b"new")
+            return catalog.replace(FLOW, key, row, version)
 
         old, file = put(catalog, "old", b"old"), put_file(catalog, "file").version
         expired = put(catalog, "e", expires=now)

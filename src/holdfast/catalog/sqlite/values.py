@@ -36,69 +36,37 @@ class Values(Core):
                 return rows
         return self.in_scope(path, FIND, lambda scope, epoch: (scope, key, epoch))
 
-    def put(
-        self,
-        path: Path,
-        key: str,
-        tags: str | None,
-        expires: float | None,
-        algorithm: int,
-        digest: bytes | None,
-        size: int,
-        codec: int,
-        config: str | None,
-        signature: bytes | None,
-        data: bytes | int,
-        power: bool = False,
-    ) -> tuple[int, float, float]:
+    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
         """See :meth:`Catalog.put <holdfast.catalog.base.Catalog.put>`."""
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
         if scope is not None and not power and self._pool.until[0] < now:
             try:
-                rows = self._pool.local.rows(
-                    PUT,
-                    (scope, key, epoch, 0, now, expires, tags, algorithm, digest, size, codec, config, signature, data),
-                )
+                rows = self._pool.local.rows(PUT, (scope, key, epoch, 0, now, *row))
                 if rows:
                     version, created = rows[0]
                     return version, created, now
             except (AttributeError, apsw.Error, OverflowError):
                 pass  # nothing was written; the long way below finds out why, waits for other writers, or raises
-        values = (POWER if power else 0, now, expires, tags, algorithm, digest, size, codec, config, signature, data)
+        values = (POWER if power else 0, now, *row, None, None)
 
         def work(session: Session) -> tuple[int, float]:
-            scope = session.make_scope(path)
-            return put_full(session, scope, key, DURABLE, (*values, None, None))
+            return put_full(session, session.make_scope(path), key, DURABLE, values)
 
         refuse_root(path, "hold records")
         version, created = self.transaction(work, power=power)
         return version, created, now
 
-    def replace(
-        self,
-        path: Path,
-        key: str,
-        tags: str | None,
-        expires: float | None,
-        algorithm: int,
-        digest: bytes | None,
-        size: int,
-        codec: int,
-        config: str | None,
-        signature: bytes | None,
-        data: bytes | int,
-        if_version: int,
-    ) -> tuple[int, float, float] | None:
+    def replace(self, path: Path, key: str, row: tuple[Any, ...], if_version: int) -> tuple[int, float, float] | None:
         """See :meth:`Ledger.replace <holdfast.catalog.base.Ledger.replace>`."""
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
         if scope is None or self._pool.until[0] >= now:
             return None
-        values = (0, now, expires, tags, algorithm, digest, size, codec, config, signature, data, if_version)
-        rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, (scope, key, epoch, *values)))
+        values = (scope, key, epoch, 0, now, *row, if_version)
+        rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, values))
         return (*rows[0], now) if rows else None
 
     def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
