@@ -87,22 +87,12 @@ class Commands(TyperGroup):
         except BrokenPipeError as error:
             raise _PipeClosed from error
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
         """Parse, run and leave by ``SystemExit``."""
         words = list(sys.argv[1:] if args is None else args)
         as_json = "--json" in words
         try:
-            ended = super().main(
-                args=words, prog_name=prog_name, complete_var=complete_var, standalone_mode=False, **extra
-            )
+            ended = super().main(words, *more, **{**extra, "standalone_mode": False})
             code = ended if isinstance(ended, int) else FINE
             sys.stdout.flush()
         except (_PipeClosed, BrokenPipeError):

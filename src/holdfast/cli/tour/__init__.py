@@ -96,17 +96,8 @@ def _summary(done: list[Shown], kept: str | None, seconds: float, as_json: bool)
     if as_json:
         document({"ok": fine, "store": kept, "seconds": seconds, "steps": [step._asdict() for step in done]})
         return
-    print_columns(
-        [
-            (
-                step.name,
-                paint("as it should be", "green") if step.ok else paint("wrong", "red"),
-                f"{step.seconds:.2f} s",
-            )
-            for step in done
-        ],
-        right=(2,),
-    )
+    words = {True: paint("as it should be", "green"), False: paint("wrong", "red")}
+    print_columns([(step.name, words[step.ok], f"{step.seconds:.2f} s") for step in done], right=(2,))
     print(f"\n{sum(step.ok for step in done)} of {len(done)} steps as they should be, in {seconds:.1f} s.")
     if kept:
         print(f"Look around: holdfast ls --store {shown(kept)} -R")
