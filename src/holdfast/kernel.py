@@ -126,9 +126,12 @@ class Kernel:
                     self._storages[storage_id] = self._make(name, folder)
         return self._storages[storage_id]
 
-    def storage_name(self, storage_id: int | None) -> str | None:
-        """Registered name of a storage id; None stays None (the bytes lie in the catalog)."""
-        return None if storage_id is None else self.catalog.storage(storage_id)[0]
+    def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
+        """Name of the storage that holds bytes (None: the catalog), and whether they end with a process."""
+        if storage_id is None:
+            return None, self.folder is None
+        name, url = self.catalog.storage(storage_id)
+        return name, url == MEMORY
 
     def same_store(self, other: Kernel) -> bool:
         """Whether the other one is open on the same data; a back-up beside has the same id, and is another store."""

@@ -98,13 +98,16 @@ def from_epoch(seconds: float | None) -> datetime | None:
 class Record:
     """All that is known of one key in one scope at one version, its bytes aside. Immutable."""
 
-    __slots__ = ("_codec", "_path", "_row", "_storage")
+    __slots__ = ("_codec", "_path", "_row", "_storage", "_volatile")
 
-    def __init__(self, path: Path, row: tuple[Any, ...], codec: Codec, storage: str | None) -> None:
+    def __init__(
+        self, path: Path, row: tuple[Any, ...], codec: Codec, storage: str | None, volatile: bool = False
+    ) -> None:
         self._path = path
         self._row = row
         self._codec = codec
         self._storage = storage
+        self._volatile = volatile
 
     @property
     def path(self) -> Path:
@@ -145,9 +148,10 @@ class Record:
 
     @property
     def durability(self) -> str:
-        """What the bytes survive: ``power`` (on disk), ``process`` (any process' death), ``session`` (ephemeral)."""
+        """What the bytes survive: ``power`` (on disk), ``process`` (any process' death), ``session`` (neither: they
+        are in the memory of a process or of an executor)."""
         row = self.row
-        if row.tier == EPHEMERAL:
+        if self._volatile or row.tier == EPHEMERAL:
             return "session"
         synced = bool(row.flags & POWER) if row.storage is None else bool(row.synced)
         return "power" if synced else "process"
@@ -220,7 +224,7 @@ class Record:
         return hash((self.path, self.key, self.version))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Record, (self.path, self._row, self._codec, self._storage)
+        return Record, (self._path, self._row, self._codec, self._storage, self._volatile)
 
     def __repr__(self) -> str:
         return f"<Record {self.address} version {self.version}, {self.size} bytes of {self.content_type}>"

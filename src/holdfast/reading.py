@@ -55,7 +55,7 @@ def visible_record(kernel: Kernel, rows: Iterable[tuple[Any, ...]]) -> tuple[Any
 
 def make_record(kernel: Kernel, path: Path, row: tuple[Any, ...]) -> Record:
     """A record over a row of the catalog."""
-    return Record(path, row, kernel.catalog.codec(row[12]), kernel.storage_name(row[14]))
+    return Record(path, row, kernel.catalog.codec(row[12]), *kernel.whereabouts(row[14]))
 
 
 def missing(path: Path, key: str) -> NotFoundError:

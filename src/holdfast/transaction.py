@@ -30,7 +30,7 @@ from .catalog.base import (
     Unchanged,
     ValueRow,
 )  # fmt: skip
-from .errors import ClosedError, ConflictError, ExistsError, InvalidArgumentError, NotFoundError
+from .errors import ClosedError, ConflictError, ExistsError, InvalidArgumentError, NotFoundError, ValueLost
 from .hashing import NONE
 from .kernel import Kernel
 from .model import Record, RecordRow
@@ -285,7 +285,8 @@ class Buffered(Ledger):
             if isinstance(change.blob, NewBlob) and not change.blob.synced:
                 by_storage.setdefault(change.blob.storage, []).append(json.loads(change.blob.config))
         for storage, places in by_storage.items():
-            self._kernel.storage_of(storage).sync(places)
+            if not all(self._kernel.storage_of(storage).sync(places)):
+                raise ValueLost("bytes that this transaction wrote are gone from their storage: nothing was committed")
 
     def _check_open(self) -> None:
         if not self._open:

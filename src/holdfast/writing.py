@@ -130,7 +130,7 @@ def put_inline(
     record = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
               algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
-    return Record(path, record, kernel.catalog.codec(codec), None)
+    return Record(path, record, kernel.catalog.codec(codec), None, kernel.folder is None)
 
 
 def _put_file(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Record:

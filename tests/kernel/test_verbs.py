@@ -454,5 +454,5 @@ def test_a_stream_that_was_not_begun_reads_what_replaced_it(store: holdfast.Stor
 
 def test_background_work_changes_no_version(scope: holdfast.Scope) -> None:
     record = scope.put("k", LARGE)
-    wait_for(lambda: scope.record("k").durability == "power")
+    wait_for(lambda: bool(scope.record("k").row.synced))
     assert scope.record("k").version == record.version

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, ClassVar
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from ..errors import DecodeError, HoldfastError, MissingExtraError, UnsupportedValue
 from ..payload import OUT_OF_BAND, Buffer, Payload

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from ..errors import DecodeError, HoldfastError, MissingExtraError, UnsupportedValue
 from ..payload import OUT_OF_BAND, Buffer, Payload

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from msgpack import Packer, unpackb  # type: ignore[import-untyped]
+from msgpack import Packer, unpackb
 from msgspec.msgpack import Decoder
 
 from ...errors import DecodeError, HoldfastError

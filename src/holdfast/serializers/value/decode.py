@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgpack import unpackb  # type: ignore[import-untyped]
+from msgpack import unpackb
 
 from ...errors import DecodeError, NotRegisteredError
 from ...payload import Buffer, Payload

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from msgpack import ExtType, Packer, Timestamp  # type: ignore[import-untyped]
+from msgpack import ExtType, Packer, Timestamp
 
 from ...errors import EncodeError, UnsupportedValue
 from ...payload import OUT_OF_BAND, Buffer

@@ -15,7 +15,7 @@ from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, W
 from typing import Any
 from uuid import UUID, SafeUUID
 
-from msgpack import ExtType  # type: ignore[import-untyped]
+from msgpack import ExtType
 
 __all__ = ["SCALARS", "Unencodable", "decode_scalar", "encode_scalar"]
 
