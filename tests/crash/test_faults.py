@@ -42,9 +42,15 @@ class Case(NamedTuple):
     dies: bool = False
 
 
+def _fails(call: Call) -> bool:
+    """Not the deletion of SQLite's log, at the last connection's end: SQLite does without it, and says nothing; only of
+    a VFS in Python, as is in between here, its error comes through."""
+    return (call.layer, call.verb) != ("sqlite", "unlink")
+
+
 def observe(arena: Arena, kind: str, form: str, random: Random) -> list[Call]:
     """The calls of a deed, which is done."""
-    faults = Faults()
+    faults = Faults(counts=_fails)
     deed = invent(kind, form, random)
     assert attempt(arena, deed, faults) is None
     return faults.calls
@@ -122,7 +128,7 @@ def cases(arena: Arena, random: Random) -> Iterator[Case]:
 def run(arena: Arena, case: Case, random: Random) -> str:
     """One case; gives what came of it."""
     deed = invent(case.kind, case.form, random)
-    faults = Faults(case.at, case.action, case.number, lasting=case.lasting)
+    faults = Faults(case.at, case.action, case.number, lasting=case.lasting, counts=_fails)
     before = dict(arena.state)
     error = (attempt_and_die if case.dies else attempt)(arena, deed, faults)
     with open_store(arena.folder) as store:
@@ -131,12 +137,13 @@ def run(arena: Arena, case: Case, random: Random) -> str:
         return "done all the same"
     if not isinstance(error, StoreError):
         raise Wrong(f"a system call that failed is told as {error!r}")
-    full = case.number == errno.ENOSPC and case.call.verb in ("write", "allocate", "create", "mkdir")
+    # What is there already makes more or fewer calls: it may be another one that failed than the one foreseen.
+    struck = faults.calls[case.at]
+    full = case.number == errno.ENOSPC and struck.verb in ("write", "allocate", "create", "mkdir")
     if full and not isinstance(error, StorageFullError):
         raise Wrong(f"a full disk is told as {error!r}")
-    # What is there already makes more or fewer calls: the one that failed is of another stage when it is another one.
-    expected = faults.calls[case.at][:3] == case.call[:3] if case.at < len(faults.calls) else False
-    certain = case.stage in (BEFORE, BETWEEN) and case.action != "late" and expected and case.call.verb != "sync"
+    foreseen = struck[:2] == case.call[:2] and struck.verb != "sync"
+    certain = case.stage in (BEFORE, BETWEEN) and case.action != "late" and foreseen
     if certain and arena.state != before:
         raise Wrong("a put that failed before its commit is seen")
     return f"{type(error).__name__}, {'done' if arena.state != before else 'not done'}"
