@@ -119,6 +119,20 @@ BUILT_IN_STORAGES: Mapping[str, str] = {
 """The shipped storages by name, each as ``module:Class``."""
 
 
+class _Serializers(NamedTuple):
+    """Serializers by name, and their names by type and by content type; of equal ones the last one added."""
+
+    by_name: dict[str, AnySerializer | BuiltIn]
+    types: dict[str, str]
+    content_types: dict[str, str]
+
+    def add(self, name: str, serializer: AnySerializer | BuiltIn) -> None:
+        content_types = [_normal(text) for text in serializer.content_types]  # what raises, raises before all changes
+        self.types.update(dict.fromkeys(serializer.types, name))
+        self.content_types.update(dict.fromkeys(content_types, name))
+        self.by_name[name] = serializer
+
+
 class Registry:
     """Which serializer takes a value or reads a record, and which storage is meant by a name. Immutable.
 
@@ -164,22 +178,16 @@ class Registry:
         base = self._base
         self.by_type: dict[type, Serializer] = {}
         self._made: dict[str, Serializer] = {}
+        self._storages: dict[str, AnyStorage | str] = dict(BUILT_IN_STORAGES if base is None else base._storages)
         if base is None:
-            self._given: dict[str, AnySerializer] = {}
-            self._types = {kind: name for name, entry in BUILT_IN.items() for kind in entry.types}
-            self._content_types: dict[str, str] = {}
-            for name, entry in BUILT_IN.items():
-                for content_type in entry.content_types:
-                    self._content_types.setdefault(_normal(content_type), name)
-            self._storages: dict[str, AnyStorage | str] = dict(BUILT_IN_STORAGES)
+            self._known = _Serializers({}, {}, {})
+            for name in reversed(list(BUILT_IN)):  # so that the first of a content type is the last one added
+                self._known.add(name, BUILT_IN[name])
         else:
-            self._given, self._types = dict(base._given), dict(base._types)
-            self._content_types, self._storages = dict(base._content_types), dict(base._storages)
+            known = base._known
+            self._known = _Serializers(known.by_name.copy(), known.types.copy(), known.content_types.copy())
         for serializer in self._added[0]:
-            name = _check(serializer, Serializer, "serializer")
-            self._given[name] = serializer
-            self._types.update(dict.fromkeys(serializer.types, name))
-            self._content_types.update(dict.fromkeys(map(_normal, serializer.content_types), name))
+            self._known.add(_check(serializer, Serializer, "serializer"), serializer)
         for storage in self._added[1]:
             self._storages[_check(storage, Storage, "storage")] = storage
 
@@ -205,11 +213,9 @@ class Registry:
         found = self.by_type.get(kind)
         if found is None:
             full_name = f"{kind.__module__}.{kind.__qualname__}"
-            name = self._types.get(full_name)
-            if name is None:
-                name = _plugins().types.get(full_name)
-                if name is None:  # not remembered: a class made in a function would live as long as the registry
-                    return None
+            name = self._known.types.get(full_name) or _plugins().types.get(full_name)
+            if name is None:  # not remembered: a class made in a function would live as long as the registry
+                return None
             found = self.by_type.setdefault(kind, self.serializer(name))
         return found
 
@@ -220,13 +226,12 @@ class Registry:
             NotRegisteredError: none does.
         """
         full = _normal(content_type)
-        for known in (self._content_types, _plugins().content_types):
+        for known in (self._known.content_types, _plugins().content_types):
             name = known.get(full) or known.get(full.partition(";")[0])
             if name is not None:
                 return self.serializer(name)
-        raise NotRegisteredError(
-            f"no serializer reads the content type {content_type!r}{_near(full, self._content_types)}"
-        )
+        near = _near(full, self._known.content_types)
+        raise NotRegisteredError(f"no serializer reads the content type {content_type!r}{near}")
 
     def storage(self, name: str) -> AnyStorage:
         """The storage class or instance of that name.
@@ -243,16 +248,14 @@ class Registry:
         return found
 
     def _make(self, name: str) -> Serializer:
-        given = self._given.get(name)
-        if given is None and name in BUILT_IN:
+        given = self._known.by_name.get(name) or _plugins().by_name.get(name)
+        if given is None:
+            near = _near(name, {**self._known.by_name, **_plugins().by_name})
+            failed = "".join(f"; the entry point {what}" for what in _failures)
+            raise NotRegisteredError(f"no serializer is named {name!r}{near}{failed}")
+        if isinstance(given, BuiltIn):
             made = self._make_built_in(name)
         else:
-            if given is None:
-                given = _plugins().serializers.get(name)
-            if given is None:
-                near = _near(name, {**BUILT_IN, **self._given, **_plugins().serializers})
-                failed = "".join(f"; the entry point {what}" for what in _plugins().failures)
-                raise NotRegisteredError(f"no serializer is named {name!r}{near}{failed}")
             made = given() if isinstance(given, type) else given
         return self._made.setdefault(name, made)
 
@@ -294,36 +297,26 @@ def _shipped() -> Registry:  # what pickles name: a function of a module is one 
     return Registry.default()
 
 
-class _Plugins(NamedTuple):
-    serializers: dict[str, AnySerializer]
-    types: dict[str, str]
-    content_types: dict[str, str]
-    failures: list[str]
+_found: _Serializers | None = None
+_failures: list[str] = []
 
 
-_found: _Plugins | None = None
-
-
-def _plugins() -> _Plugins:
+def _plugins() -> _Serializers:
     """What installed packages announce; looked for once per process, at the first name or type that is not ours."""
     global _found
     if _found is None:
         from importlib.metadata import entry_points  # slow to import
 
-        plugins = _Plugins({}, {}, {}, [])
+        plugins = _Serializers({}, {}, {})
         for entry in entry_points(group=ENTRY_POINTS):
             try:
                 serializer = entry.load()
-                name = _check(serializer, Serializer, "serializer")
+                plugins.add(_check(serializer, Serializer, "serializer"), serializer)
             except Exception as error:  # one broken package must not stop the others; who asks for it by name is told
-                plugins.failures.append(f"{entry.name} = {entry.value} failed: {error}")
+                _failures.append(f"{entry.name} = {entry.value} failed: {error}")
                 warnings.warn(
                     f"the Holdfast serializer {entry.name} = {entry.value} cannot be used: {error}", stacklevel=3
                 )
-                continue
-            plugins.serializers[name] = serializer
-            plugins.types.update(dict.fromkeys(serializer.types, name))
-            plugins.content_types.update(dict.fromkeys(map(_normal, serializer.content_types), name))
         _found = plugins
     return _found
 
