@@ -220,6 +220,11 @@ class Usage(NamedTuple):
     inline: int
     stored: int
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its records together."""
+        return self.inline + self.stored
+
 
 class Ledger(ABC):
     """The verbs on keys: what a scope acts through, be it the catalog itself or a transaction over it."""

@@ -11,10 +11,10 @@ import typer
 
 from ..address import Path, format_address, format_path, parse_address
 from ..api import Scope, Store
-from ..api import open as open_any
 from ..config import MEMORY, find_config
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError, StoreNotFoundError
 from ..kernel import CATALOG_FILE
+from ..store import OpenKernel
 
 __all__ = [
     "AddressArgument",
@@ -43,14 +43,15 @@ def open_store(store: str | None, *, create: bool = False) -> Store:
         StoreNotFoundError: none is named, or none is there and ``create`` is False.
     """
     try:
-        folder = find_config(store).store
+        config = find_config(store)
     except StoreNotFoundError:
         raise StoreNotFoundError(
             "no store is named: give --store FOLDER, set HOLDFAST_STORE, or write store = 'FOLDER' into holdfast.toml"
         ) from None
+    folder = config.store
     if not create and folder != MEMORY and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
         raise StoreNotFoundError(f"no store in {folder}: holdfast put makes one")
-    return open_any(store, create=create)
+    return Store(OpenKernel(config, create=create))
 
 
 def parse(store: Store, address: str) -> tuple[Place, str | None]:

@@ -73,7 +73,7 @@ def _sums(place: Place, depth: int) -> dict[Path, tuple[int, int]]:
             usage = scope.usage()
             for length in range(top, min(len(scope.path), top + depth) + 1):
                 records, size = sums.get(scope.path[:length], (0, 0))
-                sums[scope.path[:length]] = (records + usage.records, size + usage.inline + usage.stored)
+                sums[scope.path[:length]] = (records + usage.records, size + usage.size)
     return sums
 
 

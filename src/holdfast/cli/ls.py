@@ -108,7 +108,7 @@ class _Listing:
         for scope in self._few(self._scopes(place, recursive)):
             info, usage = scope.info(), scope.usage()
             facts = {"scope": str(scope), "created": time_json(from_epoch(info.created)), "properties": info.properties}
-            json_line({"is": "scope", **facts, "records": usage.records, "size": usage.inline + usage.stored})
+            json_line({"is": "scope", **facts, "records": usage.records, "size": usage.size})
         for record in self._records(place, recursive):
             json_line({"is": "record", **record_json(record)})
 
@@ -133,7 +133,7 @@ class _Listing:
                 print(f"{indent}└── ...")
                 return
             usage, name = scope.usage(), paint(shown(format_path(scope.path[-1:])), "cyan")
-            text = f"{count_text(usage.records, 'record')}, {size_text(usage.inline + usage.stored)}"
+            text = f"{count_text(usage.records, 'record')}, {size_text(usage.size)}"
             print(f"{indent}{'└── ' if last else '├── '}{name}  {text}")
             self._tree(scope.children(), indent + ("    " if last else "│   "), _FOLDED)
 

@@ -61,7 +61,7 @@ def _scope(scope: Scope) -> dict[str, Any]:
         "created": time_json(from_epoch(info.created)),
         "properties": dict(info.properties),
         "records": usage.records,
-        "size": usage.inline + usage.stored,
+        "size": usage.size,
         "scopes": sum(1 for _ in scope.children()),
     }
     if info.kind == "artifact":

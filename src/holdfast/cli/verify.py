@@ -34,8 +34,7 @@ def verify(
     with open_store(store) as opened:
         total = None
         if not addresses and sys.stderr.isatty():  # only the bar needs it
-            usages = [scope.usage() for scope in islice(scopes_from(opened), 1, None)]
-            total = sum(usage.inline + usage.stored for usage in usages)
+            total = sum(scope.usage().size for scope in islice(scopes_from(opened), 1, None))
         with progress("verifying", total) as tell:
             found = opened.verify(addresses or None, progress=tell)
     if as_json:
