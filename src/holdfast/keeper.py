@@ -12,8 +12,9 @@ from .errors import ClosedError, HoldfastError, IntegrityError, OtherHostError, 
 from .hashing import check_digest
 from .kernel import Kernel
 from .reading import blob_at
-from .storages.base import MappedStorage, Storage
+from .storages.base import MappedStorage
 from .storages.places import machine_id
+from .writing import sync_blobs
 
 __all__ = ["Keeper", "recover", "sync_all", "take_hold"]
 
@@ -83,15 +84,9 @@ def sync_all(kernel: Kernel) -> int:
         if not blobs:
             return done
         after = blobs[-1].id
-        by_storage: dict[int, list[Blob]] = {}
-        for blob in blobs:
-            by_storage.setdefault(blob.storage, []).append(blob)
-        for storage_id, batch in by_storage.items():
-            storage: Storage = kernel.storage_of(storage_id)
-            there = storage.sync([json.loads(blob.config) for blob in batch])
-            synced = [blob.id for blob, present in zip(batch, there, strict=True) if present]
-            kernel.catalog.mark_synced(synced)
-            done += len(synced)
+        synced = sync_blobs(kernel, blobs)
+        kernel.catalog.mark_synced([blob.id for blob in synced])
+        done += len(synced)
 
 
 class Keeper:
@@ -107,7 +102,7 @@ class Keeper:
         self._start()
 
     def _start(self) -> None:
-        thread = threading.Thread(target=_run, args=(weakref.ref(self), self._kernel, self._wake), daemon=True)
+        thread = threading.Thread(target=_run, args=(weakref.ref(self), self._wake), daemon=True)
         thread.name = "holdfast-keeper"
         thread.start()
 
@@ -125,21 +120,25 @@ class Keeper:
         self._closed = True
         self._wake.set()
 
-    def retry(self) -> None:
-        """Sync again at the next beat."""
-        self._new = True
+    def turn(self) -> bool:
+        """One round: sync what is new, renew the claim. False when the thread is to end."""
+        kernel = self._kernel()
+        if kernel is None or self._closed:
+            return False
+        new, self._new = self._new, False
+        try:
+            if new:
+                sync_all(kernel)
+            _beat(kernel.catalog, kernel.boot)
+        except ClosedError:
+            return False
+        except HoldfastError as error:
+            # A full disk or a busy store passes: nothing is lost by trying again, and the caller's puts report it.
+            import logging
 
-    def turn(self, kernel: Kernel) -> None:
-        """One round: sync what is new, renew the claim."""
-        if self._new:
-            self._new = False
-            sync_all(kernel)
-        _beat(kernel.catalog, kernel.boot)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the thread is to end."""
-        return self._closed
+            logging.getLogger("holdfast").warning("the background sync will be tried again: %s", error)
+            self._new = True
+        return True
 
 
 def _beat(catalog: Catalog, boot: str) -> None:
@@ -149,23 +148,13 @@ def _beat(catalog: Catalog, boot: str) -> None:
             catalog.claim(machine_id(), boot, _ALIVE)
 
 
-def _run(keeper: weakref.ref[Keeper], kernel: weakref.ref[Kernel], wake: threading.Event) -> None:
+def _run(keeper: weakref.ref[Keeper], wake: threading.Event) -> None:
     pause = threading.Event()
     while True:
         wake.wait(_BEAT)
         pause.wait(_SETTLE)
         wake.clear()
-        mine, store = keeper(), kernel()
-        if mine is None or store is None or mine.closed:
+        mine = keeper()
+        if mine is None or not mine.turn():
             return
-        try:
-            mine.turn(store)
-        except ClosedError:
-            return
-        except HoldfastError as error:
-            # A full disk or a busy store passes: nothing is lost by trying again, and the caller's puts report it.
-            import logging
-
-            logging.getLogger("holdfast").warning("the background sync will be tried again: %s", error)
-            mine.retry()
-        del mine, store
+        del mine

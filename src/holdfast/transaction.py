@@ -37,7 +37,7 @@ from .model import Record, RecordRow
 from .navigation import Navigation, S
 from .options import check_options
 from .reading import make_record, visible_record
-from .writing import CERTAIN, settle
+from .writing import CERTAIN, settle, sync_blobs
 
 __all__ = ["Atomic", "Buffered", "Transaction"]
 
@@ -280,13 +280,9 @@ class Buffered(Ledger):
                 self._kernel.storage_of(change.blob.storage).delete(json.loads(change.blob.config))
 
     def _sync(self, puts: list[Put]) -> None:
-        by_storage: dict[int, list[Any]] = {}
-        for change in puts:
-            if isinstance(change.blob, NewBlob) and not change.blob.synced:
-                by_storage.setdefault(change.blob.storage, []).append(json.loads(change.blob.config))
-        for storage, places in by_storage.items():
-            if not all(self._kernel.storage_of(storage).sync(places)):
-                raise ValueLost("bytes that this transaction wrote are gone from their storage: nothing was committed")
+        fresh = [change.blob for change in puts if isinstance(change.blob, NewBlob) and not change.blob.synced]
+        if len(sync_blobs(self._kernel, fresh)) < len(fresh):
+            raise ValueLost("bytes that this transaction wrote are gone from their storage: nothing was committed")
 
     def _check_open(self) -> None:
         if not self._open:

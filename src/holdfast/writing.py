@@ -7,10 +7,12 @@ in the end is deleted here where the outcome is certain, and else by the collect
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from itertools import compress
+from typing import Any, NamedTuple, TypeVar
 
 from .address import Path
-from .catalog.base import Committed, InlineRow, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, ValueRow
 from .errors import (
     ConflictError,
     InvalidArgumentError,
@@ -30,7 +32,9 @@ from .registry import PICKLE
 from .serializers.base import Serializer
 from .storages.base import MappedStorage
 
-__all__ = ["CERTAIN", "Encoded", "commit_bytes", "encode", "place_text", "put", "put_inline", "settle"]
+__all__ = ["CERTAIN", "Encoded", "commit_bytes", "encode", "place_text", "put", "put_inline", "settle", "sync_blobs"]
+
+B = TypeVar("B", Blob, NewBlob)
 
 CERTAIN = (ConflictError, InvalidArgumentError, NotFoundError, StorageFullError)
 """Errors after which the commit is known not to have happened, so that the bytes may be deleted at once."""
@@ -179,6 +183,17 @@ def commit_bytes(
     settle(kernel, change, done)
     assert done.row is not None
     return make_record(kernel, path, done.row)
+
+
+def sync_blobs(kernel: Kernel, blobs: Sequence[B]) -> list[B]:
+    """Put blobs' bytes on disk, those of a storage together; gives the blobs whose bytes are there."""
+    by_storage: dict[int, list[B]] = {}
+    for blob in blobs:
+        by_storage.setdefault(blob.storage, []).append(blob)
+    there: list[B] = []
+    for storage, batch in by_storage.items():
+        there += compress(batch, kernel.storage_of(storage).sync([json.loads(blob.config) for blob in batch]))
+    return there
 
 
 def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
