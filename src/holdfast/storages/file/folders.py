@@ -229,9 +229,11 @@ class AbandonedFolder(Abandoned):
     def release(self) -> None:
         """Report this writer no more, and remove its folder when it is empty."""
         if self._lock.held:
-            with _explained(self._path):
-                _remove(self._path)
-            self._lock.close()
+            try:
+                with _explained(self._path):
+                    _remove(self._path)
+            finally:
+                self._lock.close()  # what could not be removed is found again
 
 
 @contextmanager
@@ -264,8 +266,10 @@ def abandoned_folders(root: str) -> Iterator[AbandonedFolder]:
         if lock is None:
             continue  # alive, or another collector is at it
         if half_made:
-            _clear(f"{root}/{name}")
-            _remove(f"{root}/{name}")
-            lock.close()
+            try:
+                _clear(f"{root}/{name}")
+                _remove(f"{root}/{name}")
+            finally:
+                lock.close()
         else:
             yield AbandonedFolder(root, name, lock)
