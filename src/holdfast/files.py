@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, Literal, TextIO, Unpack, cast, overload
+from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, cast, overload
 
 from .address import check_key
 from .errors import InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
@@ -156,12 +156,16 @@ class Files(Listing):
         """Store all files below a local folder under ``prefix`` and their relative paths with ``/``.
 
         Links to files are followed, links to folders are not; each file is its own commit (use a transaction for one).
+
+        Raises:
+            NotFoundError: no such folder.
+            StoreError: a folder or file below it cannot be read; those before it are stored.
         """
         source = _path(source)
         if not os.path.isdir(source):
             raise NotFoundError(f"no folder {source}")
         records = []
-        for folder, below, names in os.walk(source):
+        for folder, below, names in os.walk(source, onerror=_unreadable):
             below.sort()
             for name in sorted(names):
                 path = os.path.join(folder, name)
@@ -251,6 +255,10 @@ def make_folder(path: str) -> None:
 def _failed(error: OSError, what: str) -> StoreError:
     kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
     return kind(f"{what}: {error.strerror}")
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise _failed(error, f"{error.filename} cannot be read") from error
 
 
 def _safe_name(part: str, key: str) -> str:

@@ -132,6 +132,22 @@ def test_folders(scope: holdfast.Scope, tmp_path: Path) -> None:
         scope.put_dir(source)
 
 
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, scope: holdfast.Scope) -> None:
+    """One whose path is longer than the system takes: rights would not keep root out."""
+    source = tmp_path / "in"
+    source.mkdir()
+    (source / "a").write_bytes(b"1")
+    fd = os.open(source, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=fd)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = below
+    os.close(fd)
+    with pytest.raises(StoreError, match="cannot be read: File name too long"):
+        scope.put_dir(source)
+
+
 def test_lists_in_pages(scope: holdfast.Scope) -> None:
     keys = [f"k{index:05}" for index in range(2500)]
     scope.put_many(dict.fromkeys(keys, 1))
