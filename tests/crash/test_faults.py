@@ -7,6 +7,7 @@ it was made), and looks at everything. See :mod:`holdfast.testing.faults`.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 from collections import Counter
@@ -162,6 +163,7 @@ def run_all(folder: Path, seed: int, number: int | None) -> Counter[str]:
         except Exception as error:
             raise Wrong(f"{case._replace(call=case.call._replace(data=None))}: {error!r}") from error
         outcomes[f"{case.action} {errno.errorcode[case.number]}, {case.stage}: {outcome}"] += 1
+    gc.collect()  # a collection that failed here may hold a dead writer's folder until its error is forgotten
     last_look(arena)
     return outcomes
 
