@@ -143,7 +143,7 @@ def _store(value: Any, source: str) -> str:
     if value == MEMORY:
         return MEMORY
     scheme, colon, _ = value.partition(":")
-    if colon and scheme.isalpha() and len(scheme) > 1 and not os.path.exists(value):
+    if colon and scheme.replace("+", "").isalnum() and not os.path.exists(value):
         if scheme != "file":
             raise InvalidArgumentError(
                 f"store ({source}): there is no catalog for {scheme}:, only folders and {MEMORY}"

@@ -460,7 +460,7 @@ class Catalog(Ledger):
 
     @abstractmethod
     def garbage_size(self) -> tuple[int, int, int]:
-        """For a dry run: records that :meth:`sweep` would remove, blobs that no record needs, and their bytes."""
+        """For a dry run: records that :meth:`sweep` would remove, blobs that no other record needs, and their bytes."""
 
     @abstractmethod
     def close(self) -> None:

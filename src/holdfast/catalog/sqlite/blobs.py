@@ -120,12 +120,14 @@ class Blobs(Core):
 
     def garbage_size(self) -> tuple[int, int, int]:
         """See :meth:`Catalog.garbage_size <holdfast.catalog.base.Catalog.garbage_size>`."""
-        now = time.time()
+        # A blob will be garbage too when the records that go are all that refer to it.
         row: tuple[int, int, int] = self.read(
-            "SELECT (SELECT count(*) FROM records WHERE expires<=?1 AND scope NOT IN (SELECT scope FROM dropped))"
-            "+(SELECT count(*) FROM dropped d CROSS JOIN records r ON r.scope=d.scope),"
-            "count(*),ifnull(sum(bytes),0) FROM blobs WHERE refs=0",
-            (now,),
+            "WITH gone AS (SELECT blob FROM records WHERE expires<=?1 AND scope NOT IN (SELECT scope FROM dropped)"
+            " UNION ALL SELECT r.blob FROM dropped d CROSS JOIN records r ON r.scope=d.scope),"
+            "freed AS (SELECT b.bytes FROM (SELECT blob,count(*) n FROM gone WHERE blob IS NOT NULL GROUP BY blob) g "
+            "JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n UNION ALL SELECT bytes FROM blobs WHERE refs=0)"
+            "SELECT (SELECT count(*) FROM gone),count(*),ifnull(sum(bytes),0) FROM freed",
+            (time.time(),),
         )[0]
         return row
 

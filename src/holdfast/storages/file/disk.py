@@ -89,7 +89,7 @@ def make_folders(path: str) -> None:
         return
     except FileNotFoundError:
         parent = os.path.dirname(path)
-        if parent == path:
+        if parent == path or os.path.isdir(parent):  # as in /proc, where nothing can be made
             raise
         make_folders(parent)
         make_folders(path)

@@ -1,0 +1,39 @@
+"""Places that are no place for a store, and a dry run that tells the truth about what is still named."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import holdfast
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://b", "az://c/d", "git+ssh://x", "postgresql://h/db"])
+def test_an_address_that_is_no_folder_is_refused(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(holdfast.InvalidArgumentError, match="only folders and memory:"):
+        holdfast.open(url)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_folder_can_be_made() -> None:
+    with pytest.raises(holdfast.StoreError):
+        holdfast.open("/proc/holdfast/data")
+
+
+def test_a_dry_run_counts_the_bytes_of_what_will_go(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "data") as store:
+        kept, dropped = store.namespace("kept"), store.namespace("dropped")
+        for number in range(3):
+            dropped.put(str(number), bytes([number]) * 100_000)
+        dropped.copy("0", to=kept)
+        kept.put("old", b"x" * 50_000, expires=timedelta(milliseconds=1))
+        dropped.drop()
+        time.sleep(0.01)
+        told = store.gc(dry_run=True)
+        done = store.gc()
+        assert (told.records, told.blobs, told.size) == (done.records, done.blobs, done.size) == (4, 3, 250_000)
+        assert kept.get("0") == b"\0" * 100_000
