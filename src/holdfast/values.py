@@ -152,7 +152,7 @@ class Values:
 
         Raises:
             NotFoundError: no such record, and no ``default`` to begin from.
-            ConflictError: others were faster all the time until the store's time-out.
+            ConflictError: others were faster all the time until the store's time-out; in a transaction, once.
             InvalidArgumentError: ``if_version`` or ``if_absent`` is given.
         """
         if not callable(change):
@@ -170,8 +170,8 @@ class Values:
             except LeaseLost:
                 raise
             except ConflictError:
-                if time.monotonic() >= deadline:
-                    raise
+                if self._ledger is not self._kernel.catalog or time.monotonic() >= deadline:
+                    raise  # what a transaction has read stays as it was read: only a new one can go on
             time.sleep(random.random() * min(0.001 * attempt, 0.02))
         raise AssertionError
 

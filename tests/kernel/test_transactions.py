@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -181,6 +182,20 @@ def test_a_transaction_that_only_reads(scope: holdfast.Scope) -> None:
     with atomic:
         pass
     assert atomic.records == []
+
+
+def test_update_of_what_changed_outside_does_not_wait(store: holdfast.Store, scope: holdfast.Scope) -> None:
+    """No number of attempts could help: what was read in a transaction stays as it was read."""
+    scope.put("k", 1)
+    began = time.monotonic()
+    atomic = scope.transaction()
+    inside = atomic.__enter__()
+    assert inside.get("k") == 1
+    scope.put("k", 2)
+    with pytest.raises(ConflictError):
+        inside.update("k", lambda n: n + 1)
+    assert time.monotonic() - began < 5
+    assert scope.get("k") == 2
 
 
 def test_conditions_inside(scope: holdfast.Scope) -> None:
