@@ -203,10 +203,7 @@ class TextFileWriter(_Whole, io.TextIOWrapper):
 
     def abort(self) -> None:
         """Discard; does nothing after a ``close()``."""
-        if self._file.record is None:
-            self._file._sink.discard = True
-            self.close()
-            self._file.abort()
+        self._file.abort()  # what is still to be encoded goes with the file below, which is closed now
 
 
 def parse_mode(mode: str) -> tuple[str, bool]:

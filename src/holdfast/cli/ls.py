@@ -12,7 +12,7 @@ from ..address import format_path
 from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..listing import ORDERS
-from ..model import Record, from_epoch
+from ..model import Record
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import json_line, note, paint, print_columns, record_json, time_json
@@ -107,7 +107,7 @@ class _Listing:
     def json(self, place: Place, recursive: bool) -> None:
         for scope in self._few(self._scopes(place, recursive)):
             info, usage = scope.info(), scope.usage()
-            facts = {"scope": str(scope), "created": time_json(from_epoch(info.created)), "properties": info.properties}
+            facts = {"scope": str(scope), "created": time_json(info.created), "properties": info.properties}
             json_line({"is": "scope", **facts, "records": usage.records, "size": usage.size})
         for record in self._records(place, recursive):
             json_line({"is": "record", **record_json(record)})

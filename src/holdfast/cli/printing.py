@@ -1,18 +1,17 @@
-"""What commands write: records as JSON or a line, aligned columns, notes."""
+"""What commands write: records as JSON, aligned columns, notes."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from ..model import Record
-from .wording import shown, size_text
 
-__all__ = ["document", "json_line", "note", "paint", "print_columns", "print_records", "record_json", "time_json"]
+__all__ = ["document", "json_line", "note", "paint", "print_columns", "record_json", "time_json"]
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
@@ -55,13 +54,6 @@ def record_json(record: Record) -> dict[str, Any]:
         "expires": time_json(record.expires),
         "tags": dict(record.tags),
     }
-
-
-def print_records(records: Iterable[Record], verb: str) -> None:
-    """A line for each record that was changed: address, version, size, digest."""
-    for record in records:
-        digest = f", {record.digest}" if record.digest else ""
-        print(f"{verb} {shown(record.address)}: version {record.version}, {size_text(record.size)}{digest}")
 
 
 def print_columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:

@@ -19,9 +19,9 @@ from ..errors import InvalidArgumentError, NotFoundError
 from ..model import Record
 from ..options import PutOptions
 from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse
-from .printing import document, json_line, note, print_records, record_json
+from .printing import document, json_line, note, record_json
 from .progress import progress
-from .wording import count_text, duration, size_text, tags_from
+from .wording import count_text, duration, shown, size_text, tags_from
 
 __all__ = ["put"]
 
@@ -84,13 +84,12 @@ def put(
             records = _put_folder(scope, key, source, options)
         else:
             records = [_put_bytes(scope, key, source, options)]
-    if as_json and folder:
-        for record in records:
-            json_line(record_json(record))
-    elif as_json:
-        document(record_json(records[0]))
-    else:
-        print_records(records, "stored")
+    for record in records:
+        if as_json:
+            (json_line if folder else document)(record_json(record))
+        else:
+            digest = f", {record.digest}" if record.digest else ""
+            print(f"stored {shown(record.address)}: version {record.version}, {size_text(record.size)}{digest}")
     if folder and not as_json:
         note(f"{count_text(len(records), 'file')}, {size_text(sum(record.size for record in records))}")
 

@@ -8,7 +8,7 @@ from typing import Any
 from ..address import format_path
 from ..api import Scope, Store
 from ..artifact import METADATA
-from ..model import Record, from_epoch
+from ..model import Record
 from .arguments import JsonOption, PlaceArgument, StoreOption, open_store, parse
 from .printing import document, print_columns, record_json, time_json
 from .wording import shown, size_text
@@ -58,7 +58,7 @@ def _scope(scope: Scope) -> dict[str, Any]:
         "scope": format_path(info.path),
         "kind": info.kind,
         "name": info.name,
-        "created": time_json(from_epoch(info.created)),
+        "created": time_json(info.created),
         "properties": dict(info.properties),
         "records": usage.records,
         "size": usage.size,
