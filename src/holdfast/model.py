@@ -249,11 +249,22 @@ class Entry(Generic[T]):
 
 
 class ScopeInfo(NamedTuple):
-    """A scope that exists, as listings give it."""
+    """A scope that exists, as listings give it.
+
+    Attributes:
+        path: ``(kind, name)`` pairs from the root.
+        since: when it was made, in seconds since 1970.
+        properties: the JSON object that :meth:`Scope.create <holdfast.Scope.create>` was given.
+    """
 
     path: Path
-    created: float
+    since: float
     properties: Mapping[str, Any]
+
+    @property
+    def created(self) -> datetime:
+        """When it was made (UTC)."""
+        return datetime.fromtimestamp(self.since, timezone.utc)
 
     @property
     def kind(self) -> str:

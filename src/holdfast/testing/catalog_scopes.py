@@ -27,7 +27,7 @@ class ScopeTests:
             assert found is not None
             assert found.path == path
             assert found.properties == {}
-            assert before <= found.created <= catalog.now()
+            assert before <= found.since <= catalog.now()
         assert catalog.scope_id(FLOW) != catalog.scope_id(SPACE)
         catalog.commit([inline_put(catalog, "key", path=(("a", "b"), ("c", "d")))])
         assert [info.path for info in catalog.children((), None, 10)] == [(("a", "b"),), SPACE]
