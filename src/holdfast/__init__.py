@@ -12,38 +12,11 @@
 
 from __future__ import annotations
 
+from . import errors
 from .api import Scope, Store, open
 from .artifact import Artifact
 from .collector import Collected
-from .errors import (
-    BusyError,
-    ClosedError,
-    ConflictError,
-    DecodeError,
-    EncodeError,
-    ExistsError,
-    HoldfastError,
-    IntegrityError,
-    InvalidArgumentError,
-    InvalidKeyError,
-    InvalidScopeError,
-    LeaseLost,
-    MissingExtraError,
-    NetworkFilesystemError,
-    NotAStoreError,
-    NotFoundError,
-    NotRegisteredError,
-    OtherHostError,
-    ReadOnlyError,
-    SchemaError,
-    ScopeDroppedError,
-    SignatureError,
-    StorageFullError,
-    StoreError,
-    StoreNotFoundError,
-    UnsupportedValue,
-    ValueLost,
-)
+from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
@@ -51,46 +24,20 @@ from .verifier import Problem, Verified
 
 __all__ = [
     "Artifact",
-    "BusyError",
-    "ClosedError",
     "Collected",
-    "ConflictError",
     "Content",
-    "DecodeError",
-    "EncodeError",
     "Entry",
-    "ExistsError",
-    "HoldfastError",
-    "IntegrityError",
-    "InvalidArgumentError",
-    "InvalidKeyError",
-    "InvalidScopeError",
     "Lease",
-    "LeaseLost",
-    "MissingExtraError",
-    "NetworkFilesystemError",
-    "NotAStoreError",
-    "NotFoundError",
-    "NotRegisteredError",
-    "OtherHostError",
     "Problem",
-    "ReadOnlyError",
     "Record",
     "Registry",
-    "SchemaError",
     "Scope",
-    "ScopeDroppedError",
     "ScopeInfo",
-    "SignatureError",
-    "StorageFullError",
     "Store",
-    "StoreError",
-    "StoreNotFoundError",
-    "UnsupportedValue",
-    "ValueLost",
     "Verified",
     "__version__",
     "open",
 ]
+__all__ += errors.__all__
 
 __version__ = "0.1.0"

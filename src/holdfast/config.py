@@ -37,7 +37,6 @@ FILES = "files"
 DURABILITIES = ("process", "power")
 """What a put can have survived when it returns: the death of any process, or a power cut."""
 
-_SETTINGS = ("store", "storage", "durability", "inline", "timeout")
 _FILE = "holdfast.toml"
 
 
@@ -95,14 +94,7 @@ def find_config(
             "no store is named: pass one, as in holdfast.open('data'), set HOLDFAST_STORE, "
             f"or write store = 'data' into {_FILE}"
         )
-    checks: dict[str, Callable[[Any, str], Any]] = {
-        "store": _store,
-        "storage": _storage,
-        "durability": _durability,
-        "inline": _inline,
-        "timeout": _timeout,
-    }
-    checked: dict[str, Any] = {name: checks[name](*pair) for name, pair in found.items()}
+    checked: dict[str, Any] = {name: _SETTINGS[name](*pair) for name, pair in found.items()}
     _check_registry(registry)
     return StoreConfig(**checked, registry=registry)
 
@@ -192,3 +184,12 @@ def _timeout(value: Any, source: str) -> float:
     if isinstance(value, bool) or not 0 <= seconds < float("inf"):
         raise InvalidArgumentError(f"timeout ({source}) must be a number of seconds, not {value!r}")
     return seconds
+
+
+_SETTINGS: dict[str, Callable[[Any, str], Any]] = {
+    "store": _store,
+    "storage": _storage,
+    "durability": _durability,
+    "inline": _inline,
+    "timeout": _timeout,
+}
