@@ -198,9 +198,9 @@ class Artifact:
 
     def transaction(self, *, durability: str | None = None) -> Atomic[Artifact]:
         """A block whose changes to files and metadata happen together at its end, or, if it raises, not at all."""
-        self.scope._outside()
-        kind, kernel, path = type(self.scope), self.scope._kernel, self.scope.path
-        return Atomic(kernel, lambda ledger: Artifact(kind(kernel, path, ledger)), durability)
+        scope = self.scope
+        scope._outside()
+        return Atomic(scope._kernel, lambda ledger: Artifact(scope._inside(ledger)), durability)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name != METADATA and self.scope.exists(name)

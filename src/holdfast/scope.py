@@ -52,9 +52,8 @@ class BaseScope(Navigation[S], Files):
         pairs = _pairs(values.items() if isinstance(values, Mapping) else values)
         if isinstance(self._ledger, Buffered):
             return [self.put(key, value, **options) for key, value in pairs]
-        atomic = Atomic(self._kernel, lambda ledger: ledger, options.get("durability"))
-        with atomic as ledger:
-            inside = type(self)(self._kernel, self.path, ledger)
+        atomic = self.transaction(durability=options.get("durability"))
+        with atomic as inside:
             keys = [inside.put(key, value, **options).key for key, value in pairs]
         last = {record.key: record for record in atomic.records}
         return [last[key] for key in keys]
@@ -68,7 +67,7 @@ class BaseScope(Navigation[S], Files):
         before the end is a ConflictError, and nothing is written.
         """
         self._outside()
-        return Atomic(self._kernel, lambda ledger: type(self)(self._kernel, self.path, ledger), durability)
+        return Atomic(self._kernel, self._inside, durability)
 
     def within(self, transaction: Transaction[Any]) -> Self:
         """This scope, acting in a transaction of the store.
@@ -78,7 +77,10 @@ class BaseScope(Navigation[S], Files):
         """
         if not self._kernel.same_store(transaction._kernel):
             raise InvalidArgumentError(f"{self} is in another store than the transaction: take one of its own store")
-        return type(self)(self._kernel, self.path, transaction.ledger)
+        return self._inside(transaction.ledger)
+
+    def _inside(self, ledger: Buffered) -> Self:
+        return type(self)(self._kernel, self.path, ledger)
 
     # --- the scope itself ---------------------------------------------------------------------------------------------
 
