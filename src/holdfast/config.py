@@ -105,7 +105,10 @@ def _check_registry(registry: Any) -> None:
 
 
 def _read_toml() -> tuple[str, dict[str, Any]]:
-    folder = os.getcwd()
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # it was removed, and has nothing to say
+        return ".", {}
     while True:
         path = os.path.join(folder, _FILE)
         try:
@@ -143,7 +146,12 @@ def _store(value: Any, source: str) -> str:
         from urllib.parse import unquote, urlsplit  # 4 ms that few need
 
         value = unquote(urlsplit(value).path)
-    path: str = os.path.abspath(os.path.expanduser(value))
+    try:
+        path: str = os.path.abspath(os.path.expanduser(value))
+    except FileNotFoundError:
+        raise InvalidArgumentError(
+            f"store ({source}): {value!r} lies in a working directory that was removed: name a full path"
+        ) from None
     return path
 
 

@@ -204,6 +204,16 @@ def test_an_earlier_boot_goes_back_to_what_is_on_disk(tmp_path: Path, monkeypatc
         assert scope.put("k", 1).version > second.version
 
 
+def test_in_a_working_directory_that_was_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    holdfast.open(tmp_path / "store").close()
+    with pytest.raises(InvalidArgumentError, match="was removed: name a full path"):
+        holdfast.open("store")
+
+
 def test_settings_from_the_environment_and_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")
