@@ -84,6 +84,10 @@ def put(
             records = _put_folder(scope, key, source, options)
         else:
             records = [_put_bytes(scope, key, source, options)]
+    _show(records, folder, as_json)
+
+
+def _show(records: list[Record], folder: bool, as_json: bool) -> None:
     for record in records:
         if as_json:
             (json_line if folder else document)(record_json(record))
