@@ -12,6 +12,7 @@ from .files import make_folder
 from .model import Record
 from .options import PutOptions
 from .scope import BaseScope
+from .streams import guess_type
 from .transaction import Atomic, Buffered
 
 __all__ = ["METADATA", "Artifact", "Artifacts", "Metadata"]
@@ -118,9 +119,9 @@ class Artifact:
         return self.read(name).decode(encoding)
 
     def write(self, name: str, data: bytes | str, **options: Unpack[PutOptions]) -> Record:
-        """Make or replace a file; text is stored as UTF-8."""
+        """Make or replace a file; text is stored as UTF-8. The content type is that of the name's ending."""
         if isinstance(data, str):
-            options.setdefault("content_type", "text/plain; charset=utf-8")
+            options.setdefault("content_type", guess_type(name, "utf-8"))
             data = data.encode()
         return self.scope.put_chunks(_file(name), [data], **options)
 
@@ -172,12 +173,16 @@ class Artifact:
     def copy(self, name: str, *, to: BaseScope[Any] | None = None) -> Artifact:
         """Make a second artifact of the same files and metadata, in one commit; no bytes are copied.
 
+        Files that are added while it runs may be left out.
+
         Raises:
             NotFoundError: this artifact does not exist.
             ExistsError: there is one of that name.
         """
         if not self.exists:
             raise NotFoundError(f"no artifact {self.scope}")
+        if to is not None:
+            self.scope._check_target(to)
         above = self.scope._at(self.scope.path[:-1]) if to is None else to
         target: BaseScope[Any] = above.scope("artifact", name)
         if target.present:

@@ -116,7 +116,9 @@ def _read_toml() -> tuple[str, dict[str, Any]]:
                 from tomllib import load  # 7 ms that only its users need
 
                 settings = load(file)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+        except OSError as error:
+            if os.path.exists(path):
+                raise InvalidArgumentError(f"{path} cannot be read: {error.strerror}") from error
             above = os.path.dirname(folder)
             if above == folder:
                 return folder, {}

@@ -11,13 +11,13 @@ from contextlib import suppress
 from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, cast, overload
 
 from .address import check_key
-from .errors import InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
+from .errors import ExistsError, InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
 from .listing import Listing
 from .model import Record
 from .options import PutOptions
 from .payload import Buffer
 from .reading import chunks, missing, open_bytes, read_current, visible
-from .streams import Draft, FileWriter, TextFileWriter, check_text, parse_mode, put_chunks
+from .streams import Draft, FileWriter, TextFileWriter, check_text, guess_type, parse_mode, put_chunks
 
 __all__ = ["Files", "Progress", "make_folder"]
 
@@ -62,6 +62,8 @@ class Files(Listing):
         Written bytes are streamed to the storage. They become visible when the file is closed, whole or not at all:
         leaving a ``with`` block by an exception discards them. Any size takes a few MB of memory.
 
+        The content type, unless it is given, is that of the key's ending.
+
         Raises:
             NotFoundError: reading, and no such record.
             ExistsError: mode ``x``, on closing, and the key exists.
@@ -78,9 +80,10 @@ class Files(Listing):
         if kind == "x":
             options["if_absent"] = True
         plan = self._plan(options)
-        if text and plan.content_type is None:
-            plan = plan._replace(content_type=f"text/plain; charset={encoding}")
-        writer = FileWriter(Draft(self._kernel, self._ledger, self.path, check_key(key), plan))
+        check_key(key)
+        if plan.content_type is None:
+            plan = plan._replace(content_type=guess_type(key, encoding if text else None))
+        writer = FileWriter(Draft(self._kernel, self._ledger, self.path, key, plan))
         return TextFileWriter(writer, encoding, newline) if text else writer
 
     def _open_to_read(self, key: str) -> BinaryIO:
@@ -138,7 +141,7 @@ class Files(Listing):
             StoreError: it cannot be read, or is no regular file.
         """
         name = os.path.basename(os.path.abspath(_path(source)))
-        options.setdefault("content_type", _guess(name))
+        options.setdefault("content_type", guess_type(key or name) or guess_type(name))
         key = check_key(name if key is None else key)
         with _local(source) as file:
             size = os.fstat(file.fileno()).st_size
@@ -183,14 +186,15 @@ class Files(Listing):
         Raises:
             NotFoundError: no such record.
             IntegrityError: the bytes are not what was put; the target is untouched.
-            StoreError: the target cannot be written, or exists and ``replace`` is False.
+            ExistsError: the target exists and ``replace`` is False.
+            StoreError: it cannot be written.
         """
         path = _path(target)
         check_key(key)
         if os.path.isdir(path):
             path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
         if not replace and os.path.lexists(path):
-            raise StoreError(f"{path} exists already")
+            raise ExistsError(f"{path} exists already")
 
         def write(row: tuple[Any, ...]) -> str:
             _write_local(path, chunks(self._kernel, self.path, key, row), progress)
@@ -265,13 +269,6 @@ def _safe_name(part: str, key: str) -> str:
     if part in ("", ".", "..") or os.sep in part or (os.altsep and os.altsep in part):
         raise InvalidKeyError(f"the key {key!r} has no safe path in a local folder")
     return part
-
-
-def _guess(name: str) -> str:
-    import mimetypes
-
-    kind, encoding = mimetypes.guess_type(name)
-    return kind if kind is not None and encoding is None else "application/octet-stream"
 
 
 def _local(source: str | os.PathLike[str]) -> BinaryIO:

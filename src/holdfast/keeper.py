@@ -44,7 +44,15 @@ def take_hold(kernel: Kernel) -> None:
             catalog.adopt()
         if claimed is None or claimed[:2] != (here, kernel.boot) or claimed[2] - catalog.now() < _ALIVE / 2:
             catalog.claim(here, kernel.boot, _ALIVE)
-    recover(kernel)
+    lost = recover(kernel)
+    if lost:
+        import logging
+
+        logging.getLogger("holdfast").warning(
+            "%d files written shortly before an unclean shutdown were not whole: their keys are back at the newest "
+            "version that is on disk, or gone where there was none",
+            lost,
+        )
 
 
 def recover(kernel: Kernel) -> int:

@@ -24,6 +24,7 @@ __all__ = [
     "check_options",
     "check_version",
     "expiry",
+    "fence_of",
     "tags_text",
 ]
 
@@ -103,7 +104,7 @@ def check_options(options: PutOptions, now: Any, power: bool) -> Plan:
         serializer=_serializer(options.get("serializer")),
         power=power if durability is None else durability == "power",
         if_version=if_version,
-        fence=_fence(options.get("lease")),
+        fence=fence_of(options.get("lease")),
     )
 
 
@@ -113,7 +114,13 @@ def _serializer(name: Any) -> str | None:
     raise InvalidArgumentError(f"serializer must be a registered name, not {name!r}")
 
 
-def _fence(lease: Lease | None) -> Fence | None:
+def fence_of(lease: Lease | None) -> Fence | None:
+    """Name and token of a lease that is given and held.
+
+    Raises:
+        InvalidArgumentError: it is no lease.
+        LeaseLost: it is not held.
+    """
     if lease is None:
         return None
     fence = getattr(lease, "fence", None)  # its LeaseLost passes

@@ -20,10 +20,23 @@ from .payload import Buffer
 from .storages.base import Writer
 from .writing import Encoded, commit_bytes, put_inline
 
-__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "parse_mode", "put_chunks"]
+__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "guess_type", "parse_mode", "put_chunks"]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
+
+
+def guess_type(name: str, charset: str | None = None) -> str | None:
+    """The MIME type of a file name's ending, None for no known one; with ``charset`` it is text, in any case."""
+    import mimetypes  # reads the system's tables at its first use
+
+    kind, encoding = mimetypes.guess_type(name.rpartition("/")[2])
+    if encoding is not None:
+        kind = None
+    if charset is None:
+        return kind
+    kind = kind or "text/plain"
+    return f"{kind}; charset={charset}" if kind.startswith("text/") else kind
 
 
 class Draft:
@@ -69,7 +82,7 @@ class Draft:
     def commit(self) -> Record:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
-        codec = kernel.catalog.codec_id(Codec(None, plan.content_type or _FILE))
+        codec = kernel.catalog.codec_id(Codec(None, plan.content_type or guess_type(self.key) or _FILE))
         encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
         if self._writer is None:
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)

@@ -144,7 +144,8 @@ class Buffered(Ledger):
         made = self._put(Put(path, key, **InlineRow._make(row)._asdict()))
         return ABSENT, made[4], made[5]
 
-    def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+    def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:
+        self._power = self._power or power
         row = self._current(path, key)
         if row is None:
             value, tags, expires = amount, None, None

@@ -10,9 +10,10 @@ from itertools import count
 from typing import Any, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Fence, Ledger, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
 from .kernel import Kernel
+from .lease import Lease
 from .model import Codec, Entry, Record
 from .options import (
     ON_DISK,
@@ -23,6 +24,7 @@ from .options import (
     check_options,
     check_version,
     expiry,
+    fence_of,
     tags_text,
 )
 from .reading import load, make_record, missing, read_current, visible, visible_record
@@ -124,22 +126,25 @@ class Values:
         """Whether the key has a record that is not expired."""
         return visible(self._kernel, self._ledger.find(self.path, check_key(key))) is not None
 
-    def delete(self, key: str, *, if_version: int | None = None, missing_ok: bool = False) -> Record | None:
+    def delete(
+        self, key: str, *, if_version: int | None = None, missing_ok: bool = False, lease: Lease | None = None
+    ) -> Record | None:
         """Remove a key's record and give it; the bytes are collected later. With ``missing_ok`` None for no record.
 
         Raises:
             NotFoundError: no such record.
-            ConflictError: it is not at ``if_version``.
+            ConflictError: it is not at ``if_version``, or ``lease`` is not held (LeaseLost).
         """
+        change = Delete(self.path, check_key(key), if_version=check_version(if_version))
         try:
-            return self._change(Delete(self.path, check_key(key), if_version=check_version(if_version)))
+            return self._change(change, lease)
         except KeyError:
             if missing_ok:
                 return None
             raise
 
-    def _change(self, change: Change) -> Record:
-        (done,) = self._ledger.commit([change], power=self._kernel.power)
+    def _change(self, change: Change, lease: Lease | None = None) -> Record:
+        (done,) = self._ledger.commit([change], fence=fence_of(lease), power=self._kernel.power)
         assert done.row is not None
         return make_record(self._kernel, self.path, done.row)
 
@@ -204,9 +209,8 @@ class Values:
         """
         if type(amount) is not int or not -(1 << 63) <= amount < 1 << 63:
             raise InvalidArgumentError(f"add takes an integer of 64 bits, not {amount!r}")
-        value, row = self._ledger.add(self.path, check_key(key), amount, self._kernel.integer)
-        if self._ledger is self._kernel.catalog:  # in a transaction its commit is put on disk
-            self._kernel.settle()
+        kernel = self._kernel
+        value, row = self._ledger.add(self.path, check_key(key), amount, kernel.integer, kernel.power)
         return Entry(value, make_record(self._kernel, self.path, row))
 
     def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
@@ -222,17 +226,27 @@ class Values:
 
     # --- what is known of a record ------------------------------------------------------------------------------------
 
-    def touch(self, key: str, expires: timedelta | datetime | None, *, if_version: int | None = None) -> Record:
+    def touch(
+        self,
+        key: str,
+        expires: timedelta | datetime | None,
+        *,
+        if_version: int | None = None,
+        lease: Lease | None = None,
+    ) -> Record:
         """Give a record a new expiry (None: never), without rewriting its bytes."""
         when = expiry(expires, self._kernel.catalog.now)
-        return self._change(Edit(self.path, check_key(key), expires=when, if_version=check_version(if_version)))
+        change = Edit(self.path, check_key(key), expires=when, if_version=check_version(if_version))
+        return self._change(change, lease)
 
-    def set_tags(self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None) -> Record:
+    def set_tags(
+        self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None, lease: Lease | None = None
+    ) -> Record:
         """Replace a record's tags, without rewriting its bytes."""
-        expected = check_version(if_version)
-        return self._change(Edit(self.path, check_key(key), tags=tags_text(tags), if_version=expected))
+        change = Edit(self.path, check_key(key), tags=tags_text(tags), if_version=check_version(if_version))
+        return self._change(change, lease)
 
-    def set_content_type(self, key: str, content_type: str) -> Record:
+    def set_content_type(self, key: str, content_type: str, *, lease: Lease | None = None) -> Record:
         """Replace a record's content type, without rewriting its bytes."""
         check_content_type(content_type)
         while True:
@@ -241,24 +255,40 @@ class Values:
             expected = _expected(record.version)
             try:
                 return self._change(
-                    Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=expected)
+                    Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=expected), lease
                 )
+            except LeaseLost:
+                raise
             except ConflictError:
                 continue  # it was written to in between
 
     # --- elsewhere ----------------------------------------------------------------------------------------------------
 
-    def copy(self, key: str, new_key: str | None = None, *, to: Values | None = None, replace: bool = False) -> Record:
+    def copy(
+        self,
+        key: str,
+        new_key: str | None = None,
+        *,
+        to: Values | None = None,
+        replace: bool = False,
+        lease: Lease | None = None,
+    ) -> Record:
         """Make the same value known under another key, in this scope or in ``to``; no bytes are copied.
 
         Raises:
             NotFoundError: no such record.
             ExistsError: the new key exists, and ``replace`` is not set.
         """
-        return self._repeat(key, new_key, to, replace, move=False)
+        return self._repeat(key, new_key, to, replace, fence_of(lease), move=False)
 
     def rename(
-        self, key: str, new_key: str | None = None, *, to: Values | None = None, replace: bool = False
+        self,
+        key: str,
+        new_key: str | None = None,
+        *,
+        to: Values | None = None,
+        replace: bool = False,
+        lease: Lease | None = None,
     ) -> Record:
         """Move a record to another key, in this scope or to ``to``, in one commit; no bytes are copied.
 
@@ -266,9 +296,11 @@ class Values:
             NotFoundError: no such record.
             ExistsError: the new key exists, and ``replace`` is not set.
         """
-        return self._repeat(key, new_key, to, replace, move=True)
+        return self._repeat(key, new_key, to, replace, fence_of(lease), move=True)
 
-    def _repeat(self, key: str, new_key: str | None, to: Values | None, replace: bool, move: bool) -> Record:
+    def _repeat(
+        self, key: str, new_key: str | None, to: Values | None, replace: bool, fence: Fence | None, *, move: bool
+    ) -> Record:
         if to is not None:
             self._check_target(to)
         path: Path = self.path if to is None else to.path
@@ -290,8 +322,8 @@ class Values:
             elif version is not None:
                 changes.append(Expect(self.path, key, version))
             try:
-                done = self._ledger.commit(changes, power=self._kernel.power)
-            except ExistsError:
+                done = self._ledger.commit(changes, fence=fence, power=self._kernel.power)
+            except (ExistsError, LeaseLost):
                 raise
             except ConflictError:
                 continue  # the source was written to in between

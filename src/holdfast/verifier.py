@@ -62,14 +62,15 @@ class Verifying:
     _kernel: Kernel
 
     def verify(
-        self: Any, addresses: Iterable[str] | None = None, *, progress: Callable[[int], object] | None = None
+        self: Any, addresses: str | Iterable[str] | None = None, *, progress: Callable[[int], object] | None = None
     ) -> Verified:
         """Read and hash the bytes of all records, or of those named; safe beside readers and writers of any process.
 
         Nothing is changed and nothing is decoded, so that no code of a stored value runs.
 
         Args:
-            addresses: records, scopes (with all below them) or, ending in ``/``, prefixes of keys; None for everything.
+            addresses: a record, a scope (with all below it) or, ending in ``/``, a prefix of keys, or several of
+                them; None for everything.
             progress: called with the number of bytes of each piece that was looked at.
 
         Raises:
@@ -77,6 +78,8 @@ class Verifying:
             InvalidArgumentError: an address that is not well formed.
         """
         run = _Run(self._kernel, progress)
+        if isinstance(addresses, str):
+            addresses = [addresses]
         if addresses is None:
             targets = _below(self)
         else:

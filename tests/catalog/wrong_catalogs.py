@@ -172,7 +172,7 @@ class TestSkipsEqualOnesAtAPageEnd(Wrong):
 class AddsInTwoSteps(SQLiteCatalog):
     """Reads, adds, and writes."""
 
-    def add(self, path, key, amount, codec):
+    def add(self, path, key, amount, codec, power=False):
         rows = self.find(path, key)
         value = (rows[0][9] if rows and type(rows[0][9]) is int else 0) + amount
         self.put(path, key, (None, None, 0, None, 8, codec, None, None, value))

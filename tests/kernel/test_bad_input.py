@@ -344,7 +344,7 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     "get_file missing": (lambda s: s.get_file("missing", "/tmp/never"), NotFoundError, "missing"),
     "get_file nowhere": (lambda s: s.get_file("file", "/no/such/folder/x"), StoreError, "/no/such/folder/x"),
     "get_file type": (lambda s: s.get_file("file", 5), InvalidArgumentError, "path"),
-    "get_file no replace": (lambda s: s.get_file("file", "/etc/passwd", replace=False), StoreError, "exists"),
+    "get_file no replace": (lambda s: s.get_file("file", "/etc/passwd", replace=False), ExistsError, "exists"),
     "get_dir into a file": (lambda s: s.get_dir("", "/etc/passwd"), StoreError, "/etc/passwd"),
     "create again": (lambda s: s.create(exist_ok=False), ExistsError, "forecast"),
     "create properties": (lambda s: s.create({"a": object()}), InvalidArgumentError, "JSON"),

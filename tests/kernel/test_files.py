@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import holdfast
-from holdfast import InvalidKeyError, StoreError
+from holdfast import ExistsError, InvalidKeyError, StoreError
 
 from .tools import LARGE, blob_files, pattern, python
 
@@ -104,7 +104,7 @@ def test_local_files(scope: holdfast.Scope, tmp_path: Path) -> None:
     assert scope.get_file("a.csv", target) == str(target / "a.csv")
     assert scope.get_file("k", target / "a.csv") == str(target / "a.csv")
     assert (target / "a.csv").read_bytes() == pattern(2_500_000)
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(ExistsError, match="exists"):
         scope.get_file("k", target / "a.csv", replace=False)
     scope.put("deep/name", b"x")
     assert scope.get_file("deep/name", target) == str(target / "name")
@@ -209,3 +209,31 @@ def test_a_stream_of_300_mb_takes_less_than_64_mb(tmp_path: Path) -> None:
 @pytest.mark.timeout(1200)
 def test_a_stream_of_5_gb_takes_less_than_64_mb(tmp_path: Path) -> None:
     python(PEAK, str(tmp_path), str(5 << 30))
+
+
+def test_the_content_type_follows_the_keys_ending(store: holdfast.Store, tmp_path: Path) -> None:
+    scope = store.namespace("prod")
+    with scope.open("page.html", "w") as file:
+        file.write("<p>")
+    with scope.open("picture.svg", "w") as file:
+        file.write("<svg/>")
+    with scope.open("notes", "w") as file:
+        file.write("x")
+    with scope.open("data.bin.zz9", "wb") as file:
+        file.write(b"x")
+    scope.put_chunks("table.csv", [b"a,b"])
+    scope.put_chunks("given.csv", [b"a,b"], content_type="text/plain")
+    scope.artifact("run").write("result.json", "{}")
+    (tmp_path / "local.csv").write_text("a")
+    scope.put_file(tmp_path / "local.csv", "renamed")
+    found = {record.key: record.content_type for record in scope.list()}
+    assert found == {
+        "page.html": "text/html; charset=utf-8",
+        "picture.svg": "image/svg+xml",
+        "notes": "text/plain; charset=utf-8",
+        "data.bin.zz9": "application/octet-stream",
+        "table.csv": "text/csv",
+        "given.csv": "text/plain",
+        "renamed": "text/csv",
+    }
+    assert scope.artifact("run").scope.record("result.json").content_type == "application/json"

@@ -250,3 +250,26 @@ def test_a_lease_outlives_no_store(store: holdfast.Store) -> None:
         lease.renew()
     with holdfast.open(store.config.store) as again, pytest.raises(BusyError):
         again.lease("job", wait=0).acquire()
+
+
+@pytest.mark.parametrize("verb", ["delete", "touch", "set_tags", "set_content_type", "copy", "rename", "put"])
+def test_a_lost_lease_protects_every_verb(store: holdfast.Store, verb: str) -> None:
+    scope = store.namespace("prod")
+    scope.put("k", "value")
+    before = scope.record("k")
+    lease = store.lease("only", seconds=60).acquire()
+    thief = store.lease("only", seconds=60)
+    store._kernel.catalog.acquire("only", thief.owner, 60, force=True)
+    calls = {
+        "delete": lambda: scope.delete("k", lease=lease),
+        "touch": lambda: scope.touch("k", None, lease=lease),
+        "set_tags": lambda: scope.set_tags("k", {"a": "b"}, lease=lease),
+        "set_content_type": lambda: scope.set_content_type("k", "text/csv", lease=lease),
+        "copy": lambda: scope.copy("k", "l", lease=lease),
+        "rename": lambda: scope.rename("k", "l", lease=lease),
+        "put": lambda: scope.put("k", "other", lease=lease),
+    }
+    with pytest.raises(holdfast.LeaseLost):
+        calls[verb]()
+    assert scope.record("k") == before
+    assert list(scope) == ["k"]

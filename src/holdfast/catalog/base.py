@@ -250,7 +250,7 @@ class Ledger(ABC):
         return None
 
     @abstractmethod
-    def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+    def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:
         """Add to a native integer (``codec`` is the codec of native integers), from 0 when no record is visible.
 
         Raises:

@@ -69,12 +69,12 @@ class Values(Core):
         rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, values))
         return (*rows[0], now) if rows else None
 
-    def add(self, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+    def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:
         """See :meth:`Catalog.add <holdfast.catalog.base.Catalog.add>`."""
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
-        if scope is not None and self._pool.until[0] < now:
+        if scope is not None and not power and self._pool.until[0] < now:
             try:
                 rows = self.attempt(lambda link: _guarded(link.rows, ADD, (scope, key, epoch, now, amount, codec)))
             except InvalidArgumentError:
@@ -82,9 +82,11 @@ class Values(Core):
             if rows:
                 return rows[0][0], RecordRow._make(rows[0][1:])
         refuse_root(path, "hold records")
-        return self.transaction(lambda session: self._add(session, path, key, amount, codec))
+        return self.transaction(lambda session: self._add(session, path, key, amount, codec, power), power=power)
 
-    def _add(self, session: Session, path: Path, key: str, amount: int, codec: int) -> tuple[int, RecordRow]:
+    def _add(
+        self, session: Session, path: Path, key: str, amount: int, codec: int, power: bool
+    ) -> tuple[int, RecordRow]:
         scope = session.make_scope(path)
         rows = [RecordRow._make(row) for row in session.rows(RECORD, (scope, key, session.epoch))]
         visible = [row for row in rows if row.expires is None or row.expires > session.now]
@@ -104,10 +106,11 @@ class Values(Core):
             raise InvalidArgumentError(
                 f"the sum at {format_address(path, key)} leaves 64 bits: store it with put instead"
             )
-        values = (0, session.now, expires, tags, NONE, None, _INTEGER, codec, None, None, total, None, None)
+        flags = POWER if power else 0
+        values = (flags, session.now, expires, tags, NONE, None, _INTEGER, codec, None, None, total, None, None)
         version, created = put_full(session, scope, key, DURABLE, values)
         times = (created, session.now, expires)
-        row = (key, DURABLE, version, 0, *times, tags, None, NONE, None, _INTEGER, codec, None, None, None, None)
+        row = (key, DURABLE, version, flags, *times, tags, None, NONE, None, _INTEGER, codec, None, None, None, None)
         return total, RecordRow._make(row)
 
 
