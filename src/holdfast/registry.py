@@ -363,5 +363,6 @@ def _normal(content_type: str) -> str:
 def _near(name: str, known: Iterable[str]) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    names = list(known)
+    near = [full for full in names if name in full][:3] or get_close_matches(name, names, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else ""

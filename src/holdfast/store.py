@@ -70,7 +70,9 @@ class BaseStore(Navigation[S]):
             raise InvalidArgumentError(f"an address is text such as namespace:prod/model, not {address!r}")
         path, key = parse_address(address)
         if key is None:
-            raise InvalidArgumentError(f"{address!r} names a scope and no key")
+            raise InvalidArgumentError(
+                f"{address!r} names a scope and no key: add one behind a slash, as in {address.rstrip('/')}/KEY"
+            )
         return self._at(path), key
 
     def transaction(self, *, durability: str | None = None) -> Atomic[Transaction[S]]:

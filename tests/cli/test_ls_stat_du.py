@@ -215,3 +215,10 @@ def test_a_terminal_without_unicode_is_no_reason_to_fail(store: holdfast.Store, 
     assert ended.code == 0
     assert "namespace:\\u65e5\\u672c" in ended.out
     assert os.linesep in ended.out
+
+
+def test_a_prefix_that_names_nothing_is_not_found(filled: holdfast.Store, at: list[str]) -> None:
+    for options in ([], ["--keys"], ["--json"]):
+        ended = run("ls", "namespace:prod/workflow:forecast/nope", *options, *at)
+        assert (ended.code, ended.out) == (3, "")
+    assert run("ls", "namespace:prod/workflow:forecast/lim", "--keys", *at).out == "limits\n"

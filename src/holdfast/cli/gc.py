@@ -37,8 +37,10 @@ def gc(
         document(done._asdict())
         return
     verb = "would remove" if done.dry_run else "removed"
-    orphans = "" if done.dry_run else f", and {count_text(done.orphans, 'piece')} that no record ever named"
-    print(
-        f"{verb} {count_text(done.records, 'record')} that expired or whose scope was dropped, "
-        f"{count_text(done.blobs, 'piece')} of bytes that no record names ({size_text(done.size)}){orphans}"
-    )
+    parts = [
+        (done.records, "expired or dropped record", ""),
+        (done.blobs, "unused piece", f" ({size_text(done.size)})"),
+        (done.orphans, "piece", " left by dead writers"),
+    ]
+    told = [f"{count_text(number, what)}{more}" for number, what, more in parts if number]
+    print(f"{verb} {', '.join(told)}" if told else "nothing to remove")

@@ -13,6 +13,7 @@ from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..listing import ORDERS
 from ..model import Record
+from ..reading import missing
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import json_line, note, paint, print_columns, record_json, time_json
@@ -66,6 +67,8 @@ def ls(
             listing.json(place, recursive)
         else:
             listing.people(place, recursive, long)
+        if begun and not tag and not listing.found:
+            raise missing(place.path, begun)
         if listing.more:
             note(f"... and more: narrow it with an address or --tag, or raise --limit (it was {most:,})")
 
@@ -78,7 +81,7 @@ class _Listing:
         self._tags = tags
         self._order = order
         self._left = 1 << 62 if limit is None else limit
-        self.more = False
+        self.more = self.found = False
 
     def _few(self, items: Iterable[T]) -> Iterator[T]:
         """As many as there may still be lines."""
@@ -87,6 +90,7 @@ class _Listing:
                 self.more = True
                 return
             self._left -= 1
+            self.found = True
             yield item
 
     def _records(self, place: Place, recursive: bool = False) -> Iterator[Record]:
