@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import apsw
@@ -24,27 +25,48 @@ class Link:
         connection: the apsw connection.
         lock: held around every use of the connection, and for the whole of a transaction: threads may share it (in
             memory), another thread may close it, and a fork waits until nobody is inside SQLite.
+        transacting: held for the whole of a transaction: one that is open without it was left by an interrupt.
         gate: where its writes queue; None in memory, where nobody else can be at work.
         pid: the process that opened it; only that one may close it.
     """
 
-    __slots__ = ("__weakref__", "_execute", "connection", "gate", "lock", "pid")
+    __slots__ = ("__weakref__", "_execute", "connection", "gate", "lock", "pid", "transacting")
 
     def __init__(self, connection: apsw.Connection, gate: Gate | None) -> None:
         self.connection = connection
         self.gate = gate
         self.lock = threading.RLock()
+        self.transacting = threading.Lock()
         self.pid = os.getpid()
         self._execute = connection.cursor().execute
 
     def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """Run a statement to its end and give its rows; it is committed then, unless a transaction is open."""
+        """Run a statement to its end and give its rows; it is committed then, unless a transaction is open.
+
+        A transaction that an interrupt has left open is rolled back first: the statement would become a part of it, and
+        never be committed.
+        """
         with self.lock:
+            if self.connection.in_transaction and not self.transacting.locked():
+                self.drop_leftover()
             try:
                 return self._execute(sql, values).fetchall()
             except apsw.ThreadingViolationError:
                 # The held cursor is at work further up in this thread: a finalizer came in between. Take another.
                 return self.connection.execute(sql, values).fetchall()
+            except apsw.Error:
+                raise
+            except BaseException:
+                # An interrupt between execute and fetchall: another statement ends the one that is half done, which
+                # would keep other writers out.
+                with suppress(apsw.Error):
+                    self._execute("SELECT 1").fetchall()
+                raise
+
+    def drop_leftover(self) -> None:
+        """Roll back a transaction that an interrupt has left open; the caller holds the lock, and is in none."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close; waits while another thread's statement or transaction is running."""

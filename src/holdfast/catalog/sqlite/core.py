@@ -162,7 +162,7 @@ class Core:
     def _through(self, link: Link, work: Callable[[Link], T], reads: bool) -> T:
         if link.gate is None:
             return work(link)
-        if reads or not link.gate.crowded() or link.connection.in_transaction:
+        if reads or not link.gate.crowded() or link.transacting.locked():
             try:
                 return work(link)
             except BUSY:
@@ -185,13 +185,15 @@ class Core:
 
         def run(link: Link) -> T:
             with link.lock:
-                if link.connection.in_transaction:
+                if link.transacting.locked():
                     # A finalizer that came in the middle of a transaction of this thread: be a part of that.
                     return work(Session(link, self._known))
+                link.drop_leftover()
                 if power:
                     _synchronous(link, "FULL")
                 try:
-                    return self._commit(link, work, spare)
+                    with link.transacting:
+                        return self._commit(link, work, spare)
                 finally:
                     if power:
                         _synchronous(link, "NORMAL")
@@ -201,8 +203,8 @@ class Core:
         return self.attempt(run, spare=spare)
 
     def _commit(self, link: Link, work: Callable[[Session], T], spare: bool) -> T:
-        link.rows("BEGIN IMMEDIATE")
         try:
+            link.rows("BEGIN IMMEDIATE")  # inside: an interrupt may come as soon as it is done
             session = Session(link, self._known)
             result = work(session)
             if not spare and self._pool.crowd is not None and self._pool.crowd.short:

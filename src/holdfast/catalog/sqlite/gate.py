@@ -104,8 +104,8 @@ class Gate:
             time.sleep(_QUEUE_POLL)  # who leaves and comes back at once would find it open before the others do
         with self._lock:
             self._users += 1
-            entered = self._enter(began, seconds)
             try:
+                self._enter(began, seconds)  # inside: an interrupt may come as soon as it has the lock
                 while True:
                     try:
                         return work()
@@ -114,26 +114,25 @@ class Gate:
                             raise
                     time.sleep(_POLL)
             finally:
-                if entered is not None:
-                    fcntl.flock(entered, fcntl.LOCK_UN)
+                if self._file is not None:
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
                 self._users -= 1
                 if self._closed and not self._users:
                     self.abandon()
 
-    def _enter(self, began: float, seconds: float) -> int | None:
-        """Take the gate; None when the time is up, or the gate closed, for a last attempt without it."""
+    def _enter(self, began: float, seconds: float) -> None:
+        """Take the gate; not when the time is up, or the gate closed: then there is a last attempt without it."""
         if self._file is None and not self._closed:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         while self._file is not None and not self._closed:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return self._file
+                return
             except BlockingIOError:
                 # Not a blocking flock: that has no time-out, and its holder may be a stopped process.
                 if self._waited(began) >= seconds:
                     break
             time.sleep(_QUEUE_POLL)
-        return None
 
     def _waited(self, began: float) -> float:
         """Seconds since ``began``; after some of them, let nobody overtake."""
