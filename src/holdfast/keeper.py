@@ -75,7 +75,7 @@ def _whole(kernel: Kernel, blob: Blob) -> bool:
     storage, place = kernel.storage_of(blob.storage), json.loads(blob.config)
     try:
         before = storage.identity(place) if isinstance(storage, MappedStorage) else None
-        check_digest(blob.algorithm, blob.digest, storage.read_stream(place), f"blob {blob.id}")
+        check_digest(blob.algorithm, blob.digest, storage.read_stream(place, 0, blob.size + 1), f"blob {blob.id}")
     except (IntegrityError, ValueLost):
         return False
     if not storage.sync([place])[0]:

@@ -144,6 +144,9 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
             raise _wrong_size(where, found.size, row.size) from None
         ensure_trusted(kernel, where, row, storage, config, verify)
         return view
+    there = storage.identity(config) if isinstance(storage, MappedStorage) else None
+    if there is not None and there.size != row.size:
+        raise _wrong_size(where, there.size, row.size)  # not first read: it may be larger than all memory
     stored = storage.read(config)
     if len(stored) != row.size:
         raise _wrong_size(where, len(stored), row.size)
@@ -236,4 +239,5 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
             yield value.data[begin : begin + _PIECE]
     else:
         storage, config = locate(kernel, where, value)
-        yield from checked(value.algorithm, value.digest, storage.read_stream(config), where)
+        # One byte more than there should be is enough to tell that there are too many.
+        yield from checked(value.algorithm, value.digest, storage.read_stream(config, 0, value.size + 1), where)

@@ -21,6 +21,7 @@ from holdfast.errors import (
     StorageFullError,
     StoreError,
     StoreNotFoundError,
+    ValueLost,
 )
 from holdfast.payload import Buffer, Payload
 from holdfast.storages.file import FileStorage
@@ -199,7 +200,7 @@ def test_a_file_that_may_not_be_read(storage):
     path.unlink()
     path.mkdir()
     for verb in (storage.read, storage.open, lambda config: list(storage.read_stream(config))):
-        with pytest.raises(StoreError, match="Is a directory"):
+        with pytest.raises(ValueLost, match="no regular file"):
             verb(config)
     path.rmdir()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import stat
 import sys
 
-from ...errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StorageFullError, StoreError
+from ...errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StorageFullError, StoreError, ValueLost
 
-__all__ = ["check_path", "explain", "make_folders", "sync_folder", "sync_path", "to_disk"]
+__all__ = ["check_path", "explain", "make_folders", "open_file", "sync_folder", "sync_path", "to_disk"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -59,9 +60,42 @@ else:
         os.fsync(fd)
 
 
+def open_file(path: str) -> int:
+    """Open a regular file for reading, and nothing else; OSError as it comes.
+
+    Raises:
+        ValueLost: something else was put in its place.
+    """
+    # Who may write to the folder could else have a reader wait for ever (a pipe), read without an end (a device), or
+    # open a file of the catalog and close it (a link), which takes SQLite's locks away from this process.
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise _replaced(path) from error
+        raise
+    try:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+    except BaseException:
+        os.close(fd)
+        raise
+    if not regular:
+        os.close(fd)
+        raise _replaced(path)
+    return fd
+
+
+def _replaced(path: str) -> ValueLost:
+    return ValueLost(f"{path} is gone: something that is no regular file was put in its place")
+
+
 def sync_path(path: str) -> None:
-    """Put a file on disk; OSError as it comes."""
-    fd = os.open(path, os.O_RDONLY)
+    """Put a file on disk; OSError as it comes.
+
+    Raises:
+        ValueLost: something else was put in its place.
+    """
+    fd = open_file(path)
     try:
         to_disk(fd)
     finally:

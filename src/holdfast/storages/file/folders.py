@@ -75,7 +75,7 @@ class HeldLock:
     def take(cls, path: str, flags: int = 0) -> HeldLock | None:
         """Lock the file at ``path``; None when another holds it. OSError as it comes, also when there is no file."""
         with _forking:
-            fd = os.open(path, os.O_RDWR | flags, 0o600)
+            fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not os.fstat(fd).st_nlink:  # its last holder removed it between our two calls
@@ -255,14 +255,18 @@ def abandoned_folders(root: str) -> Iterator[AbandonedFolder]:
         half_made = name.startswith(_NEW) and _WRITER.fullmatch(name, len(_NEW)) is not None
         if not half_made and not _WRITER.fullmatch(name):
             continue  # not ours
+        if os.path.islink(f"{root}/{name}"):
+            continue  # not ours, and what lies behind it may be of another store
         try:
             lock = HeldLock.take(f"{root}/{name}/{_LOCK}")
         except FileNotFoundError:
             # Swept before, or removed meanwhile; empty when who removed its last file or its lock died at that.
             remove_empty(f"{root}/{name}")
             continue
-        except NotADirectoryError:
-            continue
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO):
+                continue  # not ours: no writer makes these
+            raise
         if lock is None:
             continue  # alive, or another collector is at it
         if half_made:

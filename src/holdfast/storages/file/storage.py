@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
 from ..base import GetDigest, Identity, MappedStorage
-from .disk import check_path, explain, sync_folder, sync_path
+from .disk import check_path, explain, open_file, sync_folder, sync_path
 from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
 from .mapping import map_private
 from .writing import ALLOCATE, FileWriter, NewFile, write_all
@@ -192,17 +193,19 @@ class FileStorage(MappedStorage):
         """The file as it is now; None when it is gone."""
         path = self._path(config)
         try:
-            found = os.stat(path)
+            found = os.lstat(path)
         except FileNotFoundError:
             self._check_root()
             return None
         except OSError as error:
             raise explain(error, path, writing=False) from error
+        if not stat.S_ISREG(found.st_mode):
+            return None
         return Identity(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def _open(self, path: str) -> int:
         try:
-            return os.open(path, os.O_RDONLY)
+            return open_file(path)
         except FileNotFoundError:
             self._check_root()
             raise ValueLost(f"{path} is gone: it was removed by other means than this library") from None
@@ -232,6 +235,8 @@ class FileStorage(MappedStorage):
             except FileNotFoundError:
                 self._check_root()
                 there.append(False)
+            except ValueLost:
+                there.append(False)
             except OSError as error:
                 raise explain(error, path, writing=False) from error
             else:
@@ -250,15 +255,21 @@ class FileStorage(MappedStorage):
     def delete(self, config: Any) -> None:
         """Remove a file, and the folder of a dead writer with its last file."""
         path = self._path(config)
+        writer = config.partition("/")[0]
+        # What somebody has put in the place of the file or of its folder is not ours to remove, and with a link as the
+        # folder it would be a file that lies elsewhere, of another store perhaps.
+        if os.path.islink(f"{self.root}/{writer}"):
+            return
         try:
             os.unlink(path)
         except FileNotFoundError:
             self._check_root()
             return
         except OSError as error:
+            if os.path.isdir(path):
+                return
             raise explain(error, path, writing=True) from error
         folder = self._folder
-        writer = config.partition("/")[0]
         if folder is None or folder.writer != writer:
             try:
                 remove_empty(f"{self.root}/{writer}")

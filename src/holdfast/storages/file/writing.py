@@ -98,7 +98,7 @@ class NewFile:
                 os.unlink(self.path)
 
     def __del__(self) -> None:
-        if self._folder is not None:
+        if getattr(self, "_folder", None) is not None:  # an interrupt may come before it is set
             self.discard()
 
 
