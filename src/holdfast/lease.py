@@ -119,6 +119,11 @@ class Lease:
                 os.unlink(_owner_path(folder, self.owner))
             os.close(alive)
 
+    def __del__(self) -> None:
+        # As when the owner dies: else what an interrupt takes away before its block is held until it expires.
+        if getattr(self, "_alive", None) is not None:
+            self._end()
+
     def renew(self, seconds: float | None = None) -> None:
         """Extend the lease from now on.
 

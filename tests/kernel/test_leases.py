@@ -273,3 +273,13 @@ def test_a_lost_lease_protects_every_verb(store: holdfast.Store, verb: str) -> N
         calls[verb]()
     assert scope.record("k") == before
     assert list(scope) == ["k"]
+
+
+def test_a_lease_that_was_forgotten_is_free_at_once(store: holdfast.Store) -> None:
+    # as by an interrupt between taking it and the block that would have released it
+    lease = store.lease("job", seconds=60).acquire()
+    with pytest.raises(BusyError):
+        store.lease("job", wait=0).acquire()
+    del lease
+    with store.lease("job", wait=0) as second:
+        assert second.token
