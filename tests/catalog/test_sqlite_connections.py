@@ -276,3 +276,48 @@ def test_an_integer_is_added_to_from_an_old_version_on(catalog: SQLiteCatalog) -
     seen = [catalog.add(FLOW, "count", 1, codec)[1].version for _ in range(6)]
     assert seen == list(range(seen[0], seen[0] + 6))
     assert versions(catalog, "count") == seen[-1:]
+
+
+ENDING = """
+import sys, threading, time
+from holdfast.catalog.sqlite import SQLiteCatalog, connection
+
+catalog = SQLiteCatalog(sys.argv[1])
+held = threading.Event()
+
+def hold():
+    with {lock}:
+        held.set()
+        time.sleep(600)
+
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+catalog.find((("namespace", "prod"),), "key")
+"""
+
+
+@pytest.mark.parametrize("lock", ["catalog._pool.link() and connection._OPENING", "catalog._pool.link().lock"])
+def test_a_program_ends_while_a_background_thread_is_inside(tmp_path: Path, lock: str) -> None:
+    code = ENDING.format(lock=lock)
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "c"], timeout=30, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_connection_waits_for_a_process_that_closes_the_catalog(tmp_path: Path) -> None:
+    catalog = SQLiteCatalog(tmp_path / "c", timeout=20.0)
+    other = apsw.Connection(str(tmp_path / "c"))
+    catalog.close()
+    catalog = SQLiteCatalog(tmp_path / "c", timeout=20.0)
+    catalog._pool.close()  # as between the opening of a store and a thread's first call
+    other.close()
+    other = apsw.Connection(str(tmp_path / "c"))
+    other.execute("PRAGMA locking_mode=EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE; COMMIT").fetchall()
+    timer = threading.Timer(0.3, other.close)
+    timer.start()
+    connection = catalog._pool._connect()
+    assert connection.execute("SELECT count(*) FROM store").get == 1
+    connection.close()
+    timer.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -69,9 +70,19 @@ class Link:
             self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
-        """Close; waits while another thread's statement or transaction is running."""
-        with _OPENING, self.lock:
-            self.connection.close()
+        """Close; waits while another thread's statement or transaction is running.
+
+        When the interpreter ends, threads have stopped with their locks held, and nobody waits for those: a connection
+        that one of them was using is left to the system.
+        """
+        if sys.is_finalizing():
+            if not (_OPENING.acquire(blocking=False) and self.lock.acquire(blocking=False)):
+                _abandon(self)
+                return
+            self.connection.close()  # and no lock is given back: this is the only thread that still runs
+        else:
+            with _OPENING, self.lock:
+                self.connection.close()
         if self.gate is not None:
             self.gate.close()
 
@@ -86,7 +97,7 @@ class _End:
     def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
         if self._link.pid == getpid():  # in a forked child the locals of the parent's threads go too
             pool = self._pool()
-            if pool is not None:
+            if pool is not None and not sys.is_finalizing():
                 pool.discard(self._link)
             self._link.close()
 

@@ -46,17 +46,33 @@ def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[],
     with _Opened(where, flags | apsw.SQLITE_OPEN_CREATE * create) as connection:
         Preparation(connection, where, create).run(timeout)
 
-    def connect() -> apsw.Connection:
+    def attempt() -> apsw.Connection:
         connection = None
         try:
             connection = apsw.Connection(where, flags=flags)
             _configure(connection)
         except apsw.Error as error:
-            told = translated(error, connection, where)  # the connection knows the system's error number
+            # The connection knows the system's error number.
+            told = None if isinstance(error, BUSY) else translated(error, connection, where)
             if connection is not None:
                 connection.close()
+            if told is None:
+                raise
             raise told from error
         return connection
+
+    def connect() -> apsw.Connection:
+        try:
+            return attempt()
+        except BUSY:
+            pass  # another process recovers the log, or was the last one and removes it
+        gate = Gate(where + ".gate")
+        try:
+            return gate.attempt(attempt, timeout)
+        except BUSY as error:
+            raise translated(error, None, where) from error
+        finally:
+            gate.close()
 
     return connect
 
