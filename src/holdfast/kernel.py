@@ -18,7 +18,7 @@ from .signing import Signer
 from .storages.base import Storage
 from .storages.places import boot_id, check_local
 
-__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "Decoder", "Decoders", "Kernel"]
+__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog in a store's folder; its log and lock files begin with it."""
@@ -38,6 +38,17 @@ class Decoder(NamedTuple):
     codec: Codec
     serializer: Serializer | None
     safe: bool
+
+
+class CodecIds(dict[tuple[str | None, str, str | None], int]):
+    """Ids of codecs (serializer, content type, content encoding), made in the catalog when first asked for."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def __missing__(self, codec: tuple[str | None, str, str | None]) -> int:
+        found = self[codec] = self._catalog.codec_id(Codec(*codec))
+        return found
 
 
 class Decoders(dict[int, Decoder]):
@@ -87,6 +98,7 @@ class Kernel:
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
         self.decoders = Decoders(self.catalog, self.registry)
+        self.codec_ids = CodecIds(self.catalog)
         self._lock = threading.Lock()
         if self.folder is None or config.storage == MEMORY:
             self.storage = self._make("holdfast.memory@v1")
@@ -96,7 +108,7 @@ class Kernel:
             url = _FILES
         self.storage_id = self.catalog.storage_id(self.storage.name, url)
         self._storages[self.storage_id] = self.storage
-        self.integer = self.catalog.codec_id(NATIVE_INTEGER)
+        self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
 

@@ -11,6 +11,7 @@ next multiple of 64 bytes, so that arrays over a map of the file are aligned. Th
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .errors import IntegrityError
@@ -26,17 +27,18 @@ _PADDING = bytes(_ALIGNMENT)
 class Layout(NamedTuple):
     """A payload as it is stored: the buffers to write, their size together, and the record's config."""
 
-    buffers: list[Buffer]
+    buffers: Sequence[Buffer]
     size: int
     config: str | None
 
 
 def lay_out(payload: Payload) -> Layout:
     """Place a payload's buffers."""
-    head, *others = payload.buffers
-    if not others:
+    head = payload.buffers[0]
+    if len(payload.buffers) == 1:
         text = None if payload.config is None else _dumps({"config": payload.config})
-        return Layout([head], len(head), text)
+        return Layout(payload.buffers, len(head), text)
+    others = payload.buffers[1:]
     buffers, size, parts = [head], len(head), []
     for buffer in others:
         gap = -size % _ALIGNMENT

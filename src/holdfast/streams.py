@@ -14,7 +14,7 @@ from .catalog.base import Ledger
 from .errors import InvalidArgumentError
 from .hashing import BLAKE3, hasher
 from .kernel import Kernel
-from .model import Codec, Record
+from .model import Record
 from .options import Plan
 from .payload import Buffer
 from .storages.base import Writer
@@ -82,7 +82,7 @@ class Draft:
     def commit(self) -> Record:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
-        codec = kernel.catalog.codec_id(Codec(None, plan.content_type or guess_type(self.key) or _FILE))
+        codec = kernel.codec_ids[None, plan.content_type or guess_type(self.key) or _FILE, None]
         encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
         if self._writer is None:
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)

@@ -177,7 +177,8 @@ class Values:
             except ConflictError:
                 if self._ledger is not self._kernel.catalog or time.monotonic() >= deadline:
                     raise  # what a transaction has read stays as it was read: only a new one can go on
-            time.sleep(random.random() * min(0.001 * attempt, 0.02))
+            if attempt > 2:  # a first conflict is with what was written before our turn came, which is now
+                time.sleep(random.random() * min(0.001 * attempt, 0.02))
         raise AssertionError
 
     def _update(
@@ -255,7 +256,7 @@ class Values:
             expected = _expected(record.version)
             try:
                 return self._change(
-                    Edit(self.path, key, codec=self._kernel.catalog.codec_id(codec), if_version=expected), lease
+                    Edit(self.path, key, codec=self._kernel.codec_ids[codec], if_version=expected), lease
                 )
             except LeaseLost:
                 raise

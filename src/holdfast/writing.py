@@ -24,7 +24,7 @@ from .errors import (
 from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import NATIVE_INTEGER, Kernel
 from .layout import lay_out
-from .model import POWER, Codec, Record
+from .model import POWER, Record
 from .options import PLAIN, Plan
 from .payload import Buffer, Payload
 from .reading import blob_at, make_record, recorded_identity
@@ -44,7 +44,7 @@ class Encoded(NamedTuple):
     """A value as bytes with all that its record will say of them, the digest aside."""
 
     codec: int
-    buffers: list[Buffer]
+    buffers: Sequence[Buffer]
     size: int
     config: str | None
     signer: str | None
@@ -72,7 +72,7 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
                 raise
             serializer = registry.serializer(PICKLE)
             payload = serializer.serialize(value)
-    codec = kernel.catalog.codec_id(Codec(serializer.name, plan.content_type or payload.content_type, payload.encoding))
+    codec = kernel.codec_ids[serializer.name, plan.content_type or payload.content_type, payload.encoding]
     buffers, size, config = lay_out(payload)
     return Encoded(codec, buffers, size, config, serializer.name if serializer.executable else None)
 
@@ -82,7 +82,7 @@ def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: 
     if value.__class__ is int and plan.serializer is None and -(1 << 63) <= value < 1 << 63:
         codec = kernel.integer
         if plan.content_type is not None:
-            codec = kernel.catalog.codec_id(NATIVE_INTEGER._replace(content_type=plan.content_type))
+            codec = kernel.codec_ids[NATIVE_INTEGER._replace(content_type=plan.content_type)]
         return put_inline(kernel, ledger, path, key, Encoded(codec, [], 8, None, None), value, plan)
     encoded = encode(kernel, value, plan)
     if encoded.size <= kernel.inline:
@@ -134,7 +134,7 @@ def put_inline(
     record = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
               algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
-    return Record(path, record, kernel.catalog.codec(codec), None, kernel.folder is None)
+    return Record(path, record, kernel.decoders[codec][0], None, kernel.folder is None)
 
 
 def _put_file(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Record:

@@ -128,20 +128,23 @@ def test_a_writer_gets_through_when_the_other_is_done(catalog: SQLiteCatalog) ->
     patient.close()
 
 
-def test_who_waited_long_is_not_overtaken(tmp_path: Path) -> None:
+def test_whoever_comes_to_the_gate_first_has_its_turn(tmp_path: Path) -> None:
     path = str(tmp_path / "gate")
     crowd = Crowd(path)
     waiting, coming = Gate(path, crowd), Gate(path, crowd)
     assert not coming.crowded()
 
+    seen: list[tuple[bool, bool, bool]] = []
+
     def busy() -> None:
+        seen.append((coming.crowded(), waiting.crowded(), waiting.has_turn()))
         raise apsw.BusyError("busy")
 
     with pytest.raises(apsw.BusyError):
         waiting.attempt(busy, 0.03)
-    assert coming.crowded(), "nobody was told that somebody waits"
+    assert seen[0] == (True, False, True), "nobody was told whose turn it is"
     time.sleep(0.02)
-    assert not coming.crowded(), "the moment does not pass"
+    assert not coming.crowded(), "the turn does not end"
     assert in_child(lambda: Gate(path, crowd).crowded()) is False
     waiting.close()
     coming.close()
@@ -152,7 +155,7 @@ def test_a_clock_that_was_set_back_keeps_nobody_in_the_queue(catalog: SQLiteCata
     assert gate is not None
     with Holder(catalog), pytest.raises(BusyError):
         put(catalog, "key")
-    gate._queue_until(time.time() + 3600)
+    gate._write(time.time() + 3600, 1.0)
     begin = time.monotonic()
     for number in range(50):
         put(catalog, f"k{number}")

@@ -175,6 +175,7 @@ class AddsInTwoSteps(SQLiteCatalog):
     def add(self, path, key, amount, codec, power=False):
         rows = self.find(path, key)
         value = (rows[0][9] if rows and type(rows[0][9]) is int else 0) + amount
+        time.sleep(0.0001)
         self.put(path, key, (None, None, 0, None, 8, codec, None, None, value))
         return value, RecordRow._make(self.record(path, key)[0])
 

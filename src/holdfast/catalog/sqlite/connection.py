@@ -108,7 +108,7 @@ class Pool:
     Attributes:
         local: this thread's ``link`` and its bound ``rows``, once :meth:`link` was called; the hot path reads them.
         crowd: what writers of all processes tell one another at the gate; None in memory.
-        until: its first item is the moment until which writers queue there.
+        until: its first item is the moment until which it is somebody's turn to write.
     """
 
     def __init__(self, connect: Callable[[], apsw.Connection], gate: str | None) -> None:
@@ -139,6 +139,11 @@ class Pool:
         local.link = link
         local.rows = link.rows
         return link
+
+    def has_turn(self) -> bool:
+        """Whether writers queue, and it is this thread's turn."""
+        gate = self.link().gate
+        return gate is not None and gate.has_turn()
 
     def _open(self, local: threading.local) -> Link:
         with _OPENING:

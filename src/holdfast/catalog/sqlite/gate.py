@@ -1,12 +1,11 @@
 """The gate that writers queue at when the database is busy.
 
 SQLite's own busy handler sleeps for longer and longer and is unfair: among eight writers one may wait half a second.
-Here a writer that meets another one waits for an exclusive ``flock`` on a file of its own, and whoever has it tries
-again every few microseconds. Without contention the gate is not touched, and costs nothing.
-
-Those who come anew and find the database free go first, which is what makes the throughput. Whoever was overtaken for
-some milliseconds writes a moment into the gate file until which newcomers have to queue as well. While space is short
-that moment is infinitely far: then no put goes the quick way, so that each is asked whether it leaves enough.
+Here a writer that meets another one waits for an exclusive ``flock`` on a file of its own. Whoever has it writes into
+that file that the next two milliseconds are its turn, and lets the next one to the head of the queue: during its turn
+it alone writes, at the speed of a writer without neighbours, and everybody else sleeps. Without contention the gate is
+not touched, and costs nothing. While space is short all moments are nobody's turn: then no put goes the quick way, so
+that each is asked whether it leaves enough.
 """
 
 from __future__ import annotations
@@ -29,29 +28,28 @@ T = TypeVar("T")
 
 _POLL = 20e-6
 _QUEUE_POLL = 0.0005
-_PATIENCE = 0.005
-_SPELL = 0.002
+_TURN = 0.002
 _SLACK = 1.0
-_MOMENT = struct.Struct("d")
+_STATE = struct.Struct("dd")
 
 
 class Crowd:
-    """The moment (by ``time.time()``) until which newcomers queue, as all processes see it.
+    """Whose turn it is and until when (by ``time.time()``), as all processes see it.
 
     Attributes:
-        until: a sequence whose first item is that moment; reading it is all that a put has time for.
+        until: a sequence of that moment and the gate whose turn it is; reading it is all that a put has time for.
         path: the gate file.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.until: Sequence[float] = (0.0,)
+        self.until: Sequence[float] = (0.0, 0.0)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            if os.fstat(file).st_size < _MOMENT.size:
-                os.pwrite(file, bytes(_MOMENT.size), 0)
+            if os.fstat(file).st_size < _STATE.size:
+                os.pwrite(file, bytes(_STATE.size), 0)
             # Only read through the map: a write into it on a full disk would be a signal, not an error.
-            self.until = memoryview(mmap.mmap(file, _MOMENT.size, prot=mmap.PROT_READ)).cast("d")
+            self.until = memoryview(mmap.mmap(file, _STATE.size, prot=mmap.PROT_READ)).cast("d")
         except OSError:
             pass  # a full disk, or one without maps: who waits is then as fair as chance makes it
         finally:
@@ -68,7 +66,7 @@ class Crowd:
             return
         file = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.pwrite(file, _MOMENT.pack(math.inf if short else 0.0), 0)
+            os.pwrite(file, _STATE.pack(math.inf if short else 0.0, 0.0), 0)
         except OSError:
             pass  # so short that this has no room: then puts have none either
         finally:
@@ -78,39 +76,54 @@ class Crowd:
 class Gate:
     """One connection's way to the gate file; used by one thread, closed by any."""
 
-    __slots__ = ("_closed", "_crowd", "_file", "_lock", "_users", "path")
+    __slots__ = ("_closed", "_crowd", "_file", "_id", "_lock", "_users", "path")
 
     def __init__(self, path: str, crowd: Crowd | None = None) -> None:
         self.path = path
         self._crowd = crowd
         self._file: int | None = None
         self._closed = False
+        self._id = float(int.from_bytes(os.urandom(6), "big") + 1)
         self._lock = threading.RLock()  # held while the file is in use, by a finalizer within too
         self._users = 0
 
-    def crowded(self) -> bool:
-        """Whether somebody has waited for so long that nobody should overtake them."""
+    def _turn(self) -> tuple[float, bool]:
+        """How many seconds the present turn lasts, 0 for none, and whether it is ours."""
         if self._crowd is None:
-            return False
+            return 0.0, False
         left = self._crowd.until[0] - time.time()
         if _SLACK < left < math.inf:  # the clock was set back
-            self._queue_until(0.0)
-        return 0 < left <= _SLACK
+            self._write(0.0, 0.0)
+        return (left if 0 < left <= _SLACK else 0.0), self._crowd.until[1] == self._id
+
+    def crowded(self) -> bool:
+        """Whether it is somebody else's turn."""
+        left, ours = self._turn()
+        return left > 0 and not ours
+
+    def has_turn(self) -> bool:
+        """Whether it is our turn."""
+        left, ours = self._turn()
+        return left > 0 and ours
 
     def attempt(self, work: Callable[[], T], seconds: float) -> T:
         """Call ``work`` until it raises no busy error any more; after ``seconds`` its busy error is the caller's."""
         began = time.monotonic()
-        if self.crowded():
-            time.sleep(_QUEUE_POLL)  # who leaves and comes back at once would find it open before the others do
+        while self.has_turn():
+            try:
+                return work()
+            except BUSY:  # somebody is in the middle of a statement that began before
+                time.sleep(_POLL)
         with self._lock:
             self._users += 1
             try:
                 self._enter(began, seconds)  # inside: an interrupt may come as soon as it has the lock
+                self._take_turn(began, seconds)
                 while True:
                     try:
                         return work()
                     except BUSY:
-                        if self._waited(began) >= seconds:
+                        if time.monotonic() - began >= seconds:
                             raise
                     time.sleep(_POLL)
             finally:
@@ -130,21 +143,23 @@ class Gate:
                 return
             except BlockingIOError:
                 # Not a blocking flock: that has no time-out, and its holder may be a stopped process.
-                if self._waited(began) >= seconds:
+                if time.monotonic() - began >= seconds:
                     break
             time.sleep(_QUEUE_POLL)
 
-    def _waited(self, began: float) -> float:
-        """Seconds since ``began``; after some of them, let nobody overtake."""
-        waited = time.monotonic() - began
-        if waited > _PATIENCE:
-            self._queue_until(time.time() + _SPELL)
-        return waited
+    def _take_turn(self, began: float, seconds: float) -> None:
+        """At the head of the queue: wait for the end of the present turn, and begin our own."""
+        while time.monotonic() - began < seconds and not self._closed:
+            left, ours = self._turn()
+            if ours or left <= 0:
+                self._write(time.time() + _TURN, self._id)
+                return
+            time.sleep(min(left, _QUEUE_POLL))
 
-    def _queue_until(self, moment: float) -> None:
+    def _write(self, until: float, owner: float) -> None:
         if self._file is not None and self._crowd is not None and not self._crowd.short:
             try:
-                os.pwrite(self._file, _MOMENT.pack(moment), 0)
+                os.pwrite(self._file, _STATE.pack(until, owner), 0)
             except OSError:
                 pass  # a full disk, as above
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "ADD", "ENTRY", "EPOCH", "FIND", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT", "RESOLVE_DEEP",
-    "VISIBLE",
-    "keys_statement", "resolve_statement", "search_statement",
+    "ADD", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT",
+    "RESOLVE_DEEP", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
 _RECORD_COLUMNS = (  # in the order of model.RecordRow
@@ -30,6 +29,11 @@ FIND = f"SELECT {_VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT
 """Value rows of key ?2 in scope ?1 of epoch ?3, at most one a tier. Which of them counts is decided outside: ORDER BY
 would cost a microsecond."""
 
+# The same without a look at the blobs, which few small values have.
+FIND_INLINE = (
+    "SELECT tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob FROM records "
+    f"WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+)
 RECORD = f"SELECT {_RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 """The record rows."""
 

@@ -13,10 +13,11 @@ from ...errors import InvalidArgumentError
 from ...hashing import NONE
 from ...model import DURABLE, POWER, RecordRow
 from .core import Core, Session, refuse_root
-from .statements import ADD, FIND, PUT, PUT_FULL, RECORD, REPLACE_AT
+from .statements import ADD, FIND, FIND_INLINE, PUT, PUT_FULL, RECORD, REPLACE_AT
 
 __all__ = ["Values", "put_full"]
 
+_NO_BLOB = (None,) * 8  # the columns of a value row behind ``blob``, when that is None
 _INTEGER = 8  # bytes, as the size of a native integer's record
 
 
@@ -29,11 +30,11 @@ class Values(Core):
         scope = known.get(path)
         if scope is not None:
             try:
-                rows: list[tuple[Any, ...]] = self._pool.local.rows(FIND, (scope, key, epoch))
+                rows: list[tuple[Any, ...]] = self._pool.local.rows(FIND_INLINE, (scope, key, epoch))
             except (AttributeError, apsw.Error):  # a thread's first call, or trouble: the long way sorts it out
                 rows = []
-            if rows:
-                return rows
+            if len(rows) == 1 and rows[0][10] is None:
+                return (rows[0] + _NO_BLOB,)
         return self.in_scope(path, FIND, lambda scope, epoch: (scope, key, epoch))
 
     def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
@@ -41,7 +42,7 @@ class Values(Core):
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
-        if scope is not None and not power and self._pool.until[0] < now:
+        if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
             try:
                 rows = self._pool.local.rows(PUT, (scope, key, epoch, 0, now, *row))
                 if rows:
@@ -63,10 +64,12 @@ class Values(Core):
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
-        if scope is None or self._pool.until[0] >= now:
+        if scope is None or not (self._pool.until[0] < now or self._pool.has_turn()):
             return None
-        values = (scope, key, epoch, 0, now, *row, if_version)
-        rows = self.attempt(lambda link: _guarded(link.rows, REPLACE_AT, values))
+        try:
+            rows = self._pool.local.rows(REPLACE_AT, (scope, key, epoch, 0, now, *row, if_version))
+        except (AttributeError, apsw.Error, OverflowError):
+            return None  # as in put
         return (*rows[0], now) if rows else None
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:
@@ -74,13 +77,13 @@ class Values(Core):
         epoch, known = self._known
         scope = known.get(path)
         now = time.time()
-        if scope is not None and not power and self._pool.until[0] < now:
+        if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
             try:
-                rows = self.attempt(lambda link: _guarded(link.rows, ADD, (scope, key, epoch, now, amount, codec)))
-            except InvalidArgumentError:
-                rows = []
-            if rows:
-                return rows[0][0], RecordRow._make(rows[0][1:])
+                rows = self._pool.local.rows(ADD, (scope, key, epoch, now, amount, codec))
+                if rows:
+                    return rows[0][0], RecordRow._make(rows[0][1:])
+            except (AttributeError, apsw.Error, OverflowError):
+                pass  # as in put
         refuse_root(path, "hold records")
         return self.transaction(lambda session: self._add(session, path, key, amount, codec, power), power=power)
 
@@ -112,15 +115,6 @@ class Values(Core):
         times = (created, session.now, expires)
         row = (key, DURABLE, version, flags, *times, tags, None, NONE, None, _INTEGER, codec, None, None, None, None)
         return total, RecordRow._make(row)
-
-
-def _guarded(rows: Any, sql: str, values: tuple[Any, ...]) -> list[Any]:
-    """Rows, or none when the version's guard said no."""
-    try:
-        result: list[Any] = rows(sql, values)
-        return result
-    except apsw.ConstraintError:
-        return []
 
 
 def put_full(session: Session, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> tuple[int, float]:
