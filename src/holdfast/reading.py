@@ -142,7 +142,9 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
             if found is None:
                 raise
             raise _wrong_size(where, found.size, row.size) from None
-        ensure_trusted(kernel, where, row, storage, config, verify)
+        if verify:  # the very bytes that are given, whatever was done to the file's name meanwhile
+            check_digest(row.algorithm, row.digest, [view], where)
+        ensure_trusted(kernel, where, row, storage, config)
         return view
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
@@ -184,9 +186,7 @@ def blob_at(storage: int, config: str, synced: bool, boot: str, identity: Identi
     return NewBlob(storage, config, synced, boot, device, inode, mtime, ctime)
 
 
-def ensure_trusted(
-    kernel: Kernel, where: str, row: ValueRow, storage: MappedStorage, config: Any, verify: bool = False
-) -> None:
+def ensure_trusted(kernel: Kernel, where: str, row: ValueRow, storage: MappedStorage, config: Any) -> None:
     """Hash a file unless it is known to be the one that was written.
 
     It is while its identity is the recorded one and either its sync is recorded or this boot wrote it (a file can
@@ -199,7 +199,7 @@ def ensure_trusted(
     before = storage.identity(config)
     if before is None:
         raise ValueLost(f"the bytes of {where} are gone from their storage")
-    if not verify and before == recorded_identity(row) and (row.synced or row.boot == kernel.boot):
+    if before == recorded_identity(row) and (row.synced or row.boot == kernel.boot):
         return
     if before.size != row.size:
         raise _wrong_size(where, before.size, row.size)

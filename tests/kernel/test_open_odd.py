@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import holdfast
@@ -37,3 +38,30 @@ def test_a_dry_run_counts_the_bytes_of_what_will_go(tmp_path: Path) -> None:
         done = store.gc()
         assert (told.records, told.blobs, told.size) == (done.records, done.blobs, done.size) == (4, 3, 250_000)
         assert kept.get("0") == b"\0" * 100_000
+
+
+def test_a_store_in_an_open_folder_is_private(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o755)
+    with holdfast.open(folder) as store:
+        store.namespace("prod").put("k", b"x" * 100_000)
+        for path in folder.rglob("*"):
+            assert path.stat().st_mode & 0o077 == 0, f"{path.name} is open to others"
+
+
+def test_verify_looks_at_the_bytes_that_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from holdfast.storages.file import FileStorage
+
+    made = FileStorage.map
+
+    def other(self: FileStorage, config: object, size: int) -> memoryview:
+        view = made(self, config, size)
+        view[-1] ^= 1
+        return view
+
+    with holdfast.open(tmp_path / "data") as store:
+        scope = store.namespace("prod")
+        scope.put("k", np.arange(50_000))
+        monkeypatch.setattr(FileStorage, "map", other)
+        with pytest.raises(holdfast.IntegrityError):
+            scope.get("k", verify=True)

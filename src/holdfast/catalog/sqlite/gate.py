@@ -44,7 +44,7 @@ class Crowd:
     def __init__(self, path: str) -> None:
         self.path = path
         self.until: Sequence[float] = (0.0, 0.0)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if os.fstat(file).st_size < _STATE.size:
                 os.pwrite(file, bytes(_STATE.size), 0)
@@ -136,7 +136,7 @@ class Gate:
     def _enter(self, began: float, seconds: float) -> None:
         """Take the gate; not when the time is up, or the gate closed: then there is a last attempt without it."""
         if self._file is None and not self._closed:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         while self._file is not None and not self._closed:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

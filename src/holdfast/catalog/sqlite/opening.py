@@ -8,7 +8,7 @@ from collections.abc import Callable
 import apsw
 
 from ...errors import NotAStoreError, ReadOnlyError, SchemaError, StoreError, StoreNotFoundError
-from .failures import BUSY, translated
+from .failures import BUSY, from_system, translated
 from .gate import Gate
 from .schema import check, is_current, migrate, missing_tables
 
@@ -99,6 +99,21 @@ def _inspect(path: str, create: bool) -> None:
         raise StoreNotFoundError(f"no catalog at {path}: create=True makes one")
     elif not os.access(folder, os.W_OK):
         raise ReadOnlyError(f"the folder {folder} may not be written by this user")
+    else:
+        _make_private(path)
+
+
+def _make_private(path: str) -> None:
+    """Make the file, readable by this user only: it will hold values and the signing key, and the log takes its rights.
+
+    Opening and closing it is safe while it is new: nobody in this process can have it open yet.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass  # another process was quicker
+    except OSError as error:
+        raise from_system(error, path) from error
 
 
 class _Opened:

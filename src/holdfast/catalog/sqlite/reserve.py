@@ -35,7 +35,7 @@ class Reserve:
         try:
             size = self._next_size()
             if size:
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 try:
                     os.posix_fallocate(file, 0, size)
                 finally:
