@@ -156,9 +156,7 @@ def test_downloads_to_where_they_cannot_go(artifact: holdfast.Artifact, tmp_path
 
 
 @pytest.mark.parametrize("name", ["../up", "a/../../b", "/etc/x", "a//b", ".", "a/.", ""])
-def test_names_that_leave_the_folder_are_not_written(
-    artifact: holdfast.Artifact, tmp_path: Path, name: str
-) -> None:
+def test_names_that_leave_the_folder_are_not_written(artifact: holdfast.Artifact, tmp_path: Path, name: str) -> None:
     if name:
         artifact.write(name, b"evil")
         with pytest.raises(InvalidKeyError):

@@ -39,8 +39,7 @@ def test_every_way_of_naming_gives_the_same_scope(store: holdfast.Store) -> None
     assert scope != store.namespace("b").workflow("b")
     assert (scope.kind, scope.name, str(scope)) == ("workflow", "b", "namespace:a/workflow:b")
     assert [
-        part.kind
-        for part in (store.workspace("x"), store.entity("x"), store.session("x"), store.instance("x"))
+        part.kind for part in (store.workspace("x"), store.entity("x"), store.session("x"), store.instance("x"))
     ] == ["workspace", "entity", "session", "instance"]
 
 
