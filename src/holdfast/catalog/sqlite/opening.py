@@ -8,7 +8,7 @@ from collections.abc import Callable
 import apsw
 
 from ...errors import NotAStoreError, ReadOnlyError, SchemaError, StoreError, StoreNotFoundError
-from .failures import BUSY, from_system, translated
+from .failures import BUSY, translated
 from .gate import Gate
 from .schema import check, is_current, migrate, missing_tables
 
@@ -44,6 +44,8 @@ def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[],
     _inspect(where, create)
     flags = apsw.SQLITE_OPEN_READWRITE
     with _Opened(where, flags | apsw.SQLITE_OPEN_CREATE * create) as connection:
+        if create:
+            _make_private(connection, where)
         Preparation(connection, where, create).run(timeout)
 
     def attempt() -> apsw.Connection:
@@ -99,21 +101,17 @@ def _inspect(path: str, create: bool) -> None:
         raise StoreNotFoundError(f"no catalog at {path}: create=True makes one")
     elif not os.access(folder, os.W_OK):
         raise ReadOnlyError(f"the folder {folder} may not be written by this user")
-    else:
-        _make_private(path)
 
 
-def _make_private(path: str) -> None:
-    """Make the file, readable by this user only: it will hold values and the signing key, and the log takes its rights.
-
-    Opening and closing it is safe while it is new: nobody in this process can have it open yet.
-    """
+def _make_private(connection: apsw.Connection, path: str) -> None:
+    """Let this user only read the file while it is empty: it will hold values and the signing key, and the log takes
+    its rights. By its name: opening and closing it would drop the locks that other connections here have on it."""
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass  # another process was quicker
-    except OSError as error:
-        raise from_system(error, path) from error
+        connection.execute("PRAGMA schema_version").fetchall()  # makes the file
+    except apsw.Error:
+        return  # the preparation waits, or tells what is wrong
+    if os.stat(path).st_size == 0:
+        os.chmod(path, 0o600)
 
 
 class _Opened:
