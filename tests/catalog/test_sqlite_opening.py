@@ -257,3 +257,21 @@ def test_whose_machine_it_is(made: Path) -> None:
     assert machine[:2] == ("machine", "boot")
     assert before + 60 <= machine[2] <= catalog.now() + 60
     catalog.close()
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_catalog_that_is_being_made_is_not_taken_for_something_else(tmp_path: Path, step: int) -> None:
+    """Somebody else makes the catalog, in one commit, between any two of the reads that look what the file is."""
+    path = str(tmp_path / "catalog.sqlite")
+    connection = apsw.Connection(path)
+    names: list[str] = []
+
+    class Between:
+        def pragma(self, name: str) -> object:
+            if len(names) == step:
+                SQLiteCatalog(path).close()
+            names.append(name)
+            return connection.pragma(name)
+
+    schema.check(Between(), path)  # type: ignore[arg-type]
+    connection.close()

@@ -131,9 +131,11 @@ def check(connection: apsw.Connection, where: str) -> int:
         NotAStoreError: it is a database of something else.
         SchemaError: it is newer than this version of Holdfast.
     """
+    # The application's number last: another process may be making the catalog, in one commit, between these reads.
+    tables = connection.pragma("schema_version")
     version: int = connection.pragma("user_version")
     application = connection.pragma("application_id")
-    if application != APPLICATION and (version or application or connection.pragma("schema_version")):
+    if application != APPLICATION and (version or application or tables):
         raise NotAStoreError(f"{where} is an SQLite database, but not a Holdfast catalog: name another folder")
     if version > len(MIGRATIONS):
         raise SchemaError(
