@@ -136,12 +136,13 @@ def _same(one: Any, other: Any) -> bool:
 def _write_png(image: Any, info: list[list[Any]]) -> bytes | None:
     from PIL.PngImagePlugin import PngInfo
 
+    # A copy: Pillow keeps the options of a save in the image, where another thread's save would change them.
     extra = PngInfo()
     try:
         extra.add(_CHUNK, msgpack.packb(info))
         target = io.BytesIO()
         # Level 1: the higher ones take several times as long for a few per cent. None: no profile beside the info's.
-        image.save(target, "PNG", pnginfo=extra, compress_level=1, icc_profile=None)
+        image.copy().save(target, "PNG", pnginfo=extra, compress_level=1, icc_profile=None)
     except (OSError, ValueError, TypeError, struct.error, OverflowError):  # odd transparency or palette: it goes raw
         return None
     return target.getvalue()
