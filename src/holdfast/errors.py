@@ -13,7 +13,8 @@
     │   ├── InvalidKeyError
     │   └── InvalidScopeError
     ├── EncodeError (TypeError)              this value cannot be stored this way
-    │   └── UnsupportedValue                 this serializer does not take it, another may
+    │   ├── UnsupportedValue                 this serializer does not take it, another may
+    │   └── UnhashableError                  no reliable hash: give key= or ignore= for it, or version=
     ├── DecodeError (ValueError)             these bytes are not what they should be
     │   ├── IntegrityError                   they do not match their digest
     │   └── SignatureError                   running them is not allowed: no valid signature
@@ -28,6 +29,7 @@
     │   ├── SchemaError
     │   └── StorageFullError
     ├── BusyError (TimeoutError)             wait and retry
+    ├── RecursiveCallError (RecursionError)  a memoized call that needs its own result: mend the function
     └── ClosedError                          open the store again
 
 Every class has a stable ``code`` for logs and for other languages, and survives pickling with its message.
@@ -55,12 +57,14 @@ __all__ = [
     "NotRegisteredError",
     "OtherHostError",
     "ReadOnlyError",
+    "RecursiveCallError",
     "SchemaError",
     "ScopeDroppedError",
     "SignatureError",
     "StorageFullError",
     "StoreError",
     "StoreNotFoundError",
+    "UnhashableError",
     "UnsupportedValue",
     "ValueLost",
 ]
@@ -145,6 +149,13 @@ class UnsupportedValue(EncodeError):
     code = "unsupported_value"
 
 
+class UnhashableError(EncodeError):
+    """An argument of a memoized call, or something that its function uses, has no hash that is the same in every
+    process; the message names it."""
+
+    code = "unhashable"
+
+
 class DecodeError(HoldfastError, ValueError):
     """The stored bytes cannot be turned into a value; nothing of them was run."""
 
@@ -227,6 +238,12 @@ class BusyError(HoldfastError, TimeoutError):
     """Another writer held the store, or another owner the lease, for longer than the time-out."""
 
     code = "busy"
+
+
+class RecursiveCallError(HoldfastError, RecursionError):
+    """A memoized function was called with the arguments of a call that is being computed, by that very computation."""
+
+    code = "recursive_call"
 
 
 class ClosedError(HoldfastError):

@@ -25,6 +25,7 @@ CODES = {
     "InvalidScopeError": "invalid_scope",
     "EncodeError": "encode",
     "UnsupportedValue": "unsupported_value",
+    "UnhashableError": "unhashable",
     "DecodeError": "decode",
     "IntegrityError": "integrity",
     "SignatureError": "signature",
@@ -39,6 +40,7 @@ CODES = {
     "SchemaError": "schema",
     "StorageFullError": "storage_full",
     "BusyError": "busy",
+    "RecursiveCallError": "recursive_call",
     "ClosedError": "closed",
 }
 """Add lines here; never change or remove one, as logs and clients in other languages hold these codes."""
