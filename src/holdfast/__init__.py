@@ -16,6 +16,7 @@ from . import errors
 from .api import Scope, Store, open
 from .artifact import Artifact
 from .collector import Collected
+from .verbs import current, delete, entry, exists, get, put, update
 from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
@@ -36,7 +37,14 @@ __all__ = [
     "Store",
     "Verified",
     "__version__",
+    "current",
+    "delete",
+    "entry",
+    "exists",
+    "get",
     "open",
+    "put",
+    "update",
 ]
 __all__ += errors.__all__
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 from .artifact import Artifacts
 from .collector import Collecting
 from .config import find_config
+from .context import Contexts
 from .registry import Registry
 from .scope import BaseScope
-from .store import BaseStore, OpenKernel
+from .store import OpenKernel
 from .verifier import Verifying
 
 __all__ = ["Scope", "Store", "open"]
@@ -24,7 +25,7 @@ class Scope(Artifacts, BaseScope["Scope"]):
     """
 
 
-class Store(Collecting, Verifying, BaseStore[Scope]):
+class Store(Collecting, Verifying, Contexts[Scope]):
     """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
 
     _scope_type: ClassVar[type[Scope]] = Scope

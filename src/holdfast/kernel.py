@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .catalog.base import Catalog, EmbeddedCatalog
 from .catalog.sqlite import SQLiteCatalog
@@ -18,7 +18,7 @@ from .signing import Signer
 from .storages.base import Storage
 from .storages.places import boot_id, check_local
 
-__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel"]
+__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel", "shared_kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog in a store's folder; its log and lock files begin with it."""
@@ -180,19 +180,25 @@ def _nothing() -> None:
     pass
 
 
-_reopened: dict[tuple[type[Kernel], StoreConfig, str], Kernel] = {}
-_reopened_lock = threading.Lock()
+K = TypeVar("K", bound=Kernel)
+
+_shared: dict[tuple[type[Kernel], StoreConfig, str], Kernel] = {}
+_shared_lock = threading.Lock()
+
+
+def shared_kernel(kind: type[K], config: StoreConfig, token: str = "", *, create: bool = True) -> K:
+    """The one kernel of a configuration for all in this process that do not open a store of their own."""
+    same = (kind, config._replace(registry=None), token)
+    with _shared_lock:
+        kernel = _shared.get(same)
+        if kernel is None or kernel.closed:
+            kernel = _shared[same] = kind(config, create=create)
+            kernel.token = token
+        return cast(K, kernel)
 
 
 def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
-    """One kernel per configuration for all that is unpickled in this process."""
-    same = (kind, config._replace(registry=None), token)
-    with _reopened_lock:
-        kernel = _reopened.get(same)
-        if kernel is None or kernel.closed:
-            kernel = _reopened[same] = kind(config, create=False)
-            kernel.token = token
-        return kernel
+    return shared_kernel(kind, config, token, create=False)
 
 
 def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:

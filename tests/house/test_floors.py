@@ -45,7 +45,7 @@ FLOORS: dict[int, list[str]] = {
     4: KERNEL,
     5: VIEWS,
     6: ["executors", "graph", "flows"],
-    7: ["api", "current"],
+    7: ["api", "verbs"],
     8: ["service", "cli", "compat", "__main__"],
 }
 TOP = 8

@@ -1,0 +1,85 @@
+"""The verbs of the module: they act in the run context's scope, else in the configured store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Unpack
+
+from .api import Scope, Store
+from .config import find_config
+from .context import DEFAULT_PATH, current_context
+from .errors import StoreNotFoundError
+from .kernel import shared_kernel
+from .model import Entry, Record
+from .options import PutOptions
+from .store import OpenKernel
+
+__all__ = ["current", "current_store", "delete", "entry", "exists", "get", "put", "update"]
+
+_RAISE: Any = object()
+
+
+def current_store() -> Store:
+    """The store of the run context, else the one that ``HOLDFAST_STORE`` or ``holdfast.toml`` names.
+
+    Raises:
+        StoreNotFoundError: there is neither.
+    """
+    context = current_context()
+    if context is not None:
+        return Store(context.store._kernel)
+    try:
+        config = find_config()
+    except StoreNotFoundError:
+        raise StoreNotFoundError(
+            "no store is current: enter one, as in with holdfast.open('data').context(namespace='prod'), "
+            "set HOLDFAST_STORE, or write store = 'data' into holdfast.toml"
+        ) from None
+    return Store(shared_kernel(OpenKernel, config))
+
+
+def current() -> Scope:
+    """The scope of the innermost run context; outside of all ``namespace:default`` of the configured store.
+
+    Raises:
+        StoreNotFoundError: there is no context, and nothing names a store.
+    """
+    context = current_context()
+    path = () if context is None else context.path
+    return current_store()._at(path or DEFAULT_PATH)
+
+
+def put(key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
+    """Store a value in the current scope; see :meth:`Scope.put <holdfast.Scope.put>`."""
+    return current().put(key, value, **options)
+
+
+def get(key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+    """A value of the current scope; see :meth:`Scope.get <holdfast.Scope.get>`."""
+    scope = current()
+    if default is _RAISE:
+        return scope.get(key, verify=verify, trust=trust)
+    return scope.get(key, default, verify=verify, trust=trust)
+
+
+def entry(key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
+    """A value of the current scope with its record; see :meth:`Scope.entry <holdfast.Scope.entry>`."""
+    return current().entry(key, verify=verify, trust=trust)
+
+
+def exists(key: str) -> bool:
+    """Whether the current scope has a record of this key."""
+    return current().exists(key)
+
+
+def delete(key: str, *, if_version: int | None = None, missing_ok: bool = False) -> Record | None:
+    """Remove a record of the current scope; see :meth:`Scope.delete <holdfast.Scope.delete>`."""
+    return current().delete(key, if_version=if_version, missing_ok=missing_ok)
+
+
+def update(key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]) -> Entry[Any]:
+    """Replace a value of the current scope atomically; see :meth:`Scope.update <holdfast.Scope.update>`."""
+    scope = current()
+    if default is _RAISE:
+        return scope.update(key, change, **options)
+    return scope.update(key, change, default, **options)
