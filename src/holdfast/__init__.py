@@ -16,11 +16,11 @@ from . import errors
 from .api import Scope, Store, open
 from .artifact import Artifact
 from .collector import Collected
-from .verbs import current, delete, entry, exists, get, put, update
 from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
+from .verbs import current, delete, entry, exists, get, put, update
 from .verifier import Problem, Verified
 
 __all__ = [

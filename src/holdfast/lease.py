@@ -1,8 +1,8 @@
 """Being the only one: a named lease with an owner, a fencing token and an expiry.
 
-Who acquires a lease on this machine first holds a lock of the lease's name, so that two look at it one after the
-other, and then a lock of his own for as long as he holds the lease: that lock ends with his process, and so tells the
-next one, at once, that nobody is there any more.
+Who acquires a lease on this machine first holds a lock that its name shares with others, so that two look at it one
+after the other, and then a lock of his own for as long as he holds the lease: that lock ends with his process, and so
+tells those who wait, at once, that nobody is there any more. Looking at that lock is all that waiting takes.
 """
 
 from __future__ import annotations
@@ -12,22 +12,26 @@ import math
 import os
 import time
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from types import TracebackType
 from typing import Any
+from zlib import crc32
 
 from .address import check_key
-from .catalog.base import Fence
+from .catalog.base import Fence, LeaseRow
 from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, StoreError
 from .kernel import Kernel
+from .renewal import renew_in_time
 from .storages.places import machine_id
 
 __all__ = ["Lease", "bury"]
 
-_OWNER = "owner-"  # before the names of owners' lock files: those of leases' names are never removed
-_POLL = 0.02  # seconds between two looks at a lease that somebody holds
+_OWNER = "owner-"  # before the names of owners' lock files
+_NAMES = 256  # lock files that the names of leases share; these are never removed
+_PATIENCE = 1.0  # seconds to let another one look, whose lease may be of another name that shares the lock
+_SOON, _POLL, _FAR = 0.001, 0.02, 0.25  # seconds between two looks: the first, later ones, at a holder elsewhere
 
 
 class Lease:
@@ -35,7 +39,8 @@ class Lease:
 
     Pass it as ``lease=`` to what must be written by its holder only: such a write commits only while the lease is
     held, checked in the same commit by its fencing token. A dead owner of this machine is noticed at once (it held a
-    lock that ended with it), one elsewhere when its lease expires.
+    lock that ended with it), one elsewhere when its lease expires. With ``renew`` it is renewed in the background for
+    as long as it is held.
 
     ::
 
@@ -43,9 +48,10 @@ class Lease:
             scope.put("report", report, lease=lease)
     """
 
-    def __init__(self, kernel: Kernel, name: str, seconds: float, wait: float | None) -> None:
+    def __init__(self, kernel: Kernel, name: str, seconds: float, wait: float | None, renew: bool = False) -> None:
         self._kernel = kernel
         self._seconds = _duration(seconds)
+        self._renews = renew
         self._wait = None if wait is None else _check_wait(wait)
         self._alive: int | None = None  # the open file whose lock says that we live
         self._fence: Fence | None = None
@@ -77,36 +83,74 @@ class Lease:
         Raises:
             BusyError: somebody else held it all the time.
         """
+        with closing(self.attempts()) as pauses:
+            for pause in pauses:
+                time.sleep(pause)
+        return self
+
+    def attempts(self) -> Generator[float, None, None]:
+        """Take the lease, as :meth:`acquire` does, giving the seconds to let pass before each new look at it."""
         deadline = None if self._wait is None else time.monotonic() + self._wait
         try:
-            while not self._try():
-                if deadline is not None and time.monotonic() >= deadline:
-                    raise BusyError(f"lease {self.name!r} is held by somebody else")
-                time.sleep(_POLL)
+            while (holder := self._try()) is not None:
+                patience = 0.0 if holder.owner else _PATIENCE
+                for pause in self._watch(holder):
+                    if deadline is not None and time.monotonic() >= deadline + patience:
+                        raise BusyError(f"lease {self.name!r} is held by somebody else")
+                    yield pause
         except BaseException:
             self._end()
             raise
-        return self
 
-    def _try(self) -> bool:
+    def _try(self) -> LeaseRow | None:
+        """Take the lease, or give it as somebody else holds it; one of no owner when another is just looking at it."""
         catalog, folder = self._kernel.catalog, self._kernel.locks
         if folder is None:
             row = catalog.acquire(self.name, self.owner, self._seconds)
         else:
             with _alone(folder, self.name) as alone:
                 if not alone:
-                    return False
+                    return LeaseRow(self.name, "", 0, 0.0)
                 if self._alive is None:
                     self._alive = _live(folder, self.owner)
                 row = catalog.acquire(self.name, self.owner, self._seconds)
-                if row.owner != self.owner and not _lives(_owner_path(folder, row.owner)):
+                if row.owner != self.owner and _is_here(row.owner) and not _lives(_owner_path(folder, row.owner)):
                     row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
         if row.owner != self.owner:
-            return False
+            return row
         self._fence = Fence(self.name, row.token)
         self._inherited = False
         self.expires = row.expires
-        return True
+        if self._renews:
+            renew_in_time(self, self._seconds)
+        return None
+
+    def _watch(self, held: LeaseRow) -> Iterator[float]:
+        """Pauses until a lease that somebody holds may be free."""
+        catalog, folder, pause = self._kernel.catalog, self._kernel.locks, _SOON
+        if not held.owner:
+            yield pause
+            return
+        if folder is None or not _is_here(held.owner):
+            yield _POLL if folder is None else _FAR
+            return
+        try:
+            fd = os.open(_owner_path(folder, held.owner), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            yield pause
+            return
+        except OSError as error:
+            raise _told(error, folder) from error
+        try:
+            while catalog.now() < held.expires:
+                yield pause
+                pause = min(pause * 1.5, _POLL)
+                with suppress(BlockingIOError):
+                    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    return
+            yield 0.0
+        finally:
+            os.close(fd)
 
     def _end(self) -> None:
         """Live no more, as an owner."""
@@ -131,11 +175,18 @@ class Lease:
             LeaseLost: it expired, or somebody else has it.
         """
         duration = self._seconds if seconds is None else _duration(seconds)
+        fence = self.fence
         try:
-            self.expires = self._kernel.catalog.renew(self.fence, duration).expires
+            self.expires = self._kernel.catalog.renew(fence, duration).expires
         except LeaseLost:
-            self._end()
+            if self._fence is fence:  # else it was given back, and maybe taken anew, meanwhile
+                self._end()
             raise
+
+    @property
+    def held(self) -> bool:
+        """Whether it was acquired here and not given back or found lost since; it may have expired."""
+        return self._fence is not None and not self._inherited
 
     def release(self) -> None:
         """Give the lease back; does nothing when it is not held, nor in a forked child of the one who holds it."""
@@ -197,6 +248,11 @@ def _path(folder: str, text: str, prefix: str = "") -> str:
     return os.path.join(folder, prefix + sha256(text.encode()).hexdigest()[:32])
 
 
+def _is_here(owner: str) -> bool:
+    """Whether an owner is of this machine, so that its lock tells whether it lives."""
+    return owner.startswith(machine_id() + "/")
+
+
 def _owner_path(folder: str, owner: str) -> str:
     return _path(folder, owner, _OWNER)
 
@@ -247,10 +303,10 @@ def _lock(path: str, flags: int = 0) -> int | None:
 
 @contextmanager
 def _alone(folder: str, name: str) -> Iterator[bool]:
-    """Whether nobody else on this machine is just acquiring the lease of this name."""
+    """Whether nobody else on this machine is just acquiring a lease of this name, or of one that shares its lock."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        fd = _lock(_path(folder, "name " + name), os.O_CREAT)
+        fd = _lock(_path(folder, f"name {crc32(name.encode()) % _NAMES}"), os.O_CREAT)
     except OSError as error:
         raise _told(error, folder) from error
     try:

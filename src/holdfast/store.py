@@ -83,15 +83,16 @@ class BaseStore(Navigation[S]):
         """
         return Atomic(self._kernel, lambda ledger: Transaction(self._kernel, ledger, self._at), durability)
 
-    def lease(self, name: str, *, seconds: float = 30.0, wait: float | None = None) -> Lease:
+    def lease(self, name: str, *, seconds: float = 30.0, wait: float | None = None, renew: bool = False) -> Lease:
         """A named lease of this store, to use in a ``with`` block.
 
         Args:
             name: what there may be only one of.
             seconds: how long it lasts after it was taken or renewed.
             wait: seconds to wait for another holder; None for ever, 0 not at all.
+            renew: renew it in the background for as long as it is held.
         """
-        return Lease(self._kernel, name, seconds, wait)
+        return Lease(self._kernel, name, seconds, wait, renew)
 
     def sync(self) -> int:
         """Put all bytes on disk now, instead of a second later in the background; gives the number of files."""

@@ -25,6 +25,7 @@ KERNEL = [
     "transaction",
     "streams",
     "stream",
+    "renewal",
     "lease",
     "keeper",
     "values",

@@ -283,3 +283,91 @@ def test_a_lease_that_was_forgotten_is_free_at_once(store: holdfast.Store) -> No
     del lease
     with store.lease("job", wait=0) as second:
         assert second.token
+
+
+def test_renewed_in_the_background(store: holdfast.Store) -> None:
+    with store.lease("job", seconds=0.3, renew=True) as lease:
+        token = lease.token
+        for _ in range(6):
+            time.sleep(0.15)
+            with pytest.raises(BusyError):
+                store.lease("job", wait=0).acquire()
+        assert store.namespace("prod").put("k", 1, lease=lease).version
+        assert lease.token == token
+    expired = store.lease("job", seconds=0.1).acquire()
+    time.sleep(0.5)
+    assert expired.held, "nobody looked yet"
+    with store.lease("job", wait=0) as next_one:
+        assert next_one.token > token
+
+
+def test_a_forked_child_renews_nothing_of_its_parent(store: holdfast.Store) -> None:
+    lease = store.lease("job", seconds=0.3, renew=True).acquire()
+
+    def child() -> None:
+        time.sleep(0.5)
+        with store.lease("other", seconds=0.3, renew=True) as own:
+            time.sleep(0.5)
+            own.renew()  # raises if it expired
+            assert not lease.held
+
+    assert in_fork(child) == 0
+    assert lease.held
+    lease.release()
+
+
+def test_waiting_takes_no_cpu(store: holdfast.Store) -> None:
+    process = start_python(HOLDER, store.config.store, "60")
+    said(process, "held")
+    waiter = store.lease("job")
+    done = threading.Event()
+
+    def wait() -> None:
+        waiter.acquire()
+        done.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.3)
+    before = time.process_time()
+    time.sleep(2)
+    spent = time.process_time() - before
+    assert not done.is_set()
+    process.kill()
+    process.communicate()
+    assert done.wait(1), "the death of the holder was not noticed"
+    thread.join()
+    waiter.release()
+    assert spent < 0.06  # of two seconds
+
+
+def test_a_lease_given_back_leaves_no_row(store: holdfast.Store) -> None:
+    for number in range(300):
+        with store.lease(f"job {number}"):
+            pass
+    store.lease("expired", seconds=0.001).acquire()
+    time.sleep(0.01)
+    store.gc()
+    catalog: Any = store._kernel.catalog
+    assert catalog.read("SELECT count(*) FROM leases") == [(0,)]
+    names = [path for path in Path(store.config.store, "locks").iterdir() if not path.name.startswith("owner-")]
+    assert len(names) <= 256
+
+
+def test_names_that_share_a_lock_do_not_seem_taken(store: holdfast.Store) -> None:
+    failures: list[BaseException] = []
+
+    def work(thread: int) -> None:
+        try:
+            for number in range(40):
+                with store.lease(f"{thread} {number}", wait=0):
+                    pass
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

@@ -175,6 +175,7 @@ def _sweep(session: Session, limit: int) -> tuple[int, bool]:
         "WHERE NOT EXISTS(SELECT 1 FROM records WHERE scope=d.scope) LIMIT ?)",
         (max(limit, 1000),),
     )
+    session.rows("DELETE FROM leases WHERE expires<=?", (session.now,))  # of owners who died
     return done, not session.rows("SELECT 1 FROM dropped LIMIT 1")
 
 

@@ -78,7 +78,7 @@ def _apply(session: Session, change: Change, power: bool) -> Committed:
 
 def _check_fence(session: Session, fence: Fence) -> None:
     held = session.rows(
-        "SELECT 1 FROM leases WHERE name=? AND token=? AND owner<>'' AND expires>?",
+        "SELECT 1 FROM leases WHERE name=? AND token=? AND expires>?",
         (fence.name, fence.token, session.now),
     )
     if not held:

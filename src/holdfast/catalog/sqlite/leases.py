@@ -1,4 +1,4 @@
-"""Leases: who may be the only one, for a time, with a token that grows with each new owner."""
+"""Leases: who may be the only one, for a time, with a token that grows with each new owner of any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Leases"]
 
 
 class Leases(Core):
-    """``acquire``, ``renew`` and ``release``. A lease given back stays as a row without owner, for its token."""
+    """``acquire``, ``renew`` and ``release``. All tokens come from one counter, so that a lease given back leaves no row."""
 
     def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
         """See :meth:`Catalog.acquire <holdfast.catalog.base.Catalog.acquire>`."""
@@ -19,10 +19,12 @@ class Leases(Core):
 
         def work(session: Session) -> LeaseRow:
             rows = session.rows("SELECT name,owner,token,expires FROM leases WHERE name=?", (name,))
-            held = LeaseRow._make(rows[0]) if rows else LeaseRow(name, "", 0, 0.0)
-            if held.owner and held.expires > session.now and not (force and held.owner != owner):
-                return held
-            taken = LeaseRow(name, owner, held.token + 1, session.now + seconds)
+            if rows:
+                held = LeaseRow._make(rows[0])
+                if held.expires > session.now and not (force and held.owner != owner):
+                    return held
+            ((token,),) = session.rows("UPDATE store SET token=token+1 RETURNING token", ())
+            taken = LeaseRow(name, owner, token, session.now + seconds)
             session.rows("INSERT OR REPLACE INTO leases(name,owner,token,expires) VALUES(?,?,?,?)", tuple(taken))
             return taken
 
@@ -33,7 +35,7 @@ class Leases(Core):
 
         def work(session: Session) -> LeaseRow:
             rows = session.rows(
-                "UPDATE leases SET expires=?1 WHERE name=?2 AND token=?3 AND owner<>'' AND expires>?4 "
+                "UPDATE leases SET expires=?1 WHERE name=?2 AND token=?3 AND expires>?4 "
                 "RETURNING name,owner,token,expires",
                 (session.now + seconds, fence.name, fence.token, session.now),
             )
@@ -45,6 +47,4 @@ class Leases(Core):
 
     def release(self, fence: Fence) -> None:
         """See :meth:`Catalog.release <holdfast.catalog.base.Catalog.release>`."""
-        self.write(
-            "UPDATE leases SET owner='',expires=0 WHERE name=? AND token=?", (fence.name, fence.token), spare=True
-        )
+        self.write("DELETE FROM leases WHERE name=? AND token=?", (fence.name, fence.token), spare=True)

@@ -120,7 +120,14 @@ def _first(connection: apsw.Connection) -> None:
     connection.execute(f"PRAGMA application_id={APPLICATION}")
 
 
-MIGRATIONS = [_first]
+def _tokens(connection: apsw.Connection) -> None:
+    """One counter for the tokens of all leases: who gave his back, or let it expire, need leave no row."""
+    connection.execute("ALTER TABLE store ADD COLUMN token INTEGER NOT NULL DEFAULT 0")
+    connection.execute("UPDATE store SET token=(SELECT ifnull(max(token), 0) FROM leases)")
+    connection.execute("DELETE FROM leases WHERE owner=''")
+
+
+MIGRATIONS = [_first, _tokens]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 
