@@ -135,15 +135,16 @@ class BaseScope(Navigation[S], Files):
         self._kernel.settle()
         return type(self)(self._kernel, (*self.path[:-1], (self.kind, name)))
 
-    def drop(self, *, missing_ok: bool = False) -> None:
+    def drop(self, *, missing_ok: bool = False, only_empty: bool = False) -> None:
         """Remove the scope and all below it in one commit. Records are hidden at once and collected later.
 
         Raises:
             NotFoundError: no such scope.
+            ConflictError: with ``only_empty``, and it has a record or a scope below it.
         """
         self._outside()
         try:
-            self._kernel.catalog.drop_scope(self.path)
+            self._kernel.catalog.drop_scope(self.path, only_empty=only_empty)
             self._kernel.settle()
         except NotFoundError:
             if not missing_ok:

@@ -20,7 +20,7 @@ from .payload import Buffer
 from .storages.base import Writer
 from .writing import Encoded, commit_bytes, put_inline
 
-__all__ = ["Draft", "FileWriter", "TextFileWriter", "check_text", "guess_type", "parse_mode", "put_chunks"]
+__all__ = ["Draft", "FileWriter", "TextFileWriter", "Whole", "check_text", "guess_type", "parse_mode", "put_chunks"]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
@@ -136,6 +136,9 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self.draft.size
+
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
         if not self.discard:
@@ -143,7 +146,7 @@ class _Sink(io.RawIOBase):
         return len(view)
 
 
-class _Whole:
+class Whole:
     """How a file being put ends: whole by ``close()``, or not at all by an exception, or when it is forgotten."""
 
     def __exit__(
@@ -160,7 +163,7 @@ class _Whole:
             self.abort()
 
 
-class FileWriter(_Whole, io.BufferedWriter):
+class FileWriter(Whole, io.BufferedWriter):
     """A binary file being put: ``close()`` makes it visible, leaving its ``with`` block by an exception discards it.
 
     Attributes:
@@ -202,12 +205,12 @@ class FileWriter(_Whole, io.BufferedWriter):
             super().close()
 
 
-class TextFileWriter(_Whole, io.TextIOWrapper):
+class TextFileWriter(Whole, io.TextIOWrapper):
     """A text file being put; see :class:`FileWriter`."""
 
-    def __init__(self, file: FileWriter, encoding: str | None, newline: str | None) -> None:
+    def __init__(self, file: FileWriter, encoding: str | None, newline: str | None, errors: str | None = None) -> None:
         self._file = file
-        super().__init__(file, encoding or "utf-8", newline=newline)
+        super().__init__(file, encoding or "utf-8", errors, newline)
 
     @property
     def record(self) -> Record | None:

@@ -61,8 +61,8 @@ class TestBeginsAgainAfterDelete(Wrong):
 class BeginsAgainAfterDrop(SQLiteCatalog):
     """Counts a dropped scope's versions from one again."""
 
-    def drop_scope(self, path):
-        super().drop_scope(path)
+    def drop_scope(self, path, **options):
+        super().drop_scope(path, **options)
         self.write("UPDATE store SET floor=0")
 
 
@@ -102,13 +102,25 @@ class TestRemembersScopesForEver(Wrong):
     caught_by = "test_a_drop_hides_all_below_at_once"
 
 
+class DropsWhatIsNotEmpty(SQLiteCatalog):
+    """Takes no notice of what is in a scope that is to be dropped if it is empty."""
+
+    def drop_scope(self, path, **options):
+        super().drop_scope(path)
+
+
+class TestDropsWhatIsNotEmpty(Wrong):
+    kind = DropsWhatIsNotEmpty
+    caught_by = "test_only_an_empty_scope_is_dropped_when_that_is_asked"
+
+
 class DropsOneScopeOnly(SQLiteCatalog):
     """Leaves what is below a dropped scope, to be found when the scope is made again."""
 
-    def drop_scope(self, path):
+    def drop_scope(self, path, **options):
         scope = self.scope_id(path)
         below = self.read("SELECT id,kind,name,floor,ceiling,created FROM scopes WHERE parent=?", (scope,))
-        super().drop_scope(path)
+        super().drop_scope(path, **options)
         self.create_scope(path)
         for row in below:
             self.write("DELETE FROM dropped WHERE scope=?", row[:1])

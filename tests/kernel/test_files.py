@@ -22,6 +22,7 @@ def test_binary_files(store: holdfast.Store, scope: holdfast.Scope, size: int) -
     file: Any = scope.open("k", "wb", tags={"a": "b"}, content_type="x/y")
     with file:
         for begin in range(0, size, 70_001):
+            assert file.tell() == begin
             assert file.write(data[begin : begin + 70_001]) == len(data[begin : begin + 70_001])
         assert not scope.exists("k")
         assert file.name == "namespace:prod/workflow:forecast/k"

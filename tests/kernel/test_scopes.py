@@ -135,6 +135,20 @@ def test_versions_grow_on_a_path_whoever_has_it(store: holdfast.Store) -> None:
     assert seen == sorted(set(seen))
 
 
+def test_a_drop_of_what_should_be_empty(store: holdfast.Store) -> None:
+    top = store.namespace("a")
+    top.workflow("w").put("k", 1)
+    for scope in (top, top.workflow("w")):
+        with pytest.raises(holdfast.ConflictError, match="not empty"):
+            scope.drop(only_empty=True)
+    assert top.workflow("w").get("k") == 1
+    top.workflow("w").delete("k")
+    top.workflow("w").drop(only_empty=True)
+    top.drop(only_empty=True)
+    assert not top.present
+    top.drop(only_empty=True, missing_ok=True)
+
+
 def test_drop_hides_all_at_once(store: holdfast.Store) -> None:
     top = store.namespace("a")
     top.put("k", 1)

@@ -191,7 +191,7 @@ def an_edit_keeps_the_version(patch: Patch) -> None:
 
 
 def dropped_scopes_keep_their_children(patch: Patch) -> None:
-    def drop(self: Any, path: Any) -> None:
+    def drop(self: Any, path: Any, **options: Any) -> None:
         if self.scope(path) is None:
             raise holdfast.NotFoundError("no scope")
         for row in list(self.search(path)):

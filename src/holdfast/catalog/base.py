@@ -363,11 +363,12 @@ class Catalog(Ledger):
         """
 
     @abstractmethod
-    def drop_scope(self, path: Path) -> None:
+    def drop_scope(self, path: Path, *, only_empty: bool = False) -> None:
         """Remove the scope and all below it in one commit. Their records are hidden at once, collected later.
 
         Raises:
             NotFoundError: no such scope.
+            ConflictError: with ``only_empty``, and it has a visible record or a scope below it.
         """
 
     @abstractmethod

@@ -7,7 +7,15 @@ import threading
 import pytest
 
 from ..catalog.base import Catalog, Delete, Edit, Fence
-from ..errors import ExistsError, HoldfastError, InvalidArgumentError, InvalidScopeError, LeaseLost, NotFoundError
+from ..errors import (
+    ConflictError,
+    ExistsError,
+    HoldfastError,
+    InvalidArgumentError,
+    InvalidScopeError,
+    LeaseLost,
+    NotFoundError,
+)
 from ..model import Codec
 from .catalog_cases import FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, record_of, versions, wait_past
 
@@ -116,6 +124,22 @@ class ScopeTests:
             catalog.drop_scope(below)
         with pytest.raises(InvalidScopeError):
             catalog.drop_scope(())
+
+    def test_only_an_empty_scope_is_dropped_when_that_is_asked(self, catalog: Catalog, other: Catalog) -> None:
+        put(catalog, "key", path=FLOW)
+        for path in (SPACE, FLOW):
+            with pytest.raises(ConflictError):
+                other.drop_scope(path, only_empty=True)
+        assert data_of(catalog, "key", FLOW) is not None
+        catalog.commit([Delete(FLOW, "key")])
+        put(catalog, "brief", path=FLOW, expires=catalog.now() + 0.01)
+        wait_past(catalog, catalog.now() + 0.01)
+        for path in (FLOW, SPACE):
+            catalog.drop_scope(path, only_empty=True)
+            assert other.scope(path) is None
+            assert other.was_dropped(path)
+            with pytest.raises(NotFoundError):
+                catalog.drop_scope(path, only_empty=True)
 
     def test_versions_grow_through_drop(self, catalog: Catalog, other: Catalog) -> None:
         last = 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...address import Path, check_name, format_path
-from ...errors import ExistsError, InvalidArgumentError, NotFoundError
+from ...errors import ConflictError, ExistsError, InvalidArgumentError, NotFoundError
 from ...model import ScopeInfo
 from .core import Core, Session, refuse_root
 
@@ -18,6 +18,11 @@ _NAMED = "replace(replace(replace({0},'%','%25'),'/','%2F'),':','%3A')"
 _TREE = (
     "WITH RECURSIVE tree(id,path) AS (SELECT ?1,?2 UNION ALL SELECT s.id,t.path||'/'||"
     f"{_NAMED.format('s.kind')}||':'||{_NAMED.format('s.name')} FROM tree t JOIN scopes s ON s.parent=t.id)"
+)
+
+_HOLDS = (
+    "SELECT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND (expires IS NULL OR expires>?2)) "
+    "OR EXISTS(SELECT 1 FROM scopes WHERE parent=?1)"
 )
 
 
@@ -95,7 +100,7 @@ class Scopes(Core):
             return
         self.transaction(work)
 
-    def drop_scope(self, path: Path) -> None:
+    def drop_scope(self, path: Path, *, only_empty: bool = False) -> None:
         """See :meth:`Catalog.drop_scope <holdfast.catalog.base.Catalog.drop_scope>`."""
         refuse_root(path, "be dropped")
 
@@ -103,6 +108,8 @@ class Scopes(Core):
             scope = session.scope(path)
             if scope is None:
                 raise NotFoundError(f"no scope {format_path(path)}")
+            if only_empty and session.rows(_HOLDS, (scope, session.now))[0][0]:
+                raise ConflictError(f"the scope {format_path(path)} is not empty")
             _leave(session, scope, path, dropped=True)
             tree = (scope, "")
             session.rows(_TREE + "INSERT INTO dropped SELECT id FROM tree", tree)
