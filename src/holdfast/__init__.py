@@ -20,7 +20,7 @@ from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
-from .verbs import current, delete, entry, exists, get, put, update
+from .verbs import current, delete, entry, exists, get, memoize, put, update
 from .verifier import Problem, Verified
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "entry",
     "exists",
     "get",
+    "memoize",
     "open",
     "put",
     "update",

@@ -9,6 +9,7 @@ from .artifact import Artifacts
 from .collector import Collecting
 from .config import find_config
 from .context import Contexts
+from .memoize.decorator import Memoizing
 from .registry import Registry
 from .scope import BaseScope
 from .store import OpenKernel
@@ -17,7 +18,7 @@ from .verifier import Verifying
 __all__ = ["Scope", "Store", "open"]
 
 
-class Scope(Artifacts, BaseScope["Scope"]):
+class Scope(Artifacts, Memoizing, BaseScope["Scope"]):
     """A node of the store's tree: records by key, scopes and artifacts below it.
 
     Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.
@@ -25,7 +26,7 @@ class Scope(Artifacts, BaseScope["Scope"]):
     """
 
 
-class Store(Collecting, Verifying, Contexts[Scope]):
+class Store(Collecting, Memoizing, Verifying, Contexts[Scope]):
     """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
 
     _scope_type: ClassVar[type[Scope]] = Scope

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from .api import Scope, Store
 from .config import find_config
 from .context import DEFAULT_PATH, current_context
 from .errors import StoreNotFoundError
 from .kernel import shared_kernel
+from .memoize import decorator
+from .memoize.decorator import MemoOptions
 from .model import Entry, Record
 from .options import PutOptions
 from .store import OpenKernel
 
-__all__ = ["current", "current_store", "delete", "entry", "exists", "get", "put", "update"]
+__all__ = ["current", "current_store", "delete", "entry", "exists", "get", "memoize", "put", "update"]
+
+if TYPE_CHECKING:
+    from .memoize.memo import Memo
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _RAISE: Any = object()
 
@@ -83,3 +91,15 @@ def update(key: str, change: Callable[[Any], Any], default: Any = _RAISE, **opti
     if default is _RAISE:
         return scope.update(key, change, **options)
     return scope.update(key, change, default, **options)
+
+
+@overload
+def memoize(function: Callable[P, R], /, **options: Unpack[MemoOptions]) -> Memo[P, R]: ...
+@overload
+def memoize(
+    function: None = None, /, **options: Unpack[MemoOptions]
+) -> Callable[[Callable[P, R]], Memo[P, R]]: ...
+def memoize(function: Any = None, /, **options: Unpack[MemoOptions]) -> Any:
+    """Keep a function's results in the store that is current at each call; see :meth:`Store.memoize
+    <holdfast.Store.memoize>`."""
+    return decorator.memoize(current_store, function, options)

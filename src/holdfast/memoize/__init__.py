@@ -1,0 +1,1 @@
+"""Functions that are computed once, whoever calls them."""
