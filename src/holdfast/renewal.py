@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import os
 import threading
 import time
@@ -59,6 +58,8 @@ class _Renewer:
                 except (LeaseLost, ClosedError):
                     continue  # its owner learns of it when it commits
                 except HoldfastError as error:
+                    import logging  # 5 ms that nobody else needs
+
                     logging.getLogger("holdfast").warning("lease %r could not be renewed: %s", lease.name, error)
                 self.add(lease, seconds)
             del lease
