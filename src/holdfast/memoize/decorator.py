@@ -14,7 +14,7 @@ from ..scope import BaseScope
 if TYPE_CHECKING:
     from .memo import Memo, Place, Settings
 
-__all__ = ["MemoOptions", "Memoizing", "memoize"]
+__all__ = ["MemoOptions", "Memoizing", "memoize", "memoized"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,11 +77,16 @@ def memoize(place: Place, function: Any, options: MemoOptions) -> Any:
     place = _place(place, options.get("scope"))
     settings = _settings(options)
     if function is None:
-        return lambda function: _memo(function, place, settings)
-    return _memo(function, place, settings)
+        return lambda function: memoized(function, place, settings)
+    return memoized(function, place, settings)
 
 
-def _memo(function: Any, place: Place, settings: Settings) -> Memo[Any, Any]:
+def memoized(function: Any, place: Place, settings: Settings) -> Memo[Any, Any]:
+    """A function memoized below a place, by settings that are known to be legal.
+
+    Raises:
+        InvalidArgumentError: no function, or one that cannot be memoized.
+    """
     import inspect
 
     from .async_memo import AsyncMemo

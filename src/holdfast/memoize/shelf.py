@@ -13,7 +13,7 @@ CODE is a digest of the function's code and what it uses, CALL one of its argume
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -49,11 +49,13 @@ class Rules(NamedTuple):
         expires: a timedelta after they were stored, or a moment; None for never.
         max_entries: at most so many of one function; None for any number.
         evict: ``"fifo"``: those stored first go first; ``"lru"``: those not used for the longest time.
+        kept: called with the function's scope when a result was stored in it.
     """
 
     expires: timedelta | datetime | None = None
     max_entries: int | None = None
     evict: str = "fifo"
+    kept: Callable[[BaseScope[Any]], object] | None = None
 
 
 class Shelf:
@@ -100,6 +102,8 @@ class Shelf:
         self.scope.put(key, result, tags=tags, expires=self._rules.expires, lease=lease)
         if self._rules.max_entries is not None:
             trim([self.scope], self._rules.max_entries)
+        if self._rules.kept is not None:
+            self._rules.kept(self.scope)
 
     def records(self) -> Iterator[Record]:
         """The records of all results, by key."""
