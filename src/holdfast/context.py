@@ -93,8 +93,8 @@ def _entered(store: BaseStore[Any], given: dict[str, str]) -> RunContext:
         raise InvalidScopeError(
             f"a context names {', '.join(_FLOW)} or {', '.join(_APP)}, not some of both: {', '.join(given)}"
         )
-    for kind, name in given.items():
-        check_name(kind, name)
+    # Plain text, whatever kind of text it was: these names end up in paths, and those in pickles.
+    given = {kind: str(check_name(kind, name)[1]) for kind, name in given.items()}
     # A name takes those within it away: another namespace has workflows of its own. Entities and sessions are beside.
     first = min(family.index(kind) for kind in given)
     stays = family[: first if family is _FLOW or first == 0 else len(family)]
