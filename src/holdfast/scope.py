@@ -107,9 +107,12 @@ class BaseScope(Navigation[S], Files):
             raise NotFoundError(f"no scope {format_path(self.path)}")
         return found
 
-    def usage(self) -> Usage:
-        """How many records this scope itself holds and how many bytes in all; not those of the scopes below it."""
-        return self._kernel.catalog.usage(self.path)
+    def usage(self, *, expired: bool = False) -> Usage:
+        """How many records this scope itself holds and how many bytes in all; not those of the scopes below it.
+
+        With ``expired`` of its records that ended and are not collected yet.
+        """
+        return self._kernel.catalog.usage(self.path, expired=expired)
 
     @property
     def present(self) -> bool:

@@ -11,8 +11,8 @@ key in a scope grow with every write, for ever: through delete, re-creation, sco
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Union
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, Union
 
 from ..address import Path
 from ..model import DURABLE, Codec, RecordRow, ScopeInfo
@@ -40,6 +40,8 @@ __all__ = [
     "Usage",
     "ValueRow",
 ]
+
+T = TypeVar("T")
 
 ABSENT: Final = 0
 """As an expected version: no visible record of that key."""
@@ -320,20 +322,32 @@ class Catalog(Ledger):
 
     Errors, the same from every catalog: those that each method names; :class:`~holdfast.errors.StorageFullError` when
     the medium is full (deletes and the collector's methods still work then);
-    :class:`~holdfast.errors.BusyError` when other writers did not let go within the time-out;
+    :class:`~holdfast.errors.BusyError` when other writers did not let go within the time-out, with nothing written;
     :class:`~holdfast.errors.ClosedError` after :meth:`close`; :class:`~holdfast.errors.StoreError` for the rest.
 
     Attributes:
         store_id: 32 hex digits, made with the store.
         signing_key: 32 random bytes, made with the store.
+        prompt: whether what :meth:`impatient` calls in haste from the start is over in a few milliseconds at most.
     """
 
     store_id: str
     signing_key: bytes
+    prompt: ClassVar[bool] = False
+
+    def impatient(self, haste: Callable[[], bool], work: Callable[[], T]) -> T:
+        """Call ``work``, whose calls of this catalog by this thread ask ``haste`` where they would wait for others, or
+        go on for long, and give up with BusyError once it is true. Those in haste leave the upkeep of the catalog's
+        own files to others.
+
+        By default they wait as ever.
+        """
+        return work()
 
     @abstractmethod
-    def usage(self, path: Path) -> Usage:
-        """What the visible records of this one scope hold (not of those below it)."""
+    def usage(self, path: Path, *, expired: bool = False) -> Usage:
+        """What the visible records of this one scope hold (not of those below it); or the ``expired`` ones, which are
+        not collected yet."""
 
     # --- scopes -----------------------------------------------------------------------------------------------------
 

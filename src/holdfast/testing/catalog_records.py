@@ -474,7 +474,7 @@ class ListingTests:
         assert catalog.keys(FLOW, "", None, 10) == wanted
         assert [row[0] for row in catalog.search(FLOW)] == wanted
         assert RecordRow._make(catalog.search(FLOW)[3]).tier == DURABLE
-        assert catalog.usage(FLOW).records == 4
+        assert (catalog.usage(FLOW).records, catalog.usage(FLOW, expired=True).records) == (4, 4)
         assert catalog.keys(FLOW, "k", None, 2) == ["k0", "k2"]
 
     @pytest.mark.parametrize("order", ["key", "created", "updated", "size", "version"])
@@ -543,6 +543,7 @@ class ListingTests:
         put(catalog, "elsewhere", b"123", path=SPACE)
         assert tuple(catalog.usage(FLOW)) == (4, 13, 100)
         assert tuple(catalog.usage(SPACE)) == (1, 3, 0)
+        assert tuple(catalog.usage(FLOW, expired=True)) == (0, 0, 0)
         assert tuple(catalog.usage((("no", "such"),))) == (0, 0, 0)
 
     def test_a_listing_is_one_moment(self, catalog: Catalog) -> None:

@@ -22,11 +22,12 @@ _KEYS = {bounded: keys_statement(bounded) for bounded in (False, True)}
 _SEARCH = lru_cache(search_statement)
 
 # ?1 scope, ?2 epoch, ?3 now
-_USAGE = (
-    "SELECT count(*),ifnull(sum(CASE WHEN blob IS NULL THEN size END),0),"
+_USAGE = {
+    expired: "SELECT count(*),ifnull(sum(CASE WHEN blob IS NULL THEN size END),0),"
     "ifnull(sum(CASE WHEN blob IS NOT NULL THEN size END),0) "
-    "FROM records WHERE scope=?1 AND(expires IS NULL OR expires>?3)HAVING(SELECT epoch FROM store WHERE id=1)=?2"
-)
+    f"FROM records WHERE scope=?1 AND({ones})HAVING(SELECT epoch FROM store WHERE id=1)=?2"
+    for expired, ones in ((False, "expires IS NULL OR expires>?3"), (True, "expires<=?3"))
+}
 
 
 class Listing(Core):
@@ -81,10 +82,10 @@ class Listing(Core):
         sql = _SEARCH(column, order != column, bounded=end is not None, after=where[1] is not None, tagged=bool(tags))
         return self.in_scope(path, sql, lambda scope, epoch: (scope, start, epoch, now, most, end, *where, *wanted))
 
-    def usage(self, path: Path) -> Usage:
+    def usage(self, path: Path, *, expired: bool = False) -> Usage:
         """See :meth:`Catalog.usage <holdfast.catalog.base.Catalog.usage>`."""
         now = time.time()
-        rows = self.in_scope(path, _USAGE, lambda scope, epoch: (scope, epoch, now))
+        rows = self.in_scope(path, _USAGE[expired], lambda scope, epoch: (scope, epoch, now))
         return Usage._make(rows[0]) if rows else Usage(0, 0, 0)
 
 
