@@ -11,6 +11,7 @@ from .catalog.base import Blob
 from .keeper import sync_all
 from .kernel import Kernel
 from .lease import Lease, bury
+from .steps import go_on
 from .writing import place_text
 
 __all__ = ["Collected", "Collecting", "collect"]
@@ -73,6 +74,7 @@ class _Run:
         self._batches = 0
 
     def _step(self, removed: int) -> None:
+        go_on()
         self._lease.renew()
         self._batches += 1
         if self._batches % _TIDY == 0:

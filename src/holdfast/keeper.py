@@ -12,6 +12,7 @@ from .errors import ClosedError, HoldfastError, IntegrityError, OtherHostError, 
 from .hashing import check_digest
 from .kernel import Kernel
 from .reading import blob_at
+from .steps import go_on
 from .storages.base import MappedStorage
 from .storages.places import machine_id
 from .writing import sync_blobs
@@ -88,6 +89,7 @@ def sync_all(kernel: Kernel) -> int:
     """Put all bytes that this boot wrote on disk and record it; gives their number."""
     done = after = 0
     while True:
+        go_on()
         blobs = kernel.catalog.unsynced(boot=kernel.boot, earlier=False, after=after)
         if not blobs:
             return done

@@ -111,6 +111,8 @@ class Kernel:
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
+        self.companions: dict[type, Any] = {}
+        """What views keep beside an open store, each by its class; closed with it."""
 
     def _make(self, name: str, *arguments: str) -> Storage:
         found = self.registry.storage(name)
@@ -164,8 +166,10 @@ class Kernel:
         return None if self.folder is None else os.path.join(self.folder, _LOCKS)
 
     def close(self) -> None:
-        """Close the catalog and the storages."""
+        """Close the catalog, the storages, and what views keep beside them."""
         self.closed = True
+        for companion in self.companions.values():
+            companion.close()
         self.catalog.close()
         for storage in self._storages.values():
             storage.close()

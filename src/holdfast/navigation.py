@@ -10,12 +10,12 @@ from .address import Path, check_name, parse_path
 from .errors import InvalidScopeError
 from .kernel import Kernel
 
-__all__ = ["Navigation"]
+__all__ = ["Names", "Navigation"]
 
 S = TypeVar("S")
 
 
-class Navigation(ABC, Generic[S]):
+class Names(ABC, Generic[S]):
     """Names scopes below :attr:`path`. A scope so named is a path: it comes into being when it is first written to.
 
     Attributes:
@@ -23,7 +23,6 @@ class Navigation(ABC, Generic[S]):
     """
 
     path: Path
-    _kernel: Kernel
 
     @abstractmethod
     def _at(self, path: Path) -> S:
@@ -67,6 +66,12 @@ class Navigation(ABC, Generic[S]):
     def session(self, name: str) -> S:
         """A session: what is dropped when an editor or a user leaves."""
         return self.scope("session", name)
+
+
+class Navigation(Names[S]):
+    """And lists those that exist."""
+
+    _kernel: Kernel
 
     def children(self, kind: str | None = None) -> Iterator[S]:
         """The scopes directly below that exist, by kind and name; of one kind if it is given."""

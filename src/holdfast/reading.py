@@ -15,7 +15,8 @@ from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import read_config, take_apart
 from .model import Record
-from .payload import Payload
+from .payload import Buffer, Payload
+from .steps import Steps, Transfer, go_on, run
 from .storages.base import Identity, MappedStorage, Storage
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "chunks",
     "ensure_trusted",
     "load",
+    "load_stored",
     "locate",
     "make_record",
     "missing",
@@ -95,13 +97,17 @@ def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: boo
         if sha256(data).digest() != row[4]:
             check_digest(SHA256, row[4], [data], format_address(path, key))
         return serializer.deserialize(Payload((data,), codec[1], codec[2]))
-    return _load(kernel, format_address(path, key), ValueRow._make(row), verify, trust)
+    return run(load_stored(kernel, path, key, row, verify, trust))
 
 
-def _load(kernel: Kernel, where: str, row: ValueRow, verify: bool, trust: bool) -> Any:
+def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], verify: bool, trust: bool) -> Steps[Any]:
+    """:func:`load` as steps."""
+    row, where = ValueRow._make(found), format_address(path, key)
+    if row.data.__class__ is int:
+        return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
     config = read_config(row.config, where)
-    stored = _bytes(kernel, where, row, verify, mapped="parts" in config)
+    stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config)
     if serializer is None:
         return stored if isinstance(stored, bytes) else bytes(stored)
     if not (safe or trust):
@@ -127,7 +133,7 @@ def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str)
     )
 
 
-def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool) -> bytes | bytearray | memoryview:
+def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool) -> Steps[Buffer]:
     if row.data is not None:
         data = row.data
         assert not isinstance(data, int)
@@ -149,7 +155,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
         raise _wrong_size(where, there.size, row.size)  # not first read: it may be larger than all memory
-    stored = storage.read(config)
+    stored: Buffer = yield Transfer(storage, "read", (config,), {})
     if len(stored) != row.size:
         raise _wrong_size(where, len(stored), row.size)
     check_digest(row.algorithm, row.digest, [stored], where)
@@ -203,7 +209,7 @@ def ensure_trusted(kernel: Kernel, where: str, row: ValueRow, storage: MappedSto
         return
     if before.size != row.size:
         raise _wrong_size(where, before.size, row.size)
-    check_digest(row.algorithm, row.digest, storage.read_stream(config), where)
+    check_digest(row.algorithm, row.digest, _stoppable(storage.read_stream(config)), where)
     if row.algorithm == NONE or row.blob is None or row.storage is None or storage.identity(config) != before:
         return
     synced = bool(row.synced) or storage.sync([config])[0]
@@ -240,4 +246,11 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
     else:
         storage, config = locate(kernel, where, value)
         # One byte more than there should be is enough to tell that there are too many.
-        yield from checked(value.algorithm, value.digest, storage.read_stream(config, 0, value.size + 1), where)
+        pieces = _stoppable(storage.read_stream(config, 0, value.size + 1))
+        yield from checked(value.algorithm, value.digest, pieces, where)
+
+
+def _stoppable(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        go_on()
+        yield piece

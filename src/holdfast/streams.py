@@ -17,10 +17,21 @@ from .kernel import Kernel
 from .model import Record
 from .options import Plan
 from .payload import Buffer
+from .steps import Steps, Transfer, run
 from .storages.base import Writer
 from .writing import Encoded, commit_bytes, put_inline
 
-__all__ = ["Draft", "FileWriter", "TextFileWriter", "Whole", "check_text", "guess_type", "parse_mode", "put_chunks"]
+__all__ = [
+    "Draft",
+    "FileWriter",
+    "TextFileWriter",
+    "Whole",
+    "check_text",
+    "flat",
+    "guess_type",
+    "parse_mode",
+    "put_chunks",
+]
 
 _BUFFER = 1 << 20
 _FILE = "application/octet-stream"
@@ -50,36 +61,32 @@ class Draft:
         self._plan = plan
         self._began = {path: ledger.scope_id(path)}
         self._expected = size
-        self._waiting: list[bytes] = []
+        self._waiting: list[Buffer] = []
         self._writer: Writer | None = None
         self._hash = hasher(BLAKE3)
         self.path = path
         self.key = key
         self.size = 0
 
-    def write(self, data: Buffer) -> None:
-        """Append bytes; they are taken before this returns."""
+    def write(self, data: Buffer) -> Steps[None]:
+        """Append bytes; they are taken when the steps are done."""
         self.size += len(data)
+        pieces: list[Buffer] = [data]
         if self._writer is None:
             self._waiting.append(bytes(data))
-            if self.size > self._kernel.inline:
-                self._begin()
-            return
-        self._hash.update(data)
-        self._writer.write(data)
-
-    def _begin(self) -> None:
-        tags = json.loads(self._plan.tags) if self._plan.tags else {}
-        self._writer = self._kernel.storage.writer(tags, size=self._expected)
-        for piece in self._waiting:
+            if self.size <= self._kernel.inline:
+                return
+            tags = json.loads(self._plan.tags) if self._plan.tags else {}
+            self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), {"size": self._expected})
+            pieces, self._waiting = self._waiting, []
+        for piece in pieces:
             self._hash.update(piece)
-            self._writer.write(piece)
-        self._waiting = []
+            yield Transfer(self._writer, "write", (piece,), {})
 
     def _digest(self) -> tuple[int, bytes]:
         return BLAKE3, self._hash.digest()
 
-    def commit(self) -> Record:
+    def commit(self) -> Steps[Record]:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
         codec = kernel.codec_ids[None, plan.content_type or guess_type(self.key) or _FILE, None]
@@ -87,7 +94,7 @@ class Draft:
         if self._writer is None:
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
-        place = self._writer.commit(self._digest, sync=plan.power)
+        place = yield Transfer(self._writer, "commit", (self._digest,), {"sync": plan.power})
         digest = self._digest()
         return commit_bytes(kernel, self._ledger, self.path, self.key, encoded, place, digest, plan, self._began)
 
@@ -108,14 +115,21 @@ def put_chunks(draft: Draft, chunks: Iterable[Buffer]) -> Record:
         raise InvalidArgumentError(f"a stream is an iterable of bytes, not {type(chunks).__name__}")
     try:
         for chunk in chunks:
-            draft.write(chunk if isinstance(chunk, bytes) else _flat(chunk))
-        return draft.commit()
+            run(draft.write(flat(chunk)))
+        return run(draft.commit())
     except BaseException:
         draft.abort()
         raise
 
 
-def _flat(chunk: Any) -> Buffer:
+def flat(chunk: Any) -> Buffer:
+    """One piece of a stream as bytes that have a length.
+
+    Raises:
+        InvalidArgumentError: it is not bytes-like.
+    """
+    if isinstance(chunk, bytes):
+        return chunk
     try:
         view = memoryview(chunk)
         if "O" in view.format:
@@ -142,7 +156,7 @@ class _Sink(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
         if not self.discard:
-            self.draft.write(view)
+            run(self.draft.write(view))
         return len(view)
 
 
@@ -192,7 +206,7 @@ class FileWriter(Whole, io.BufferedWriter):
         try:
             super().close()
             if not self._sink.discard:
-                self.record = self._draft.commit()
+                self.record = run(self._draft.commit())
         except BaseException:
             self.abort()
             raise

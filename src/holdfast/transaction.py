@@ -37,6 +37,7 @@ from .model import Record, RecordRow
 from .navigation import Navigation, S
 from .options import check_options
 from .reading import make_record, visible_record
+from .steps import go_on
 from .writing import CERTAIN, settle, sync_blobs
 
 __all__ = ["Atomic", "Buffered", "Transaction"]
@@ -251,7 +252,9 @@ class Buffered(Ledger):
         if not self._changes and not expects:
             return []
         try:
+            go_on()
             self._sync(puts)
+            go_on()
         except BaseException:
             self._discard(puts)
             raise

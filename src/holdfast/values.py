@@ -27,7 +27,8 @@ from .options import (
     fence_of,
     tags_text,
 )
-from .reading import load, make_record, missing, read_current, visible, visible_record
+from .reading import load, load_stored, make_record, missing, read_current, visible, visible_record
+from .steps import Steps, run
 from .writing import put
 
 __all__ = ["Values"]
@@ -84,9 +85,16 @@ class Values:
         kernel, path = self._kernel, self.path
         rows = self._ledger.find(path, check_key(key))
         row = rows[0] if len(rows) == 1 and rows[0][2] is None else visible(kernel, rows)
+        if row is not None and row[9] is not None:  # its bytes are in the catalog
+            return load(kernel, path, key, row, verify, trust)
+        return run(self._get(key, row, default, verify, trust))
+
+    def _get(self, key: str, row: tuple[Any, ...] | None, default: Any, verify: bool, trust: bool) -> Steps[Any]:
+        """The value of a row, or of the one that has taken its place meanwhile, or the default."""
+        kernel, path = self._kernel, self.path
         while row is not None:
             try:
-                return load(kernel, path, key, row, verify, trust)
+                return (yield from load_stored(kernel, path, key, row, verify, trust))
             except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
                 again = visible(kernel, self._ledger.find(path, key))
                 if again == row:

@@ -10,6 +10,7 @@ from .address import Path, format_address, format_path, parse_address
 from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
 from .kernel import Kernel
 from .reading import chunks, missing, visible
+from .steps import go_on
 
 __all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
 
@@ -142,6 +143,7 @@ class _Run:
 
     def check(self, path: Path, key: str) -> None:
         """Look at one record; one that was deleted meanwhile is none."""
+        go_on()
         row = self._row(path, key)
         while row is not None:
             try:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from .address import Path
 from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, ValueRow
 from .errors import (
+    BusyError,
     ConflictError,
     InvalidArgumentError,
     NotFoundError,
@@ -30,13 +31,26 @@ from .payload import Buffer, Payload
 from .reading import blob_at, make_record, recorded_identity
 from .registry import PICKLE
 from .serializers.base import Serializer
+from .steps import Steps, Stopped, Transfer, go_on, run
 from .storages.base import MappedStorage
 
-__all__ = ["CERTAIN", "Encoded", "commit_bytes", "encode", "place_text", "put", "put_inline", "settle", "sync_blobs"]
+__all__ = [
+    "CERTAIN",
+    "Encoded",
+    "commit_bytes",
+    "encode",
+    "place_text",
+    "prepare",
+    "put",
+    "put_inline",
+    "put_stored",
+    "settle",
+    "sync_blobs",
+]
 
 B = TypeVar("B", Blob, NewBlob)
 
-CERTAIN = (ConflictError, InvalidArgumentError, NotFoundError, StorageFullError)
+CERTAIN = (BusyError, ConflictError, InvalidArgumentError, NotFoundError, StorageFullError, Stopped)
 """Errors after which the commit is known not to have happened, so that the bytes may be deleted at once."""
 
 
@@ -79,15 +93,20 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
 
 def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
     """Store a value and give its record."""
+    encoded, integer = prepare(kernel, value, plan)
+    if integer is not None or encoded.size <= kernel.inline:
+        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
+    return run(put_stored(kernel, ledger, path, key, encoded, plan))
+
+
+def prepare(kernel: Kernel, value: Any, plan: Plan) -> tuple[Encoded, int | None]:
+    """A value as its record will have it: encoded, or a native integer."""
     if value.__class__ is int and plan.serializer is None and -(1 << 63) <= value < 1 << 63:
         codec = kernel.integer
         if plan.content_type is not None:
             codec = kernel.codec_ids[NATIVE_INTEGER._replace(content_type=plan.content_type)]
-        return put_inline(kernel, ledger, path, key, Encoded(codec, [], 8, None, None), value, plan)
-    encoded = encode(kernel, value, plan)
-    if encoded.size <= kernel.inline:
-        return put_inline(kernel, ledger, path, key, encoded, None, plan)
-    return _put_file(kernel, ledger, path, key, encoded, plan)
+        return Encoded(codec, [], 8, None, None), value
+    return encode(kernel, value, plan), None
 
 
 def _sign(kernel: Kernel, encoded: Encoded, algorithm: int, digest: bytes) -> bytes | None:
@@ -137,12 +156,14 @@ def put_inline(
     return Record(path, record, kernel.decoders[codec][0], None, kernel.folder is None)
 
 
-def _put_file(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Record:
+def put_stored(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Steps[Record]:
+    """Write a value to the storage and commit it."""
     began = {path: ledger.scope_id(path)}
     get_digest = digest_beside(encoded.buffers, encoded.size)
     tags = json.loads(plan.tags) if plan.tags else {}
+    payload = Payload(encoded.buffers, "", None)
     try:
-        place = kernel.storage.write(Payload(encoded.buffers, "", None), get_digest, tags, sync=plan.power)
+        place = yield Transfer(kernel.storage, "write", (payload, get_digest, tags), {"sync": plan.power})
     finally:
         digest = get_digest()  # the thread reads the caller's memory: it ends before we return
     return commit_bytes(kernel, ledger, path, key, encoded, place, digest, plan, began)
@@ -176,6 +197,7 @@ def commit_bytes(
         if_version=plan.if_version,
     )  # fmt: skip
     try:
+        go_on()
         (done,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
     except CERTAIN:
         storage.delete(place)

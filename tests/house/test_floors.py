@@ -20,6 +20,7 @@ KERNEL = [
     "options",
     "signing",
     "layout",
+    "steps",
     "reading",
     "writing",
     "transaction",

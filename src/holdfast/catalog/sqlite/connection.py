@@ -107,11 +107,12 @@ class Pool:
 
     Attributes:
         local: this thread's ``link`` and its bound ``rows``, once :meth:`link` was called; the hot path reads them.
+            And its ``haste``, where it has one.
         crowd: what writers of all processes tell one another at the gate; None in memory.
         until: its first item is the moment until which it is somebody's turn to write.
     """
 
-    def __init__(self, connect: Callable[[], apsw.Connection], gate: str | None) -> None:
+    def __init__(self, connect: Callable[..., apsw.Connection], gate: str | None) -> None:
         self._connect = connect
         self._gate = gate
         self._links: set[Link] = set()
@@ -140,15 +141,25 @@ class Pool:
         local.rows = link.rows
         return link
 
+    def haste(self) -> bool:
+        """Whether this thread is not to wait."""
+        told: Callable[[], bool] = getattr(self.local, "haste", bool)
+        return told()
+
     def has_turn(self) -> bool:
         """Whether writers queue, and it is this thread's turn."""
         gate = self.link().gate
         return gate is not None and gate.has_turn()
 
     def _open(self, local: threading.local) -> Link:
-        with _OPENING:
-            link = Link(self._connect(), None if self._gate is None else Gate(self._gate, self.crowd))
+        opening = _OPENING
+        if not opening.acquire(blocking=not self.haste()):
+            raise apsw.BusyError("another connection is just being opened")
+        try:
+            link = Link(self._connect(self.haste), None if self._gate is None else Gate(self._gate, self.crowd))
             self._links.add(link)
+        finally:
+            opening.release()
         local.end = _End(self, link)
         self._refuse_closed()  # again: close() may have missed this one, then its end closes it
         return link

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import apsw
 
@@ -23,6 +23,7 @@ __all__ = ["Core", "Session", "refuse_root"]
 
 T = TypeVar("T")
 
+_LONG = 200_000  # instructions of SQLite's machine: one or two milliseconds
 _REMEMBERED = 20_000  # scopes; then the memory of them starts anew
 _FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its ceiling, at first and when it is raised
 _RESOLVE = [resolve_statement(depth) for depth in range(9)]
@@ -81,6 +82,8 @@ class Session:
 class Core:
     """Connections, retries, transactions and the memory of scope ids."""
 
+    prompt: ClassVar[bool] = True
+
     def __init__(self, path: str | os.PathLike[str] | None, *, create: bool = True, timeout: float = 30.0) -> None:
         if timeout < 0:
             raise InvalidArgumentError(f"timeout is {timeout}: it must be 0 or more seconds")
@@ -137,6 +140,8 @@ class Core:
             except apsw.Error as error:
                 if not remedies or not is_full(error, link.connection):
                     raise translated(error, link.connection, self._where) from error
+                if self._pool.haste():
+                    raise apsw.BusyError("the disk is full: making room takes time") from error
                 remedies -= 1
                 if self._pool.crowd is not None:
                     self._pool.crowd.set_short(True)
@@ -166,8 +171,36 @@ class Core:
             try:
                 return work(link)
             except BUSY:
-                pass
-        return link.gate.attempt(partial(work, link), self.timeout)
+                if self._pool.haste():
+                    raise
+        elif self._pool.haste():
+            raise apsw.BusyError("it is another writer's turn")
+        return link.gate.attempt(partial(work, link), self.timeout, self._pool.haste)
+
+    def impatient(self, haste: Callable[[], bool], work: Callable[[], T]) -> T:
+        """See :meth:`Catalog.impatient <holdfast.catalog.base.Catalog.impatient>`."""
+        local = self._pool.local
+        before = getattr(local, "haste", bool)
+        local.haste = haste
+        try:
+            return self._hasty(work) if haste() else work()
+        except apsw.Error as error:
+            raise translated(error, None, self._where) from error
+        finally:
+            local.haste = before
+
+    def _hasty(self, work: Callable[[], T]) -> T:
+        link = self._pool.link()
+        if not link.lock.acquire(blocking=False):  # in memory, where threads share the connection
+            raise apsw.BusyError("another thread is at work")
+        try:
+            link.connection.set_progress_handler(_true, _LONG)  # what takes longer is interrupted
+            link.connection.wal_autocheckpoint(0)  # which waits for the disk
+            return work()
+        finally:
+            link.connection.wal_autocheckpoint(CHECKPOINT)
+            link.connection.set_progress_handler(None)
+            link.lock.release()
 
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Rows of one statement that reads."""
@@ -199,6 +232,8 @@ class Core:
                         _synchronous(link, "NORMAL")
 
         if not spare and self._pool.crowd is not None and self._pool.crowd.short:
+            if self._pool.haste():
+                raise apsw.BusyError("space is short: looking for more takes time")
             self.make_reserve()  # there may be space again
         return self.attempt(run, spare=spare)
 
@@ -259,6 +294,10 @@ class Core:
             rows = self.read(sql, values(scope, epoch))
             if rows or self.read(EPOCH)[0][0] == epoch:
                 return rows
+
+
+def _true() -> bool:
+    return True
 
 
 def _resolving(path: Path) -> tuple[str, tuple[str | int, ...]]:

@@ -22,8 +22,8 @@ from ...errors import (
 
 __all__ = ["BUSY", "from_system", "is_full", "translated"]
 
-BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError)
-"""Another connection is at work; the statement did nothing and may be tried again."""
+BUSY = (apsw.BusyError, apsw.LockedError, apsw.ProtocolError, apsw.InterruptError)
+"""Another connection is at work, or the caller is in haste; the statement did nothing and may be tried again."""
 
 # The commit is in the log when its sync fails, and may be found there after the death of all processes: nobody may be
 # told that nothing was stored, and delete what the commit names.

@@ -106,24 +106,31 @@ class Gate:
         left, ours = self._turn()
         return left > 0 and ours
 
-    def attempt(self, work: Callable[[], T], seconds: float) -> T:
-        """Call ``work`` until it raises no busy error any more; after ``seconds`` its busy error is the caller's."""
-        began = time.monotonic()
+    def attempt(self, work: Callable[[], T], seconds: float, haste: Callable[[], bool] = bool) -> T:
+        """Call ``work`` until it raises no busy error any more; after ``seconds``, or in ``haste``, its busy error is
+        the caller's."""
+        end = time.monotonic() + seconds
+
+        def over() -> bool:
+            return time.monotonic() >= end or haste()
+
         while self.has_turn():
             try:
                 return work()
             except BUSY:  # somebody is in the middle of a statement that began before
-                time.sleep(_POLL)
+                if haste():
+                    raise
+            time.sleep(_POLL)
         with self._lock:
             self._users += 1
             try:
-                self._enter(began, seconds)  # inside: an interrupt may come as soon as it has the lock
-                self._take_turn(began, seconds)
+                self._enter(over)  # inside: an interrupt may come as soon as it has the lock
+                self._take_turn(over)
                 while True:
                     try:
                         return work()
                     except BUSY:
-                        if time.monotonic() - began >= seconds:
+                        if over():
                             raise
                     time.sleep(_POLL)
             finally:
@@ -133,7 +140,7 @@ class Gate:
                 if self._closed and not self._users:
                     self.abandon()
 
-    def _enter(self, began: float, seconds: float) -> None:
+    def _enter(self, over: Callable[[], bool]) -> None:
         """Take the gate; not when the time is up, or the gate closed: then there is a last attempt without it."""
         if self._file is None and not self._closed:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -143,13 +150,13 @@ class Gate:
                 return
             except BlockingIOError:
                 # Not a blocking flock: that has no time-out, and its holder may be a stopped process.
-                if time.monotonic() - began >= seconds:
+                if over():
                     break
             time.sleep(_QUEUE_POLL)
 
-    def _take_turn(self, began: float, seconds: float) -> None:
+    def _take_turn(self, over: Callable[[], bool]) -> None:
         """At the head of the queue: wait for the end of the present turn, and begin our own."""
-        while time.monotonic() - began < seconds and not self._closed:
+        while not self._closed and not over():
             left, ours = self._turn()
             if ours or left <= 0:
                 self._write(time.time() + _TURN, self._id)

@@ -33,8 +33,9 @@ def require_library() -> None:
         )
 
 
-def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[], apsw.Connection]:
-    """Make or check the catalog at ``path``, bring it to the present schema, and give what opens connections to it.
+def connector(path: str | None, *, create: bool, timeout: float) -> Callable[..., apsw.Connection]:
+    """Make or check the catalog at ``path``, bring it to the present schema, and give what opens connections to it: a
+    function that may be told that there is haste, and then raises a busy error instead of waiting.
 
     In memory (None) the function given back opens the one connection, which is the catalog.
     """
@@ -63,14 +64,15 @@ def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[],
             raise told from error
         return connection
 
-    def connect() -> apsw.Connection:
+    def connect(haste: Callable[[], bool] = bool) -> apsw.Connection:
         try:
             return attempt()
-        except BUSY:
-            pass  # another process recovers the log, or was the last one and removes it
+        except BUSY:  # another process recovers the log, or was the last one and removes it
+            if haste():
+                raise
         gate = Gate(where + ".gate")
         try:
-            return gate.attempt(attempt, timeout)
+            return gate.attempt(attempt, timeout, haste)
         except BUSY as error:
             raise translated(error, None, where) from error
         finally:
@@ -79,7 +81,7 @@ def connector(path: str | None, *, create: bool, timeout: float) -> Callable[[],
     return connect
 
 
-def _open_memory() -> apsw.Connection:
+def _open_memory(haste: Callable[[], bool] = bool) -> apsw.Connection:
     connection = apsw.Connection(":memory:")
     _configure(connection)
     migrate(connection, "the catalog in memory")
