@@ -1,0 +1,7 @@
+"""Inert results."""
+
+from __future__ import annotations
+
+from .views import DataResult
+
+__all__ = ["DataResult"]
