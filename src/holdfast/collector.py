@@ -11,7 +11,7 @@ from .catalog.base import Blob
 from .keeper import sync_all
 from .kernel import Kernel
 from .lease import Lease, bury
-from .steps import go_on
+from .stopping import go_on
 from .writing import place_text
 
 __all__ = ["Collected", "Collecting", "collect"]

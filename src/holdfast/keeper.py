@@ -12,7 +12,7 @@ from .errors import ClosedError, HoldfastError, IntegrityError, OtherHostError, 
 from .hashing import check_digest
 from .kernel import Kernel
 from .reading import blob_at
-from .steps import go_on
+from .stopping import go_on
 from .storages.base import MappedStorage
 from .storages.places import machine_id
 from .writing import sync_blobs

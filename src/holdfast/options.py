@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from .catalog.base import ABSENT, Fence
 from .config import DURABILITIES
 from .errors import InvalidArgumentError
 from .model import from_epoch
 
-if TYPE_CHECKING:
-    from .lease import Lease
-
 __all__ = [
     "ON_DISK",
     "PLAIN",
+    "Fenced",
     "Plan",
     "PutOptions",
     "check_content_type",
@@ -27,6 +25,14 @@ __all__ = [
     "fence_of",
     "tags_text",
 ]
+
+
+class Fenced(Protocol):
+    """A lease, as writes see it: of either colour."""
+
+    @property
+    def fence(self) -> Fence:
+        """Name and token, while it is held."""
 
 
 class PutOptions(TypedDict, total=False):
@@ -50,7 +56,7 @@ class PutOptions(TypedDict, total=False):
     durability: str | None
     if_version: int | None
     if_absent: bool
-    lease: Lease | None
+    lease: Fenced | None
 
 
 class Plan(NamedTuple):
@@ -114,7 +120,7 @@ def _serializer(name: Any) -> str | None:
     raise InvalidArgumentError(f"serializer must be a registered name, not {name!r}")
 
 
-def fence_of(lease: Lease | None) -> Fence | None:
+def fence_of(lease: Fenced | None) -> Fence | None:
     """Name and token of a lease that is given and held.
 
     Raises:

@@ -16,7 +16,8 @@ from .kernel import Kernel
 from .layout import read_config, take_apart
 from .model import Record
 from .payload import Buffer, Payload
-from .steps import Steps, Transfer, go_on, run
+from .steps import Steps, Transfer, run
+from .stopping import go_on
 from .storages.base import Identity, MappedStorage, Storage
 
 __all__ = [

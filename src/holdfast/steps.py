@@ -6,12 +6,13 @@ it to its end. Asynchronous ones :func:`advance` it in a thread, up to a transfe
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-__all__ = ["Steps", "Stopped", "Transfer", "advance", "go_on", "run", "stoppable"]
+from .stopping import go_on
+
+__all__ = ["Steps", "Transfer", "advance", "run"]
 
 T = TypeVar("T")
 
@@ -30,36 +31,6 @@ class Transfer(NamedTuple):
 
 Steps = Generator[Transfer, Any, T]
 """A verb under way: yields its transfers, is sent what each came to, and gives what the verb gives."""
-
-
-class Stopped(BaseException):
-    """Whoever waits for this work wants it no more; nothing of it is committed."""
-
-
-class _Here(threading.local):
-    told: Callable[[], bool] | None = None
-
-
-_here = _Here()
-
-
-def stoppable(told: Callable[[], bool], work: Callable[[], T]) -> T:
-    """``work()``, which ends in :class:`Stopped` soon after ``told()`` has become true, or as if nobody had asked."""
-    before, _here.told = _here.told, told
-    try:
-        return work()
-    finally:
-        _here.told = before
-
-
-def go_on() -> None:
-    """Asked between pieces of long work, and last before a commit.
-
-    Raises:
-        Stopped: this thread is told to stop.
-    """
-    if _here.told is not None and _here.told():
-        raise Stopped
 
 
 def run(steps: Steps[T]) -> T:

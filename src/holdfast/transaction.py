@@ -37,7 +37,7 @@ from .model import Record, RecordRow
 from .navigation import Navigation, S
 from .options import check_options
 from .reading import make_record, visible_record
-from .steps import go_on
+from .stopping import go_on
 from .writing import CERTAIN, settle, sync_blobs
 
 __all__ = ["Atomic", "Buffered", "Transaction"]

@@ -13,11 +13,11 @@ from .address import Path, check_key, format_address
 from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Fence, Ledger, NewBlob, Put, ValueRow
 from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
 from .kernel import Kernel
-from .lease import Lease
 from .model import Codec, Entry, Record
 from .options import (
     ON_DISK,
     PLAIN,
+    Fenced,
     Plan,
     PutOptions,
     check_content_type,
@@ -135,7 +135,7 @@ class Values:
         return visible(self._kernel, self._ledger.find(self.path, check_key(key))) is not None
 
     def delete(
-        self, key: str, *, if_version: int | None = None, missing_ok: bool = False, lease: Lease | None = None
+        self, key: str, *, if_version: int | None = None, missing_ok: bool = False, lease: Fenced | None = None
     ) -> Record | None:
         """Remove a key's record and give it; the bytes are collected later. With ``missing_ok`` None for no record.
 
@@ -151,7 +151,7 @@ class Values:
                 return None
             raise
 
-    def _change(self, change: Change, lease: Lease | None = None) -> Record:
+    def _change(self, change: Change, lease: Fenced | None = None) -> Record:
         (done,) = self._ledger.commit([change], fence=fence_of(lease), power=self._kernel.power)
         assert done.row is not None
         return make_record(self._kernel, self.path, done.row)
@@ -241,7 +241,7 @@ class Values:
         expires: timedelta | datetime | None,
         *,
         if_version: int | None = None,
-        lease: Lease | None = None,
+        lease: Fenced | None = None,
     ) -> Record:
         """Give a record a new expiry (None: never), without rewriting its bytes."""
         when = expiry(expires, self._kernel.catalog.now)
@@ -249,13 +249,13 @@ class Values:
         return self._change(change, lease)
 
     def set_tags(
-        self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None, lease: Lease | None = None
+        self, key: str, tags: Mapping[str, str] | None, *, if_version: int | None = None, lease: Fenced | None = None
     ) -> Record:
         """Replace a record's tags, without rewriting its bytes."""
         change = Edit(self.path, check_key(key), tags=tags_text(tags), if_version=check_version(if_version))
         return self._change(change, lease)
 
-    def set_content_type(self, key: str, content_type: str, *, lease: Lease | None = None) -> Record:
+    def set_content_type(self, key: str, content_type: str, *, lease: Fenced | None = None) -> Record:
         """Replace a record's content type, without rewriting its bytes."""
         check_content_type(content_type)
         while True:
@@ -280,7 +280,7 @@ class Values:
         *,
         to: Values | None = None,
         replace: bool = False,
-        lease: Lease | None = None,
+        lease: Fenced | None = None,
     ) -> Record:
         """Make the same value known under another key, in this scope or in ``to``; no bytes are copied.
 
@@ -297,7 +297,7 @@ class Values:
         *,
         to: Values | None = None,
         replace: bool = False,
-        lease: Lease | None = None,
+        lease: Fenced | None = None,
     ) -> Record:
         """Move a record to another key, in this scope or to ``to``, in one commit; no bytes are copied.
 

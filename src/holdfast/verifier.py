@@ -10,7 +10,7 @@ from .address import Path, format_address, format_path, parse_address
 from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
 from .kernel import Kernel
 from .reading import chunks, missing, visible
-from .steps import go_on
+from .stopping import go_on
 
 __all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
 

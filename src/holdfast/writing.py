@@ -31,7 +31,8 @@ from .payload import Buffer, Payload
 from .reading import blob_at, make_record, recorded_identity
 from .registry import PICKLE
 from .serializers.base import Serializer
-from .steps import Steps, Stopped, Transfer, go_on, run
+from .steps import Steps, Transfer, run
+from .stopping import Stopped, go_on
 from .storages.base import MappedStorage
 
 __all__ = [

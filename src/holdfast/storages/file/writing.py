@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from ...errors import ClosedError, HoldfastError
 from ...payload import Buffer
+from ...stopping import go_on
 from ..base import GetDigest, Writer
 from .disk import explain, sync_folder, to_disk
 from .folders import WriterFolder
@@ -20,7 +21,7 @@ ALLOCATE = 1 << 17
 """Files of at least this many bytes get their blocks before the bytes: 15 % quicker here, 40 % for large ones."""
 
 _AHEAD = 64 << 20  # at most so many blocks are set aside beyond what has come of a stream of unknown size
-_MOST = 1 << 30  # bytes in one system call: Linux takes at most 2 GB less a page, macOS refuses 2 GB
+_MOST = 1 << 26  # bytes in one system call; between two the writer may be told to stop
 _VECTORS = min(os.sysconf("SC_IOV_MAX"), 1024) if os.sysconf("SC_IOV_MAX") > 0 else 16
 _FLAGS = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 
@@ -111,6 +112,7 @@ def write_all(fd: int, buffers: Sequence[Buffer], size: int) -> None:
     else:
         written = 0
     for group in _groups(buffers, written):
+        go_on()
         while group:
             done = os.writev(fd, group)
             group = list(_skip(group, done))
