@@ -173,8 +173,8 @@ class Whole:
 
     def __del__(self: Any) -> None:
         if not self.closed:
+            self.abort()  # before the warning, which may be an error
             warnings.warn(f"{self.name} was never closed and is discarded", ResourceWarning, stacklevel=2)
-            self.abort()
 
 
 class FileWriter(Whole, io.BufferedWriter):
