@@ -41,14 +41,14 @@ _canonical = Canonical(_codes.tag)
 _log = logging.getLogger("holdfast")
 
 
-class Below(NamedTuple):
+class Below:
     """A place below one that is found at each call."""
 
-    place: Callable[[], Navigation[Any]]
-    path: str
+    def __init__(self, place: Callable[[], Navigation[Any]], path: str) -> None:
+        self._place, self._path = place, path
 
     def __call__(self) -> Navigation[Any]:
-        below: Navigation[Any] = self.place().scope(self.path)
+        below: Navigation[Any] = self._place().scope(self._path)
         return below
 
 
