@@ -19,7 +19,7 @@ def environment(**more: str) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")} | more
 
 
-def python(*words: Any, check: bool = True, seconds: float = 100, **more: str) -> subprocess.CompletedProcess[str]:
+def python(*words: Any, check: bool = True, seconds: float = 100, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run Python with these arguments, in the working directory, to its end."""
     command = [sys.executable, *map(str, words)]
     done = subprocess.run(
@@ -35,7 +35,7 @@ from holdfast.compat.viktor import Entity, File, Storage, memoize
 """
 
 
-def job(store: holdfast.Store | Path, code: str, **more: str) -> str:
+def job(store: holdfast.Store | Path, code: str, **more: Any) -> str:
     """Run a job on a store, with the face's names at hand, and give what it printed."""
     folder = store if isinstance(store, Path) else store.config.store
     return python("-c", IMPORTS + textwrap.dedent(code), HOLDFAST_STORE=str(folder), **more).stdout

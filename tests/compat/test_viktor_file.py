@@ -196,24 +196,23 @@ def test_v12_what_a_server_does_wrong_is_an_error(server: Server, store: holdfas
                 lambda file=file: Storage().set("k", file, scope="workspace"),
             ):
                 with pytest.raises(StoreError, match="cannot be read"):
-                    call()  # type: ignore[operator]
+                    call()
             assert Storage().list(scope="workspace") == {}
     with pytest.raises(FileNotFoundError, match="404 Not Found") as caught:
         File.from_url(f"{server.url}/none").open()
     assert isinstance(caught.value, NotFoundError)
     with pytest.raises(StoreError, match="503 Service Unavailable"):
         File.from_url(f"{server.url}/trouble").getvalue()
-    server.server_close()
-    server.socket.close()
     for url in ("http://127.0.0.1:1/none", "http://[bad", "http://"):
         with pytest.raises(StoreError, match="cannot be read"):
             File.from_url(url).open_binary()
-    for url in ("ftp://host/file", "file:///etc/passwd", "/etc/passwd", "", None, 3):
+    bad: Any
+    for bad in ("ftp://host/file", "file:///etc/passwd", "/etc/passwd", "", None, 3):
         with pytest.raises(InvalidArgumentError, match="http"):
-            File.from_url(url)  # type: ignore[arg-type]
-    for headers in ({"a": 1}, {1: "a"}):
+            File.from_url(bad)
+    for bad in ({"a": 1}, {1: "a"}):
         with pytest.raises(InvalidArgumentError, match="headers"):
-            File.from_url("http://host", headers=headers)  # type: ignore[arg-type]
+            File.from_url("http://host", headers=bad)
     with pytest.raises(StoreError, match="cannot be read"):
         File.from_url("http://127.0.0.1:1/", headers={"a": "b\r\nc: d"}).open()
 

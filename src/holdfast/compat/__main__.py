@@ -51,19 +51,10 @@ def _main(words: list[str]) -> None:
     sys.argv = Arguments(names, what)
     if not as_module:
         _run_script(what[0])
-    elif _known(what[0]):
+    elif (top := what[0].partition(".")[0]) and find_spec(top) is not None:
         runpy.run_module(what[0], run_name="__main__", alter_sys=True)
     else:
         _refuse(f"no module {what[0]}")
-
-
-def _known(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError as error:
-        if f"{module}.".startswith(f"{error.name}."):
-            return False
-        raise  # a package above it imports what there is not
 
 
 def _run_script(path: str) -> None:

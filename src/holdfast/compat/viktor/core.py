@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from .file import File
-from .storage import Storage
+from . import file, storage
 
 __all__ = ["Controller", "File", "Storage", "ViktorController"]
+
+File = file.File
+Storage = storage.Storage
 
 
 class ViktorController:
     """The base of an app's controllers. Inert: it takes any keywords and does nothing."""
 
     def __init__(self, **options: Any) -> None:
-        """Take what the platform would give."""
+        pass
 
 
 Controller = ViktorController
-"""The newer name of :class:`ViktorController`."""

@@ -14,7 +14,6 @@ from typing import Any, BinaryIO, TextIO, cast
 
 from ...errors import InvalidArgumentError
 from ...streams import check_text
-from .download import Download
 from .errors import MissingFileError
 
 __all__ = ["File"]
@@ -136,6 +135,8 @@ class File:
         if self._source is None:  # BytesIO alone would take writes, and lose them
             return io.BufferedReader(cast(io.RawIOBase, io.BytesIO(self._data)))
         if self._type is File.SourceType.URL:
+            from .download import Download  # and with it all of HTTP
+
             return io.BufferedReader(Download(self._source, self._headers))
         return open(_existing(self._source), "rb")
 
@@ -144,6 +145,16 @@ class File:
         with self._open() as file:
             while piece := file.read(_PIECE):
                 yield piece
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A memoized function knows its arguments by their state: a file that was written to is another argument.
+        return vars(self) | {"_stamp": self._stamp()}
+
+    def _stamp(self) -> Any:
+        if self._source is None or not os.path.isfile(self._source):
+            return None
+        status = os.stat(self._source)
+        return status.st_size, status.st_mtime_ns
 
     def __repr__(self) -> str:
         return f"<File {self.source or self.source_type.value}>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from .views import DataResult
+from . import views
 
 __all__ = ["DataResult"]
+
+DataResult = views.DataResult

@@ -85,6 +85,9 @@ class _StoredFile(File):
         with _translated(self._section, self._key):
             yield from self._section.get_chunks(self._key)  # checked against its digest
 
+    def _stamp(self) -> int:
+        return self._section.record(self._key).version if self._section.exists(self._key) else 0
+
 
 def _section(scope: str, entity: object) -> Scope:
     """The scope of the store that a call means."""
