@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..catalog.base import Edit
 from ..errors import BusyError, ConflictError, DecodeError, NotFoundError, StoreError, ValueLost
@@ -23,7 +23,9 @@ from ..lease import Lease
 from ..model import Record
 from ..navigation import Navigation
 from ..scope import BaseScope
-from .binding import Argument
+
+if TYPE_CHECKING:
+    from .binding import Argument  # the command line lists results without what hashing arguments takes
 
 __all__ = ["CALLS", "CODES", "KIND", "MISSING", "Rules", "Shelf", "trim"]
 
