@@ -15,6 +15,7 @@ import holdfast
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("HOLDFAST_")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("no_proxy", "*")  # the servers of the tests are on this machine
     monkeypatch.chdir(tmp_path)
 
 

@@ -302,10 +302,19 @@ def test_v12_a_file_of_the_store(store: holdfast.Store) -> None:
                 assert binary.read() == content[-5:].encode()
                 with pytest.raises(io.UnsupportedOperation):
                     binary.write(b"x")
-            again: File = pickle.loads(pickle.dumps(file))
+            again: File = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(file))))
             assert again.getvalue_binary() == content.encode()
         Storage().set("k", File.from_data("newer"), scope="entity")
         assert file.getvalue() == "newer"
+
+
+def test_v12_a_file_goes_to_another_process(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    written = File()
+    for file in (File.from_data("x"), File.from_path(tmp_path / "a"), File.from_url(f"{server.url}/text"), written):
+        other: File = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(file))))
+        assert (other.source, other.source_type, other.writable) == (file.source, file.source_type, file.writable)
+        assert other.getvalue_binary() == file.getvalue_binary()
 
 
 def test_v12_a_file_has_one_source(tmp_path: Path) -> None:

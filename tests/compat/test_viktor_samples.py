@@ -16,7 +16,11 @@ from .jobs import python
 def sample(code: str, *, entity: str = "TypeA.A1", **more: Any) -> str:
     """Run a sample as a job in an entity, and give what it printed."""
     Path("sample.py").write_text(code)
-    names: dict[str, Any] = {"HOLDFAST_STORE": "data", "HOLDFAST_VIKTOR_WORKSPACE": "app", "HOLDFAST_VIKTOR_ENTITY": entity}
+    names: dict[str, Any] = {
+        "HOLDFAST_STORE": "data",
+        "HOLDFAST_VIKTOR_WORKSPACE": "app",
+        "HOLDFAST_VIKTOR_ENTITY": entity,
+    }
     return python("-m", "holdfast.compat", "viktor", "sample.py", **names, **more).stdout
 
 

@@ -43,7 +43,6 @@ class Download(io.RawIOBase):
         self._left = self._response.length
 
     def readable(self) -> bool:
-        """True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
@@ -60,7 +59,6 @@ class Download(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """End the connection."""
         if self._response is not None:
             self._response.close()
         super().close()

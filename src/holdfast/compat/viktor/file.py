@@ -148,9 +148,9 @@ class File:
 
     def __getstate__(self) -> dict[str, Any]:
         # A memoized function knows its arguments by their state: a file that was written to is another argument.
-        return vars(self) | {"_stamp": self._stamp()}
+        return vars(self) | {"_stamp": self._changed()}
 
-    def _stamp(self) -> Any:
+    def _changed(self) -> Any:
         if self._source is None or not os.path.isfile(self._source):
             return None
         status = os.stat(self._source)

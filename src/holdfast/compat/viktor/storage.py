@@ -85,7 +85,7 @@ class _StoredFile(File):
         with _translated(self._section, self._key):
             yield from self._section.get_chunks(self._key)  # checked against its digest
 
-    def _stamp(self) -> int:
+    def _changed(self) -> int:
         return self._section.record(self._key).version if self._section.exists(self._key) else 0
 
 
