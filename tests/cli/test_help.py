@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,8 +17,9 @@ from holdfast.cli import app
 
 from .running import environment, process, run
 
-GROUP = typer.main.get_command(app)
-COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify"]
+GROUP: Any = typer.main.get_command(app)
+COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "memo"]
+MEMO = ["ls", "explain", "forget", "stats"]
 
 
 def test_the_commands_are_all_there() -> None:
@@ -25,7 +27,7 @@ def test_the_commands_are_all_there() -> None:
         ended = run(*words, env={"COLUMNS": "200"})
         assert ended.code == 0
         assert re.findall(r"│ (\w+)  +[A-Z]", ended.out) == COMMANDS
-        for code in ("0", "1", "2", "3", "4", "130", "141"):
+        for code in ("0", "1", "2", "3", "4", "5", "130", "141"):
             assert re.search(rf"^ +{code}  \w", ended.out, re.M), code
 
 
@@ -37,14 +39,22 @@ def examples(text: str) -> list[list[str]]:
     return [shlex.split(call)[1:] for call in calls if call.startswith("holdfast ")]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def find(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that these words call, and what is left of them for it."""
+    command, left = GROUP, words
+    while hasattr(command, "commands"):
+        command, left = command.commands[left[0]], left[1:]
+    return command, left
+
+
+@pytest.mark.parametrize("name", [*COMMANDS[:-1], *(f"memo {name}" for name in MEMO)])
 def test_every_command_has_examples_that_parse(name: str) -> None:
-    command = GROUP.commands[name]  # type: ignore[attr-defined]
-    calls = examples(command.help)
-    assert any(call[0] == name for call in calls)
-    for call in calls:
-        GROUP.commands[call[0]].make_context(call[0], call[1:])  # type: ignore[attr-defined]
-    shown = run(name, "--help", env={"COLUMNS": "200"})
+    command, _ = find(name.split())
+    calls = [find(call) for call in examples(command.help)]
+    assert any(called is command for called, _ in calls)
+    for called, words in calls:
+        called.make_context(called.name, words)
+    shown = run(*name.split(), "--help", env={"COLUMNS": "200"})
     assert shown.code == 0
     assert "Examples:" in shown.out
     assert "--json" in shown.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -44,19 +45,27 @@ def test_errors_are_as_the_page_says() -> None:
 
 
 def _commands() -> list[tuple[str, Any]]:
-    group: Any = get_command(app)
-    return [("", group), *sorted(group.commands.items())]
+    return [("", get_command(app)), *_below(get_command(app))]
+
+
+def _below(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """The commands of a group by what is typed for them, those of its groups included."""
+    for name, command in sorted(group.commands.items()):
+        yield above + name, command
+        if hasattr(command, "commands"):
+            yield from _below(command, f"{above}{name} ")
 
 
 def test_there_are_commands() -> None:
-    assert {"tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify"} <= {name for name, _ in _commands()}
+    names = {name for name, _ in _commands()}
+    assert {"tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "memo", "memo explain"} <= names
 
 
 @pytest.mark.parametrize(("name", "command"), _commands(), ids=[name or "holdfast" for name, _ in _commands()])
 def test_the_command_line_page_names_everything(name: str, command: Any) -> None:
     text = _text("cli.md")
     if name:
-        sections = re.split(r"^## ", text, flags=re.MULTILINE)
+        sections = re.split(r"^###? ", text, flags=re.MULTILINE)
         (section,) = [part for part in sections if part.startswith(f"`{name}`\n")]
     else:
         section = text

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from .arguments import StoreOption
+from . import memo
+from .arguments import StoreOption, hand_down
 from .cat import cat
 from .commands import Commands
 from .du import du
@@ -37,6 +38,7 @@ Exit codes:
     2  the call is not well formed
     3  no such record, scope, store or local file
     4  a conflict, or it exists already, or the store is busy
+    5  memo explain: the call would be computed
   130  stopped by Ctrl-C
   141  nobody reads the output any more
 """
@@ -57,9 +59,15 @@ app = typer.Typer(
 )
 """All commands."""
 
-_COMMANDS = (tour, put, get, cat, ls, stat, rm, du, gc, verify)
-for _command in _COMMANDS:
-    app.command(help=_flowing(_command.__doc__ or ""))(_command)
+_memo = typer.Typer(name="memo", help=_flowing(memo.__doc__ or ""), callback=hand_down, invoke_without_command=True)
+_GROUPS = {
+    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify),
+    _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
+}
+for _group, _commands in _GROUPS.items():
+    for _command in _commands:
+        _group.command(help=_flowing(_command.__doc__ or ""))(_command)
+app.add_typer(_memo)
 
 
 def _version(wanted: bool) -> None:
@@ -77,10 +85,7 @@ def root(
     ] = False,
 ) -> None:
     """What comes before the command's name; the store named here holds where the command names none."""
-    if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
-        return
-    ctx.default_map = {command.__name__: {"store": store} for command in _COMMANDS} if store else None
+    hand_down(ctx, store)
 
 
 def main() -> None:

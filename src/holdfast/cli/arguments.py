@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,10 +24,12 @@ __all__ = [
     "PlaceArgument",
     "StoreOption",
     "complete_address",
+    "hand_down",
     "missing_below",
     "open_store",
     "parse",
     "parse_record",
+    "parse_scope",
 ]
 
 Place = Store | Scope
@@ -76,6 +78,21 @@ def parse_record(store: Store, address: str) -> tuple[Scope, str]:
     if not isinstance(scope, Scope) or key is None:
         raise InvalidArgumentError(f"{address!r} names a scope: add a key, as in namespace:prod/model")
     return scope, key
+
+
+def parse_scope(store: Store, address: str) -> Place:
+    """The scope of an address, which exists; the store itself for the empty address.
+
+    Raises:
+        InvalidArgumentError: it names a key, or is no address.
+        NotFoundError: there is no such scope.
+    """
+    place, key = parse(store, address)
+    if key is not None:
+        raise InvalidArgumentError(f"{address!r} is no scope: name one, as in namespace:prod")
+    if isinstance(place, Scope):
+        place.info()
+    return place
 
 
 def missing_below(scope: Scope, prefix: str) -> HoldfastError:
@@ -153,3 +170,12 @@ StoreOption = Annotated[
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 """``--json``."""
+
+
+def hand_down(ctx: typer.Context, store: StoreOption = None) -> None:
+    """Let a store named before a command's name be that of the command; without a command show the help."""
+    group: Any = ctx.command
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+    elif store is not None:
+        ctx.default_map = {name: {"store": store} for name in group.commands}

@@ -24,10 +24,11 @@ from ..errors import (
 )
 from .wording import shown
 
-__all__ = ["CONFLICT", "FINE", "INTERRUPTED", "MISSING", "USAGE", "WRONG", "Commands", "exit_code", "report"]
+__all__ = ["CONFLICT", "FINE", "INTERRUPTED", "MISS", "MISSING", "USAGE", "WRONG", "Commands", "exit_code", "report"]
 
-FINE, WRONG, USAGE, MISSING, CONFLICT, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""Exit codes: done; something is wrong; mend the call; not found; conflict, exists already or busy; Ctrl-C."""
+FINE, WRONG, USAGE, MISSING, CONFLICT, MISS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+"""Exit codes: done; something is wrong; mend the call; not found; conflict, exists already or busy; a memoized call
+would be computed; Ctrl-C."""
 
 _CLOSED_PIPE = 141  # what a shell says of a command that ended by SIGPIPE
 

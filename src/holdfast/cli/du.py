@@ -9,10 +9,9 @@ import typer
 
 from ..address import Path, format_path
 from ..api import Scope
-from ..errors import InvalidArgumentError
 from ..kernel import CATALOG_FILE
 from ..verifier import scopes_from
-from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
+from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse_scope
 from .printing import document, print_columns
 from .wording import count_text, shown, size_text
 
@@ -38,11 +37,7 @@ def du(
       holdfast du namespace:prod --depth 1 --json
     """
     with open_store(store) as opened:
-        place, key = parse(opened, address)
-        if key is not None:
-            raise InvalidArgumentError(f"{address!r} is no scope: du takes one, as in namespace:prod")
-        if isinstance(place, Scope):
-            place.info()
+        place = parse_scope(opened, address)
         sums = _sums(place, depth)
         disk = _disk(opened.config.store)
     if as_json:

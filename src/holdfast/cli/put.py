@@ -57,7 +57,7 @@ def put(
     """
     given = {
         "tags": tags_from(tag),
-        "expires": None if expires is None else duration(expires),
+        "expires": None if expires is None else duration(expires, "--expires"),
         "content_type": content_type,
         "durability": durability,
         "if_version": if_version,

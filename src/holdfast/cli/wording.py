@@ -97,8 +97,8 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def duration(text: str) -> timedelta:
-    """``90s``, ``15m``, ``12h``, ``30d`` or ``2w``.
+def duration(text: str, option: str) -> timedelta:
+    """What an option was given as ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``.
 
     Raises:
         InvalidArgumentError: anything else.
@@ -111,7 +111,7 @@ def duration(text: str) -> timedelta:
             return span
     except OverflowError:
         pass
-    raise InvalidArgumentError(f"--expires takes a time such as 30d, 12h, 15m or 90s, not {text!r}")
+    raise InvalidArgumentError(f"{option} takes a time such as 30d, 12h, 15m or 90s, not {text!r}")
 
 
 def tags_from(pairs: list[str] | None) -> dict[str, str] | None:
