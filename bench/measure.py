@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Result", "Timing", "against", "peak_growth", "time_calls"]
+__all__ = ["Result", "Timing", "against", "peak_growth", "ratios", "time_calls"]
 
 
 class Timing(NamedTuple):
@@ -28,7 +28,7 @@ class Result(NamedTuple):
         what: what was measured.
         value: the figure that the goal speaks of.
         unit: of the figure: ``x`` for a ratio to the control, else a unit.
-        goal: the limit.
+        goal: the limit; None where it is only told.
         most: whether the limit is a most (else a least).
         detail: the figures behind it, with the control's.
     """
@@ -36,13 +36,15 @@ class Result(NamedTuple):
     what: str
     value: float
     unit: str
-    goal: float
+    goal: float | None
     most: bool
     detail: str
 
     @property
     def met(self) -> bool:
         """Whether the goal is reached."""
+        if self.goal is None:
+            return True
         return self.value <= self.goal if self.most else self.value >= self.goal
 
 
@@ -71,6 +73,16 @@ def against(
         mine.append(time_calls(ours, count, turn * count))
         theirs.append(time_calls(control, count, turn * count))
     return min(mine), min(theirs)
+
+
+def ratios(what: str, goal: float | None, pair: tuple[Timing, Timing], control: str) -> list[Result]:
+    """Two lines, by the medians and by the means of what :func:`against` gave."""
+    results = []
+    for index, kind in enumerate(("median", "mean")):
+        ours, theirs = pair[0][index], pair[1][index]
+        detail = f"{ours:.1f} µs, {control} {theirs:.1f} µs"
+        results.append(Result(f"{what} ({kind})", ours / theirs, f"x {control}", goal, True, detail))
+    return results
 
 
 def _status(name: str) -> int:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import diskcache
 
 import holdfast
 
-from .measure import Result, Timing, against
+from .measure import Result, against, ratios
 
-__all__ = ["run"]
+__all__ = ["run", "sample"]
 
 _KEYS = 100
 
 
-def _value(number: int) -> dict[str, object]:
+def sample(number: int) -> dict[str, object]:
     """A dict of 1 KB as msgpack: what a task's result or a record of settings is like."""
     return {
         "name": f"run-{number}",
@@ -35,21 +36,14 @@ def run(folder: Path, quick: bool) -> list[Result]:
     store = holdfast.open(folder / "holdfast")
     scope = store.namespace("bench")
     cache = diskcache.Cache(str(folder / "diskcache"))
-    values = [_value(number) for number in range(_KEYS)]
+    values = [sample(number) for number in range(_KEYS)]
     blobs = [os.urandom(1024) for _ in range(_KEYS)]
     for number in range(_KEYS):
         for kind, value in (("dict", values[number]), ("bytes", blobs[number])):
             scope.put(f"{kind}-{number}", value)
             cache.set(f"{kind}-{number}", value)
 
-    def line(what: str, goal: float, pair: tuple[Timing, Timing]) -> list[Result]:
-        mine, theirs = pair
-        results = []
-        for kind, a, b in (("median", mine.median, theirs.median), ("mean", mine.mean, theirs.mean)):
-            detail = f"{a:.1f} µs, diskcache {b:.1f} µs"
-            results.append(Result(f"{what} ({kind})", a / b, "x diskcache", goal, True, detail))
-        return results
-
+    line = partial(ratios, control="diskcache")
     results = line(
         "put of a 1 KB dict, new key",
         0.6,
