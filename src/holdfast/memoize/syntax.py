@@ -1,13 +1,13 @@
-"""What a piece of source says, apart from how it is written: a digest over its syntax, and the names that it uses.
+"""What a piece of source says, apart from how it is written: a digest of its syntax, and the names that it uses.
 
 The digest is the same under every Python version that parses the source: it is taken over our own walk of the tree,
-which leaves out positions, comments, docstrings and annotations of functions, and all that is empty.
+which leaves out positions, comments, docstrings, annotations of functions, and fields that are empty.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -19,12 +19,15 @@ NAME = -1
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """The nodes that become functions."""
 
+_LEFT_OUT = frozenset(("ctx", "kind", "simple", "type_comment", "type_ignores"))
+_SHAPES: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}
+
 
 class Use(NamedTuple):
     """A name from outside that a piece of source loads, with the attributes that follow it.
 
     Attributes:
-        name: a global or a variable of an enclosing function; of an import in the source itself, the module.
+        name: a global, or a variable of an enclosing function; of an import in the source itself, the module.
         attributes: those read from it, one from the other.
         level: :data:`NAME`; or of an import, its dots.
     """
@@ -35,7 +38,7 @@ class Use(NamedTuple):
 
 
 class Syntax(NamedTuple):
-    """A digest (32 hex digits) of what a piece of source says, and what it uses, in the order of the source."""
+    """What a piece of source says, as 32 hex digits, and what it uses, in the order of the source."""
 
     digest: str
     uses: tuple[Use, ...]
@@ -44,18 +47,18 @@ class Syntax(NamedTuple):
 def read(node: Function | ast.ClassDef) -> Syntax:
     """The syntax of a function or class.
 
-    Of a function without its decorators and defaults: they ran when it was made, and what they made can be looked at.
+    A function's decorators and defaults are left out: they ran when it was made, and what they made is there to see.
     """
     reader = _Reader()
     if isinstance(node, ast.ClassDef):
-        reader.klass(node)
+        reader.visit(node)
     else:
-        reader.function(node)
+        reader.body_of(node)
     return reader.done()
 
 
 def read_decorators(node: Function) -> Syntax:
-    """The syntax of a function's decorators, those of this library aside (what they say is no part of the code)."""
+    """The syntax of a function's decorators, but for those that memoize: their options are no part of the code."""
     reader = _Reader()
     for decorator in getattr(node, "decorator_list", ()):
         name = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -65,13 +68,15 @@ def read_decorators(node: Function) -> Syntax:
 
 
 class _Scope:
-    """The names of one scope while it is read; ``up`` is the next scope outward whose names it sees."""
+    """The names of one scope, while it is read."""
 
-    __slots__ = ("bound", "imports", "loads", "outer", "up", "whole")
+    __slots__ = ("bound", "imports", "is_class", "loads", "outer", "up", "whole")
 
-    def __init__(self, up: _Scope | None, whole: _Scope | None = None) -> None:
-        self.up = up
+    def __init__(self, current: _Scope | None, is_class: bool = False, whole: _Scope | None = None) -> None:
+        # The next scope outward that is seen.
+        self.up: _Scope | None = current.up if current and current.is_class else current
         self.whole = whole or self  # where an assignment expression binds
+        self.is_class: bool = is_class
         self.loads: dict[Use, None] = {}
         self.bound: set[str] = set()
         self.imports: dict[str, Use] = {}
@@ -81,40 +86,219 @@ class _Scope:
 class _Reader:
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.root = self.scope = _Scope(None)
-        self.in_class = False
+        self.scope = _Scope(None)
+        self.uses = self.scope.loads
 
     def done(self) -> Syntax:
-        self.close(self.root)
         text = "\0".join(self.said).encode("utf-8", "surrogatepass")
-        return Syntax(sha256(text).hexdigest()[:32], tuple(self.root.loads))
+        return Syntax(sha256(text).hexdigest()[:32], tuple(self.uses))
+
+    def visit(self, node: Any) -> None:
+        kind = type(node)
+        special = _SPECIAL.get(kind)
+        if special is not None:
+            special(self, node)
+        else:
+            self.plain(node, kind)
+
+    def plain(self, node: Any, kind: type[ast.AST]) -> None:
+        shape = _SHAPES.get(kind)
+        if shape is None:
+            shape = _SHAPES[kind] = kind.__name__, tuple(name for name in kind._fields if name not in _LEFT_OUT)
+        self.said.append(shape[0])
+        for field in shape[1]:
+            value = getattr(node, field, None)
+            if value is not None and value != []:
+                self.said.append(field)
+                self.value(value)
+        self.said.append(")")
+
+    def value(self, value: Any) -> None:
+        if isinstance(value, ast.AST):
+            self.visit(value)
+        elif isinstance(value, list):
+            self.said.append("[")
+            for item in value:
+                self.value(item)
+            self.said.append("]")
+        else:
+            self.said.append("-" if value is None else str(value))
+
+    def inside(self, scope: _Scope, nodes: Iterable[ast.AST]) -> None:
+        """Read nodes in a scope of their own, and hand outward what they load and do not bind."""
+        before, self.scope = self.scope, scope
+        self.said.append("[")
+        for node in nodes:
+            self.visit(node)
+        self.said.append("]")
+        self.scope = before
+        above = scope.up
+        assert above is not None
+        for use in scope.loads:
+            name = use.name
+            if name in scope.outer or (name not in scope.bound and name not in scope.imports) or scope.is_class:
+                above.loads[use] = None
+            if name in scope.imports:
+                module, attributes, level = scope.imports[name]
+                self.uses[Use(module, attributes + use.attributes, level)] = None
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def name(self, node: ast.Name) -> None:
+        self.said.append("Name")
+        self.said.append(node.id)
+        if type(node.ctx) is ast.Load:
+            self.scope.loads[Use(node.id, ())] = None
+        else:
+            self.scope.bound.add(node.id)
+
+    def attribute(self, node: ast.Attribute) -> None:
+        chain = [node.attr]
+        base = node.value
+        while type(base) is ast.Attribute:
+            chain.append(base.attr)
+            base = base.value
+        chain.reverse()
+        self.said.append("Attribute")
+        self.said.append(".".join(chain))
+        if type(base) is ast.Name:
+            self.said.append("Name")
+            self.said.append(base.id)
+            read = chain if type(node.ctx) is ast.Load else chain[:-1]
+            self.scope.loads[Use(base.id, tuple(read))] = None
+        else:
+            self.visit(base)
+
+    def constant(self, node: ast.Constant) -> None:
+        value = node.value
+        if isinstance(value, str):
+            self.said.append(f"str {len(value)} {value}")
+        elif type(value) is int:
+            self.said.append(hex(value))  # the decimal digits of a large one may be refused
+        else:
+            self.said.append(repr(value))
+
+    def joined(self, node: ast.JoinedStr) -> None:
+        self.said.append("JoinedStr")
+        self.value([part for part in node.values if getattr(part, "value", None) != ""])  # 3.12 adds empty ones
+
+    def assigned(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self.scope.loads[Use(node.target.id, ())] = None
+        self.plain(node, type(node))
+
+    def annotated(self, node: ast.AnnAssign) -> None:
+        self.said.append("AnnAssign")
+        self.visit(node.target)
+        if self.scope.is_class:  # where libraries read it; elsewhere nothing does
+            for quoted in ast.walk(node.annotation):
+                if isinstance(quoted, ast.Constant) and isinstance(quoted.value, str):
+                    self.quoted(quoted.value)
+            self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+
+    def quoted(self, text: str) -> None:
+        try:
+            self.visit(ast.parse(text, mode="eval"))
+        except SyntaxError:
+            pass  # a text in an annotation, which names nothing
+
+    def bind(self, node: Any) -> None:
+        """Nodes whose name is text: ``except ... as``, and captures of ``match``."""
+        name = node.rest if isinstance(node, ast.MatchMapping) else node.name
+        if name is not None:
+            self.scope.bound.add(name)
+        self.plain(node, type(node))
+
+    def walrus(self, node: ast.NamedExpr) -> None:
+        self.scope.whole.bound.add(node.target.id)
+        self.said += "NamedExpr", node.target.id
+        self.visit(node.value)
+
+    def declared(self, node: ast.Global | ast.Nonlocal) -> None:
+        self.scope.outer.update(node.names)
+        self.plain(node, type(node))
+
+    def imported(self, node: ast.Import | ast.ImportFrom) -> None:
+        for alias in node.names:
+            if isinstance(node, ast.ImportFrom):
+                name, use = alias.name, Use(node.module or "", (alias.name,), node.level)
+            else:
+                name = alias.name.partition(".")[0]  # "import a.b" binds a
+                use = Use(alias.name if alias.asname else name, (), 0)
+            self.scope.imports[alias.asname or name] = use
+        self.plain(node, type(node))
 
     # --- scopes -------------------------------------------------------------------------------------------------------
 
-    def close(self, scope: _Scope) -> None:
-        """Hand outward what a scope loads and does not bind."""
-        above = scope.up
-        loads, found = scope.loads, self.root.loads
-        if above is None:
-            scope.loads = found = {}
-        elif above.up is not None:
-            found = above.loads
-        for use in loads:
-            name = use.name
-            if use.level != NAME:
-                self.root.loads[use] = None
-            elif name in scope.outer:
-                found[use] = None
-            elif name in scope.imports:
-                module, attributes, level = scope.imports[name]
-                self.root.loads[Use(module, attributes + use.attributes, level)] = None
-            elif name not in scope.bound:
-                found[use] = None
+    def function(self, node: Function) -> None:
+        """A function within the piece: making it is part of what the piece does."""
+        self.value(getattr(node, "decorator_list", []))
+        self.value([*node.args.defaults, *node.args.kw_defaults])
+        if not isinstance(node, ast.Lambda):
+            self.scope.bound.add(node.name)
+            self.said.append(node.name)
+        self.body_of(node)
 
-    def inside(self, scope: _Scope, nodes: list[Any], in_class: bool = False) -> None:
-        before = self.scope, self.in_class
-        self.scope, self.in_class = scope, in_class
-        for node in nodes:
-            self.visit(node)
-        self.scope, self.in_class = before
-        self.close(scope)
+    def body_of(self, node: Function) -> None:
+        self.said.append(type(node).__name__)
+        scope = _Scope(self.scope)
+        names = node.args
+        groups = names.posonlyargs, names.args, names.kwonlyargs, [names.vararg], [names.kwarg]
+        for group in groups:
+            found = [argument.arg for argument in group if argument is not None]
+            scope.bound.update(found)
+            self.said += "[", *found, "]"
+        self.said.append(f"{len(names.defaults)} {[default is None for default in names.kw_defaults]}")
+        self.inside(scope, [node.body] if isinstance(node, ast.Lambda) else _without_docstring(node.body))
+
+    def klass(self, node: ast.ClassDef) -> None:
+        self.scope.bound.add(node.name)
+        self.said += "ClassDef", node.name
+        for group in (node.decorator_list, node.bases, node.keywords, getattr(node, "type_params", [])):
+            self.value(group)
+        self.inside(_Scope(self.scope, is_class=True), _without_docstring(node.body))
+
+    def comprehension(self, node: Any) -> None:
+        first, *others = node.generators
+        self.said.append(type(node).__name__)
+        self.visit(first.iter)  # belongs to the scope around
+        parts = [first.target, *first.ifs, *others]
+        parts += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+        self.said.append(f"{len(first.ifs)} {len(others)} {first.is_async}")
+        self.inside(_Scope(self.scope, whole=self.scope.whole), parts)
+
+
+def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return body[1:]
+    return body
+
+
+_SPECIAL: dict[type[ast.AST], Callable[[_Reader, Any], None]] = {
+    ast.Name: _Reader.name,
+    ast.Attribute: _Reader.attribute,
+    ast.Constant: _Reader.constant,
+    ast.JoinedStr: _Reader.joined,
+    ast.AugAssign: _Reader.assigned,
+    ast.AnnAssign: _Reader.annotated,
+    ast.ExceptHandler: _Reader.bind,
+    ast.MatchAs: _Reader.bind,
+    ast.MatchStar: _Reader.bind,
+    ast.MatchMapping: _Reader.bind,
+    ast.NamedExpr: _Reader.walrus,
+    ast.Global: _Reader.declared,
+    ast.Nonlocal: _Reader.declared,
+    ast.Import: _Reader.imported,
+    ast.ImportFrom: _Reader.imported,
+    ast.FunctionDef: _Reader.function,
+    ast.AsyncFunctionDef: _Reader.function,
+    ast.Lambda: _Reader.function,
+    ast.ClassDef: _Reader.klass,
+    ast.ListComp: _Reader.comprehension,
+    ast.SetComp: _Reader.comprehension,
+    ast.GeneratorExp: _Reader.comprehension,
+    ast.DictComp: _Reader.comprehension,
+}

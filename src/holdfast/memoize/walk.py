@@ -1,0 +1,330 @@
+"""All that a function rests on: from what it uses to what that uses, each piece once.
+
+Pieces are met in an order that is the same in every process, and each name is written down with the name of what it
+stands for, never with what that says. So cycles end, and the parts together describe the whole, swapped names included.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+import types
+from collections import deque
+from collections.abc import Callable
+from enum import EnumMeta
+from hashlib import sha256
+from importlib import import_module
+from typing import Any
+
+from ..errors import UnhashableError
+from .identify import Found, function_of, identify, mark_of
+from .origin import Origins, module_name
+from .pieces import DOUBT, NOTHING, Pieces
+from .plain import Plain, is_fixed
+from .syntax import NAME, Use
+from .watch import Watches
+
+__all__ = ["Walk"]
+
+_MISSING: Any = object()
+_DATA = (str, bytes, int, float, bool, type(None), list, dict, tuple, set, frozenset)
+_WHERE = frozenset(
+    f"__{name}__" for name in ("name", "file", "path", "spec", "loader", "package", "cached", "builtins", "annotations")
+)  # where a module is, not what it does
+_NAMEDTUPLE = ("_make", "_replace", "_asdict")
+_GENERATED = ("_new_member_", "__new_member__", "__annotate__", "__annotate_func__")
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+
+
+class Walk:
+    """One walk. ``parts`` and ``watches`` are what it found.
+
+    Raises:
+        UnhashableError: a value on the way has no hash that is the same in every process.
+    """
+
+    def __init__(self, root: Any, pieces: Pieces, origins: Origins) -> None:
+        self.parts: dict[str, str] = {}
+        self.watches = Watches()
+        self._pieces = pieces
+        self._origins = origins
+        self._names: dict[Any, str] = {}  # of what was met, by its mark
+        self._kept: list[Any] = []  # so that no mark is given twice
+        self._counts: dict[str, int] = {}
+        self._bound: set[tuple[int, str]] = set()
+        self._written: set[tuple[int, str]] = set()
+        self._queue: deque[tuple[Found, Any, str]] = deque()
+        self._plain = Plain(lambda value: self._refer(value, self._place).encode())
+        self._place = self._user = "the memoized function"
+        self._bind(self, "", "function", root, "")
+        while self._queue:
+            found, value, self._user = self._queue.popleft()
+            if found.made_of is not None:
+                self._compound(value, self._user, found)
+            else:
+                getattr(self, f"_{found.look}")(value, self._user)
+
+    def encode_again(self) -> Callable[[Any], bytes]:
+        """Encodes values as this walk did; code that it did not meet is all alike."""
+        names = self._names
+        return Plain(lambda value: names.get(mark_of(value), "?").encode()).encode
+
+    # --- names --------------------------------------------------------------------------------------------------------
+
+    def _key(self, text: str) -> str:
+        count = self._counts[text] = self._counts.get(text, 0) + 1
+        return text if count == 1 else f"{text} #{count}"
+
+    def _bind(self, owner: Any, name: str, place: str, value: Any, role: str) -> None:
+        """Write down what a name of ``owner`` stands for. ``place`` says where that is, ``role`` what, in an error."""
+        if (id(owner), name) in self._bound:
+            return
+        self._bound.add((id(owner), name))
+        target = self._name(value, place)
+        if target is None:
+            self.parts[self._key(place)] = self._data(value, place, role)
+        else:
+            self._write_name(owner, name, place, target)
+
+    def _write_name(self, owner: Any, name: str, place: str, target: str) -> None:
+        if target != place and not target.startswith(f"{place} (") and (id(owner), name) not in self._written:
+            self._written.add((id(owner), name))
+            self.parts[self._key(f"{place} (name)")] = target
+
+    def _data(self, value: Any, place: str, role: str) -> str:
+        self._place = place
+        try:
+            encoded = self._plain.encode(value)
+        except UnhashableError as error:
+            used = f"{error.message}; {self._user} uses it: pass version= to leave the code out of the key"
+            raise UnhashableError(f"{role}{used}") from error
+        if not is_fixed(value):
+            self.watches.value(value, encoded)
+        return sha256(encoded).hexdigest()[:32]
+
+    def _refer(self, value: Any, place: str) -> str:
+        return self._name(value, place) or f"a {type(value).__qualname__}"
+
+    def _name(self, value: Any, place: str) -> str | None:
+        """The name of a piece of code, which is looked into once; None for what is no code."""
+        if type(value) in _DATA:
+            return None
+        mark = mark_of(value)
+        known = self._names.get(mark)
+        if known is not None:
+            return known
+        found = identify(value, self._origins)
+        if found is None:
+            return None
+        self.parts.update(found.origin or ())
+        name = place + found.name if found.name[0] == " " else found.name
+        if found.look or found.made_of:
+            name = name if found.look == "module" else self._key(name)
+            self._queue.append((found, value, name))
+        self._names[mark] = name
+        self._kept.append(value)
+        return name
+
+    def _use(self, use: Use, namespace: dict[str, Any], module: str) -> None:
+        """Follow a name that code with these globals uses."""
+        name, attributes, level = use
+        if level != NAME:
+            self._imported(use, namespace)
+        elif name not in _WHERE:
+            self.watches.name(namespace, name)
+            if name in namespace:
+                role = f"the global {name!r} of module {module}"
+                self._follow(namespace, name, f"{module}.{name}", namespace[name], attributes, role)
+                return
+            known = namespace.get("__builtins__", builtins)
+            known = known if isinstance(known, dict) else vars(known)
+            self.watches.name(known, name)
+            if name in known:
+                self._follow(known, name, f"builtins.{name}", known[name], attributes, f"the built-in {name!r}")
+
+    def _imported(self, use: Use, namespace: dict[str, Any]) -> None:
+        name, attributes, level = use
+        if level:
+            package = (namespace.get("__package__") or namespace.get("__name__") or "").split(".")
+            name = ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
+        origin = self._origins.of_name(name)
+        if origin is not None:
+            self.parts.update(origin)
+            return
+        self.watches.name(sys.modules, name)
+        found = _import(name)
+        if found is _MISSING:
+            self.parts[f"{name} (module)"] = "cannot be imported"
+        else:
+            self._follow(sys.modules, name, name, found, attributes, f"module {name}", _import)
+
+    def _follow(
+        self,
+        owner: Any,
+        name: str,
+        place: str,
+        value: Any,
+        attributes: tuple[str, ...],
+        role: str,
+        otherwise: Callable[[str], Any] = lambda name: _MISSING,
+    ) -> None:
+        """Follow a name and, through modules of the project, the attributes behind it."""
+        rest = list(attributes)
+        while rest and isinstance(value, types.ModuleType) and self._origins.of(vars(value)) is None:
+            module = module_name(vars(value))
+            self._write_name(owner, name, place, module)
+            owner, name = vars(value), rest.pop(0)
+            place, role = f"{module}.{name}", f"the global {name!r} of module {module}"
+            self.watches.name(owner, name)
+            value = owner[name] if name in owner else getattr(value, name, _MISSING)
+            if value is _MISSING:
+                value = otherwise(place)
+            if value is _MISSING:
+                return
+        self._bind(owner, name, place, value, role)
+        if rest and isinstance(value, types.FunctionType):
+            name = rest[0]
+            self.watches.name(vars(value), name)
+            if name in vars(value) or name == "__doc__":
+                self._bind(value, name, f"{place}.{name}", getattr(value, name), f"the attribute {name!r} of {place}")
+
+    # --- looking into pieces ------------------------------------------------------------------------------------------
+
+    def _module(self, module: types.ModuleType, name: str) -> None:
+        """A module that is used otherwise than by its attributes counts as a whole."""
+        self.watches.all_names(vars(module))
+        for attribute in sorted(vars(module)):
+            if not (attribute.startswith("__") and attribute.endswith("__")):
+                self._use(Use(attribute, ()), vars(module), name)
+
+    def _function(self, function: types.FunctionType, name: str) -> None:
+        namespace, code = function.__globals__, function.__code__
+        module = module_name(namespace)
+        self.watches.function(function)
+        syntax = self._pieces.function(function)
+        self.parts[name] = syntax.digest
+        cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+        for use in syntax.uses:
+            if use.level != NAME or use.name not in cells:
+                self._use(use, namespace, module)
+        for variable, cell in cells.items():
+            if cell != types.CellType():  # it has a value by now
+                role = f"the variable {variable!r} around {name}"
+                chains = [use.attributes for use in syntax.uses if use.name == variable] or [()]
+                for attributes in chains:
+                    self._follow(cell, "", f"{name}:{variable}", cell.cell_contents, attributes, role)
+        defaults = function.__defaults__ or ()
+        names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+        for variable, value in [*zip(names, defaults, strict=True), *(function.__kwdefaults__ or {}).items()]:
+            self._bind(function, variable, f"{name}:{variable}", value, f"the default of {variable!r} of {name}")
+        if "__wrapped__" in vars(function):
+            self.watches.name(vars(function), "__wrapped__")
+            self._bind(function, "__wrapped__", f"{name}:__wrapped__", vars(function)["__wrapped__"], name)
+        # A method rests on its class: what it uses by way of self is there.
+        above = code.co_qualname.rpartition(".")[0]
+        owner: Any = namespace
+        for part in above.split("."):
+            owner = owner.get(part) if isinstance(owner, dict) else getattr(owner, part, None)
+        if isinstance(owner, type):
+            self._bind(function, "class", f"{module}.{above}", owner, f"the class of {name}")
+
+    def _compound(self, value: Any, name: str, found: Found) -> None:
+        assert found.made_of is not None
+        if isinstance(value, types.FunctionType):
+            self.watches.function(value)
+        said = []
+        for label, part in found.made_of(value).items():
+            if part is not None and not (type(part) in (tuple, dict) and not part):
+                text = self._name(part, f"{name}:{label}") or self._data(part, f"{name}:{label}", f"{label} of {name}")
+                said.append(f"{label} {text}")
+        self.parts[name] = ", ".join(said)
+        wrapped = getattr(value, "__wrapped__", None)
+        if found.look == "wrapper" and isinstance(wrapped, types.FunctionType):
+            # A package's own object, whose settings cannot be read off it: they stand in the decorator.
+            syntax = self._pieces.decorators(wrapped)
+            self.parts[self._key(f"{name} (decorators)")] = syntax.digest
+            for use in syntax.uses:
+                self._use(use, wrapped.__globals__, module_name(wrapped.__globals__))
+
+    def _native(self, value: Any, name: str) -> None:
+        self.parts[name] = self._pieces.native(sys.modules[value.__module__].__file__ or "").digest
+
+    def _class(self, cls: type, name: str) -> None:
+        self.watches.klass(cls)
+        methods = [function for function in map(function_of, vars(cls).values()) if _is_own(function, cls)]
+        module = sys.modules.get(cls.__module__)
+        namespace = methods[0].__globals__ if methods else {} if module is None else vars(module)
+        syntax = self._pieces.klass(cls, methods, namespace)
+        self.parts[name] = syntax.digest
+        if cls.__bases__ != (object,):
+            self.parts[f"{name} (bases)"] = ", ".join(self._refer(base, name) for base in cls.__bases__)
+        if type(cls) is not type:
+            self.parts[f"{name} (metaclass)"] = self._refer(type(cls), name)
+        for use in syntax.uses:
+            self._use(use, namespace, module_name(namespace))
+        is_known = syntax not in (DOUBT, NOTHING)
+        if isinstance(cls, EnumMeta):
+            values: Any = [(key, member.value) for key, member in dict[str, Any](cls.__members__).items()]
+            self._bind(cls, "members", f"{name} (members)", values, f"a member of {name}")
+        if not is_known:
+            self._bind(cls, "fields", f"{name} (fields)", _fields(cls), f"a field of {name}")
+        for attribute, value in list(vars(cls).items()):
+            if _counts(cls, attribute, value, is_known, self._origins):
+                role = f"the attribute {attribute!r} of class {name}"
+                try:
+                    self._bind(cls, attribute, f"{name}.{attribute}", value, role)
+                except UnhashableError:
+                    # What a package put there by itself.
+                    if self._origins.of_name(type(value).__module__) is None or not (
+                        hasattr(type(value), "__get__") or attribute[0] == "_"
+                    ):
+                        raise
+                    self.parts[f"{name}.{attribute}"] = "as its source says" if is_known else DOUBT.digest
+
+
+def _is_own(function: Any, cls: type) -> bool:
+    """Whether a function was written in the body of the class."""
+    return isinstance(function, types.FunctionType) and function.__code__.co_qualname.startswith(f"{cls.__qualname__}.")
+
+
+def _counts(cls: type, attribute: str, value: Any, is_known: bool, origins: Origins) -> bool:
+    """Whether something on a class is more than Python, or the library that made the class, puts there by itself."""
+    hidden = attribute[:1] == "_" == attribute[-1:] or (hasattr(cls, "_fields") and attribute in _NAMEDTUPLE)
+    function = function_of(value)
+    if isinstance(function, types.FunctionType):
+        if attribute in _GENERATED or not hidden:
+            return attribute not in _GENERATED
+        made = "__create_fn__", "namedtuple_"
+        code, module = function.__code__, str(function.__globals__.get("__name__"))
+        generated = (
+            code.co_qualname.startswith(made)
+            or module.startswith(made)
+            or (is_known and not _is_own(function, cls) and code.co_filename[0] == "<")
+        )
+        return origins.of(function.__globals__) is None and not generated
+    if isinstance(value, _SLOTS) or attribute == "_abc_impl":
+        return False
+    return not hidden and not (isinstance(cls, EnumMeta) and attribute in cls.__members__)
+
+
+def _fields(cls: type) -> list[Any]:
+    """Of a class without source: its annotations, and what a dataclass was told of its fields."""
+    try:
+        annotations = vars(cls).get("__annotations__") or cls.__annotations__
+    except (AttributeError, NameError):  # none; or one that names what is not there
+        annotations = {}
+    said: list[Any] = [
+        (name, kind if isinstance(kind, str | type) else repr(kind)) for name, kind in annotations.items()
+    ]
+    for name, field in getattr(cls, "__dataclass_fields__", {}).items():
+        factory = field.default_factory if callable(field.default_factory) else None
+        said.append((name, factory, field.init, field.repr, field.hash, field.compare, field.kw_only))
+    return said
+
+
+def _import(name: str) -> Any:
+    """A module of the project, imported if need be, as the function would do; :data:`_MISSING` when it cannot be."""
+    try:
+        return import_module(name)
+    except Exception:
+        return _MISSING

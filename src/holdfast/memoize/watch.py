@@ -1,0 +1,112 @@
+"""What a fingerprint rests on in this process, and whether it is still there: by identity, without reading any code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import attrgetter, is_, itemgetter
+from types import CellType, FunctionType
+from typing import Any
+
+from ..errors import UnhashableError
+
+__all__ = ["Watches"]
+
+_code = attrgetter("__code__")
+_defaults = attrgetter("__defaults__")
+_kwdefaults = attrgetter("__kwdefaults__")
+_bases = attrgetter("__bases__")
+_content = attrgetter("cell_contents")
+
+
+class Watches:
+    """Names, functions, classes, closures and mutable values as they were found."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, tuple[Mapping[str, Any], dict[str, Any], set[str]]] = {}
+        self._sizes: list[tuple[Mapping[str, Any], int]] = []
+        self._functions: list[FunctionType] = []
+        self._classes: list[type] = []
+        self._cells: list[CellType] = []
+        self._empty: list[CellType] = []
+        self._values: list[tuple[Any, bytes]] = []
+
+    def name(self, namespace: Mapping[str, Any], name: str) -> None:
+        """What a name stands for in a namespace, also if it stands for nothing yet."""
+        _, there, missing = self._names.setdefault(id(namespace), (namespace, {}, set()))
+        if name in namespace:
+            there[name] = namespace[name]
+        else:
+            missing.add(name)
+
+    def all_names(self, namespace: Mapping[str, Any]) -> None:
+        """Everything in a namespace."""
+        for name in list(namespace):
+            self.name(namespace, name)
+        self._sizes.append((namespace, len(namespace)))
+
+    def function(self, function: FunctionType) -> None:
+        """A function's code and defaults, and what it closes over."""
+        self._functions.append(function)
+        for cell in function.__closure__ or ():
+            (self._cells if _filled(cell) else self._empty).append(cell)
+
+    def klass(self, cls: type) -> None:
+        """A class's bases and all that is on it."""
+        self._classes.append(cls)
+        proxy = vars(cls)
+        for name in list(proxy):
+            self.name(proxy, name)
+        self._sizes.append((proxy, len(proxy)))
+
+    def value(self, value: Any, encoded: bytes) -> None:
+        """A value that can change, with its canonical bytes."""
+        self._values.append((value, encoded))
+
+    def check(self, encode: Callable[[Any], bytes]) -> Callable[[], bool]:
+        """A function that says whether all is as it was; ``encode`` gives the bytes of values as they were made."""
+        # Each name twice, as a single one would not come as a tuple.
+        names = [
+            (itemgetter(*there, *there), namespace, (*there.values(), *there.values()))
+            for namespace, there, _ in self._names.values()
+            if there
+        ]
+        missing = [(namespace.keys(), absent) for namespace, _, absent in self._names.values() if absent]
+        sizes, empty, values = self._sizes, self._empty, self._values
+        attributes = [
+            (read, objects, tuple(map(read, objects)))
+            for read, objects in (
+                (_code, tuple(self._functions)),
+                (_defaults, tuple(self._functions)),
+                (_kwdefaults, tuple(self._functions)),
+                (_content, tuple(self._cells)),
+                (_bases, tuple(self._classes)),
+            )
+            if objects
+        ]
+
+        def current() -> bool:
+            try:
+                for get, namespace, found in names:
+                    if not all(map(is_, get(namespace), found)):
+                        return False
+                for read, objects, found in attributes:
+                    if not all(map(is_, map(read, objects), found)):
+                        return False
+                for keys, absent in missing:
+                    if not keys.isdisjoint(absent):
+                        return False
+                if any(len(namespace) != size for namespace, size in sizes) or any(map(_filled, empty)):
+                    return False
+                return all(encode(value) == encoded for value, encoded in values)
+            except (KeyError, ValueError, UnhashableError):  # a name or a cell's content is gone, a value has no hash
+                return False
+
+        return current
+
+
+def _filled(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
