@@ -91,8 +91,8 @@ def find_config(
             found[name] = (value, os.path.join(folder, _FILE))
     if "store" not in found:
         raise StoreNotFoundError(
-            "no store is named: pass one, as in holdfast.open('data'), set HOLDFAST_STORE, "
-            f"or write store = 'data' into {_FILE}"
+            "no store is named: pass one, as in holdfast.open('data') or storage_options={'store': 'data'}, "
+            f"set HOLDFAST_STORE, or write store = 'data' into {_FILE}"
         )
     checked: dict[str, Any] = {name: _SETTINGS[name](*pair) for name, pair in found.items()}
     _check_registry(registry)
