@@ -106,7 +106,7 @@ def test_what_is_not_there_is_an_error_that_lists_what_is() -> None:
             assert error.name == "viktor.geometry"
             for name in ("viktor", "viktor.api_v1", "viktor.core", "viktor.errors", "viktor.utils", "viktor.views"):
                 assert f" {name}," in str(error), (name, error)
-            assert "no viktor that is installed has it" in str(error)
+            assert str(error).endswith(", and no other is installed")
         else:
             raise AssertionError
         for statement in ("from viktor import Nothing", "from viktor.core import Nothing", "import viktor.core.deep"):
@@ -149,6 +149,51 @@ def test_a_module_that_the_face_lacks_is_the_originals() -> None:
             assert "Holdfast has viktor," in str(error)
         else:
             raise AssertionError
+        """,
+        PYTHONPATH="site",
+    )
+
+
+DEEP = {
+    "faces/deep/__init__.py": "from .below import core as inner\n",
+    "faces/deep/below/__init__.py": "",
+    "faces/deep/below/core.py": "class Thing: pass\n",
+    "site/deep/__init__.py": "raise AssertionError('the original is imported')",
+    "site/deep/below/__init__.py": "raise AssertionError('the original is imported')",
+    "site/deep/below/core.py": "raise AssertionError('the original is imported')",
+    "site/deep/below/other.py": "from .core import Thing\n",
+    "site/deep/beside/__init__.py": "",
+    "site/deep/beside/more.py": "from deep.below import core, other\n",
+}
+
+
+def test_a_face_with_packages_in_it() -> None:
+    for name, code in DEEP.items():
+        write(name, code)
+    run(
+        """
+        holdfast.compat.__path__.append("faces")
+        assert "deep" in holdfast.compat.faces()
+        holdfast.compat.install("deep")
+        from deep.below.core import Thing
+        import deep.below.core
+        import deep.beside.more
+        from deep.below import other
+        from deep import beside
+        import holdfast.compat.deep.beside.more as more
+
+        ours = sys.modules["holdfast.compat.deep"]
+        assert deep is ours and deep.below is ours.below and deep.below.core is deep.inner is ours.below.core
+        assert Thing is ours.below.core.Thing is other.Thing
+        assert (deep.below.core.__name__, other.__name__) == ("holdfast.compat.deep.below.core", "deep.below.other")
+        assert deep.beside.more.core is ours.below.core and deep.beside.more.other is other and more is beside.more
+        for name in ("deep.below.nothing", "deep.nothing", "deep.beside.nothing"):
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                assert error.name == name
+            else:
+                raise AssertionError
         """,
         PYTHONPATH="site",
     )

@@ -74,22 +74,26 @@ class _Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         name = fullname.removeprefix(f"{__name__}.")
-        top, _, below = name.partition(".")
-        if top not in self.names or "." in below:  # what is deeper lies in a module of the original
+        if name.partition(".")[0] not in self.names:
             return None
-        package = import_module(f"{__name__}.{top}") if below else sys.modules[__name__]
+        above = name.rpartition(".")[0]
+        package = import_module(f"{__name__}.{above}") if above else sys.modules[__name__]
+        if not package.__name__.startswith(__name__):  # one of the original's
+            return None if name == fullname else spec_from_loader(fullname, _Alias(name))
         found = self._elsewhere(f"{__name__}.{name}", package.__path__)
         if found is not None:
             return found if name != fullname else spec_from_loader(fullname, _Alias(f"{__name__}.{name}"))
-        original = self._elsewhere(top, None)
-        places = None if original is None else original.submodule_search_locations
-        found = None if places is None else self._elsewhere(name, places)
+        found = self._original(name)
         if found is None:
-            ours = ", ".join(f"{top}.{module.name}" for module in iter_modules(package.__path__))
-            raise ModuleNotFoundError(
-                f"no {name}: Holdfast has {top}, {ours}, and no {top} that is installed has it", name=name
-            )
+            ours = ", ".join(f"{above}.{module.name}" for module in iter_modules(package.__path__))
+            raise ModuleNotFoundError(f"no {name}: Holdfast has {above}, {ours}, and no other is installed", name=name)
         return found if name == fullname else spec_from_loader(fullname, _Alias(name))
+
+    def _original(self, name: str) -> ModuleSpec | None:
+        above = name.rpartition(".")[0]
+        package = self._original(above) if above else None
+        places = None if package is None else package.submodule_search_locations
+        return None if above and places is None else self._elsewhere(name, places)
 
     def _elsewhere(self, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
         specs = (finder.find_spec(name, path) for finder in sys.meta_path if finder is not self)
