@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
+from .aio import ScopeAwaited, StoreAwaited
 from .artifact import Artifacts
 from .collector import Collecting
 from .config import find_config
@@ -18,7 +19,7 @@ from .verifier import Verifying
 __all__ = ["Scope", "Store", "open"]
 
 
-class Scope(Artifacts, Memoizing, BaseScope["Scope"]):
+class Scope(Artifacts, Memoizing, ScopeAwaited, BaseScope["Scope"]):
     """A node of the store's tree: records by key, scopes and artifacts below it.
 
     Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.
@@ -26,7 +27,7 @@ class Scope(Artifacts, Memoizing, BaseScope["Scope"]):
     """
 
 
-class Store(Collecting, Memoizing, Verifying, Contexts[Scope]):
+class Store(Collecting, Memoizing, StoreAwaited, Verifying, Contexts[Scope]):
     """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
 
     _scope_type: ClassVar[type[Scope]] = Scope

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["Stopped", "go_on", "stoppable"]
+__all__ = ["Stopped", "go_on", "stoppable", "told"]
 
 T = TypeVar("T")
 
@@ -22,13 +22,18 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def stoppable(told: Callable[[], bool], work: Callable[[], T]) -> T:
-    """``work()`` in this thread, which ends in :class:`Stopped` once ``told()`` is true, unless it is committed."""
-    before, _here.told = _here.told, told
+def stoppable(stop: Callable[[], bool], work: Callable[[], T]) -> T:
+    """``work()`` in this thread, which ends in :class:`Stopped` once ``stop()`` is true, unless it is committed."""
+    before, _here.told = _here.told, stop
     try:
         return work()
     finally:
         _here.told = before
+
+
+def told() -> bool:
+    """Whether this thread is told to stop."""
+    return _here.told()
 
 
 def go_on() -> None:
@@ -37,5 +42,5 @@ def go_on() -> None:
     Raises:
         Stopped: this thread is told to stop.
     """
-    if _here.told():
+    if told():
         raise Stopped

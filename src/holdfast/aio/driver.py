@@ -1,0 +1,321 @@
+"""Where a verb runs: in the loop, when that is a matter of microseconds and nobody has to be waited for, else in a
+thread; and how the loop stays free when thousands of such verbs come at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Any, Final, Literal, TypeVar, Union
+
+from ..errors import BusyError
+from ..kernel import Kernel
+from ..registry import VALUE
+from ..steps import Steps, Transfer, advance
+from ..stopping import told
+from .workers import Workers
+
+__all__ = ["LATER", "AnyDriver", "Driver", "Later", "Serial", "driver_of", "is_brief", "is_plain"]
+
+T = TypeVar("T")
+
+_THREADS = 8
+_SHARE = 0.002  # seconds that verbs may take of one turn of the loop; then they wait for the next
+_UPKEEP = 200  # writes made in the loop, after which one is made in a thread, where the catalog tidies up
+_BRIEF = 1 << 14  # bytes of a value that is encoded in the loop
+_PARTS = 500  # and how many objects it may have
+_SCALARS, _BYTES, _NESTING = {type(None), bool, float, complex}, {bytes, bytearray}, {list, tuple, set, frozenset, dict}
+_PLAIN = {None, "holdfast.bytes@v1", "holdfast.text@v1", "holdfast.json@v1", VALUE}
+
+
+class Later(Enum):
+    """Type of :data:`LATER`."""
+
+    LATER = 0
+
+
+LATER: Final = Later.LATER
+"""Given for what cannot be done at once."""
+
+
+class _Share(threading.local):
+    """What the verbs of a thread's loop have taken of its present turn."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.calls, self.taken, self.counting = 0, 0.0, False
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def turn(self) -> asyncio.Future[None] | None:
+        """What to await first, when this turn's share is used up."""
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            self.loop = loop
+            self._begin()
+        if not self.counting:
+            self.counting = True
+            loop.call_soon(self._next)
+        if self.taken < _SHARE and not self.waiting:
+            return None
+        future = loop.create_future()
+        self.waiting.append(future)
+        return future
+
+    def add(self, began: float) -> None:
+        """Note that a verb has taken its time since then."""
+        self.calls += 1
+        self.taken += perf_counter() - began
+
+    def _next(self) -> None:
+        """The loop's next turn: let in as many as will probably fit."""
+        room = max(1, int(self.calls * _SHARE / self.taken)) if self.taken else 1
+        self.calls, self.taken, self.counting = 0, 0.0, False
+        while self.waiting and room:
+            future = self.waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                room -= 1
+        if self.waiting:
+            self.counting = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+_share = _Share()
+
+
+def _true() -> bool:
+    return True
+
+
+def _apart(step: Transfer) -> bool:
+    return hasattr(step.target, "awaited")
+
+
+def _advance(steps: Steps[T], resume: Callable[[], Transfer]) -> tuple[Transfer | None, T | None]:
+    try:
+        return advance(steps, resume, _apart), None
+    except StopIteration as end:
+        return None, end.value
+
+
+class Driver:
+    """How the verbs of one store run. A verb is a function without arguments here."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._pool = Workers("holdfast-aio", _THREADS)
+        self._lane = Workers("holdfast-aio-brief", 1)  # brief writes, so that they never wait behind long work
+        self._hasty = 0
+
+    async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        """Call it in the loop, in its turn; LATER where it would have to wait for somebody, with nothing done."""
+        turn = _share.turn()
+        if turn is not None:
+            await turn
+        catalog, began = self.kernel.catalog, perf_counter()
+        try:
+            return catalog.impatient(_true, verb) if catalog.prompt else LATER
+        except BusyError:
+            return LATER
+        finally:
+            _share.add(began)
+
+    async def look(self, verb: Callable[[], T]) -> T:
+        """A brief read: in the loop, if it need not wait."""
+        found = await self.here(verb)
+        return await self.away(verb) if found is LATER else found
+
+    async def brief(self, verb: Callable[[], T]) -> T:
+        """A brief write: in the loop, if it need not wait; else behind others in a thread of their own."""
+        done = await self.brief_if(_true, verb)
+        return await self.away(verb) if done is LATER else done
+
+    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        """The same, if it is one; else LATER, with nothing done."""
+        turn = _share.turn()
+        if turn is not None:
+            await turn
+        catalog, began = self.kernel.catalog, perf_counter()
+        try:
+            if self.kernel.power or not fits():
+                return LATER
+            if catalog.prompt and not self._lane.pending and self._hasty < _UPKEEP:
+                self._hasty += 1
+                with suppress(BusyError):
+                    return catalog.impatient(_true, verb)
+            self._hasty = 0
+            late = monotonic() + self.kernel.config.timeout
+            job = self._lane.begin(partial(self._patiently, lambda: monotonic() > late, verb))
+        finally:
+            _share.add(began)
+        return await job.outcome()
+
+    async def away(self, verb: Callable[[], T], must: bool = False, undo: Callable[[T], object] | None = None) -> T:
+        """Call it in a thread.
+
+        Cancelled, it is withdrawn if it has not begun (unless it ``must`` be done), else told to stop and waited for. A
+        result that a cancelled caller does not get is undone by ``undo``, in a thread.
+        """
+        turn = None if must else _share.turn()
+        if turn is not None:
+            await turn
+        began = perf_counter()
+        job = self._pool.begin(partial(self._patiently, bool, verb))
+        _share.add(began)
+        try:
+            return await job.outcome(must)
+        except asyncio.CancelledError:
+            if undo is not None and job.result is not None:
+                await self.away(partial(undo, job.result), must=True)
+            raise
+
+    def _patiently(self, late: Callable[[], bool], verb: Callable[[], T]) -> T:
+        return self.kernel.catalog.impatient(lambda: told() or late(), verb)
+
+    async def drive(self, begin: Callable[[], Steps[T]]) -> T:
+        """Make the steps of a verb: in a thread, but for the transfers of a storage that has a twin ``awaited``, whose
+        verbs are coroutines of the same arguments: those are awaited here."""
+        steps = begin()
+        resume: Callable[[], Transfer] = partial(next, steps)
+        begun = False
+        try:
+            while True:
+                step, result = await self.away(partial(_advance, steps, resume), must=begun)
+                if step is None:
+                    return result  # type: ignore[return-value]
+                begun = True
+                try:
+                    made = await getattr(step.target.awaited, step.verb)(*step.arguments, **step.options)
+                except BaseException as error:
+                    resume = partial(steps.throw, error)
+                else:
+                    resume = partial(steps.send, made)
+        except asyncio.CancelledError:
+            await self.away(steps.close, must=True)
+            raise
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.close()
+        self._lane.close()
+
+
+def driver_of(kernel: Kernel) -> Driver:
+    """The one driver of an open store."""
+    found: Driver | None = kernel.companions.get(Driver)
+    return found or kernel.companions.setdefault(Driver, Driver(kernel))
+
+
+class Serial:
+    """A driver for what two threads may not use at once: one call waits for the other."""
+
+    def __init__(self, driver: AnyDriver) -> None:
+        self._driver = driver
+        self._lock = asyncio.Lock()
+        self.kernel: Kernel = driver.kernel
+
+    @property
+    def free(self) -> bool:
+        """Whether no call is under way."""
+        return not self._lock.locked()
+
+    async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        """As :meth:`Driver.here`."""
+        async with self._lock:
+            return await self._driver.here(verb)
+
+    async def look(self, verb: Callable[[], T]) -> T:
+        """As :meth:`Driver.look`."""
+        async with self._lock:
+            return await self._driver.look(verb)
+
+    async def brief(self, verb: Callable[[], T]) -> T:
+        """As :meth:`Driver.brief`."""
+        async with self._lock:
+            return await self._driver.brief(verb)
+
+    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        """As :meth:`Driver.brief_if`."""
+        async with self._lock:
+            return await self._driver.brief_if(fits, verb)
+
+    async def away(self, verb: Callable[[], T], must: bool = False, undo: Callable[[T], object] | None = None) -> T:
+        """As :meth:`Driver.away`; what must be done waits for its turn even when it is cancelled."""
+        cancelled: asyncio.CancelledError | None = None
+        while True:
+            try:
+                await self._lock.acquire()
+                break
+            except asyncio.CancelledError as error:
+                if not must:
+                    raise
+                cancelled = error
+        try:
+            return await self._driver.away(verb, must, undo)
+        finally:
+            self._lock.release()
+            if cancelled is not None:
+                raise cancelled
+
+    async def drive(self, begin: Callable[[], Steps[T]]) -> T:
+        """As :meth:`Driver.drive`."""
+        async with self._lock:
+            return await self._driver.drive(begin)
+
+
+AnyDriver = Union[Driver, Serial]
+"""How the verbs of a store, or of one transaction or file, run."""
+
+
+def is_brief(kernel: Kernel, value: Any) -> bool:
+    """Whether a value surely fits into the catalog and is encoded in microseconds; looks at few of its parts."""
+    kind = type(value)
+    if kind is int:
+        return bool(-(1 << 63) <= value < 1 << 63)
+    serializer = kernel.registry.by_type.get(kind)  # none yet: importing it may take long
+    if serializer is None or serializer.name not in _PLAIN:
+        return False
+    room, parts, groups = min(_BRIEF, kernel.inline), _PARTS, [(value,)]
+    while groups:
+        group = groups.pop()
+        parts -= len(group)
+        room -= 10 * len(group)  # at most, of what stands beside the bytes
+        if parts < 0:
+            return False
+        kinds = set(map(type, group))
+        for kind in kinds - _SCALARS:
+            some: Any = group if len(kinds) == 1 else [item for item in group if type(item) is kind]
+            if kind is str:
+                room -= sum(map(len, some)) * (1 if all(map(str.isascii, some)) else 4)
+            elif kind is int:
+                room -= max(map(int.bit_length, some)) // 64 * _BRIEF
+            elif kind in _BYTES:
+                room -= sum(map(len, some))
+            elif kind in _NESTING:
+                groups += some if kind is not dict else [*some, *(pairs.values() for pairs in some)]
+            else:
+                return False
+        if room < 0:
+            return False
+    return True
+
+
+def is_plain(kernel: Kernel, row: tuple[Any, ...]) -> bool:
+    """Whether the value of a value row lies in the catalog and is surely decoded in microseconds."""
+    data = row[9]
+    if data.__class__ is int:
+        return True
+    decoder = kernel.decoders.get(row[6])  # none yet: importing it may take long
+    if data is None or decoder is None or len(data) > 2 * _BRIEF or row[7] is not None:
+        return False
+    name = decoder.codec.serializer
+    return name in _PLAIN and (name != VALUE or b"@v" not in data)  # as in the name of another serializer

@@ -1,0 +1,339 @@
+"""``scope.aio``: the verbs of a scope, to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
+
+from ..address import Path, check_key
+from ..artifact import Artifact, Artifacts
+from ..catalog.base import HEAD, Ledger
+from ..errors import InvalidArgumentError
+from ..kernel import Kernel
+from ..model import Entry, Record
+from ..navigation import Names, Navigation
+from ..options import Fenced, Plan, PutOptions
+from ..payload import Buffer
+from ..reading import load, make_record, missing, visible
+from ..scope import BaseScope
+from ..steps import Steps
+from ..streams import Draft, flat
+from ..transaction import Transaction
+from ..values import _RAISE
+from ..writing import prepare, put, put_inline, put_stored
+from .artifact import AsyncArtifact
+from .driver import LATER, AnyDriver, Later, is_brief, is_plain
+from .files import Opening
+from .transaction import AsyncAtomic
+from .verbs import Colour, brief, described, lifted, look, paged, pages, uncoloured
+
+__all__ = ["AsyncScope", "AsyncTransaction", "Below"]
+
+T = TypeVar("T")
+
+_PIECE = 1 << 18  # bytes of an asynchronous stream that are gathered before they go to a thread
+
+
+class Below(Colour, Names["AsyncScope"]):
+    """Names the scopes below something, and lists those that exist."""
+
+    def _at(self, path: Path) -> AsyncScope:
+        return AsyncScope(self._sync._at(path), self._driver)
+
+    @described(Navigation.children)
+    async def children(self, kind: str | None = None) -> AsyncIterator[AsyncScope]:
+        verb = partial(self._sync.children, kind)
+        async for scope in pages(self._driver, verb, verb()):
+            yield AsyncScope(scope, self._driver)
+
+
+class AsyncScope(Below):
+    """A scope for async programs. Its verbs are those of :class:`~holdfast.Scope`, to be awaited.
+
+    None of them blocks the loop: small values are read and written in it, all else in threads of the store's own. A
+    verb whose await is cancelled is over then; it has been done or not, wholly.
+    """
+
+    _sync: BaseScope[Any]
+
+    def __init__(self, sync: BaseScope[Any], driver: AnyDriver) -> None:
+        super().__init__(sync, driver)
+        self.path = sync.path
+
+    @property
+    def kind(self) -> str:
+        """Kind of this scope, such as ``namespace``."""
+        return self._sync.kind
+
+    @property
+    def name(self) -> str:
+        """Name of this scope among those of its kind beside it."""
+        return self._sync.name
+
+    def __str__(self) -> str:
+        return str(self._sync)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._sync, "aio")
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    @described(BaseScope.put)
+    async def put(self, key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
+        scope = self._sync
+        kernel, plan = scope._kernel, scope._plan(options)
+        what = (kernel, scope._ledger, scope.path, check_key(key), value, plan)
+        if plan.serializer is None and not plan.power:
+            done = await self._driver.brief_if(partial(is_brief, kernel, value), partial(put, *what))
+            if done is not LATER:
+                return done
+        return await self._driver.drive(partial(_put, *what))
+
+    @described(BaseScope.get)
+    async def get(self, key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+        found = await self._driver.here(partial(_get_plain, self._sync, key, default))
+        if found is not LATER:
+            return found
+        return await self._driver.drive(partial(_get, self._sync, key, default, verify, trust))
+
+    @described(BaseScope.entry)
+    async def entry(self, key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
+        found = await self._driver.here(partial(_plain_entry, self._sync, key))
+        if found is not LATER:
+            return found
+        return await self._driver.away(partial(self._sync.entry, key, verify=verify, trust=trust))
+
+    record = look(BaseScope.record)
+    exists = look(BaseScope.exists)
+    delete = brief(BaseScope.delete)
+    add = brief(BaseScope.add)
+    touch = brief(BaseScope.touch)
+    set_tags = brief(BaseScope.set_tags)
+    set_content_type = brief(BaseScope.set_content_type)
+    get_many = lifted(BaseScope.get_many)
+    put_many = lifted(BaseScope.put_many)
+
+    async def update(
+        self, key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]
+    ) -> Entry[Any]:
+        """Replace a value by ``change(value)``, atomically, and give the new value with its record.
+
+        ``change`` is a plain function and is called in a thread, again when somebody else wrote in between. Tags and
+        expiry are kept unless they are given.
+
+        Raises:
+            NotFoundError: no such record, and no ``default`` to begin from.
+            ConflictError: others were faster all the time until the store's time-out; in a transaction, once.
+            InvalidArgumentError: ``if_version`` or ``if_absent`` is given, or a coroutine function.
+        """
+        given: object = change
+        wary = partial(_changed, change) if callable(given) else change
+        return await self._driver.away(partial(self._sync.update, key, wary, default, **options))
+
+    @described(BaseScope.copy)
+    async def copy(
+        self,
+        key: str,
+        new_key: str | None = None,
+        *,
+        to: AsyncScope | BaseScope[Any] | None = None,
+        replace: bool = False,
+        lease: Fenced | None = None,
+    ) -> Record:
+        verb = partial(self._sync.copy, key, new_key, to=uncoloured(to), replace=replace, lease=lease)
+        return await self._driver.away(verb)
+
+    @described(BaseScope.rename)
+    async def rename(
+        self,
+        key: str,
+        new_key: str | None = None,
+        *,
+        to: AsyncScope | BaseScope[Any] | None = None,
+        replace: bool = False,
+        lease: Fenced | None = None,
+    ) -> Record:
+        verb = partial(self._sync.rename, key, new_key, to=uncoloured(to), replace=replace, lease=lease)
+        return await self._driver.away(verb)
+
+    keys = paged(BaseScope.keys)
+    list = paged(BaseScope.list)
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self.keys()
+
+    # --- files --------------------------------------------------------------------------------------------------------
+
+    @overload
+    def open(self, key: str, mode: Literal["rb", "wb", "xb"], **options: Unpack[PutOptions]) -> Opening[bytes]: ...
+    @overload
+    def open(
+        self, key: str, mode: Literal["r", "rt", "w", "x", "wt", "xt"] = "r", *, encoding: str = ...,
+        newline: str | None = ..., **options: Unpack[PutOptions],
+    ) -> Opening[str]: ...  # fmt: skip
+    @overload
+    def open(
+        self, key: str, mode: str, *, encoding: str = ..., newline: str | None = ..., **options: Unpack[PutOptions]
+    ) -> Opening[Any]: ...
+    @described(BaseScope.open)
+    def open(
+        self,
+        key: str,
+        mode: str = "r",
+        *,
+        encoding: str = "utf-8",
+        newline: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> Opening[Any]:
+        verb = partial(self._sync.open, key, mode, encoding=encoding, newline=newline, **options)
+        return Opening(self._driver, verb)
+
+    async def put_chunks(
+        self, key: str, chunks: Iterable[Buffer] | AsyncIterable[Buffer], **options: Unpack[PutOptions]
+    ) -> Record:
+        """Store the bytes of an iterable as a file; if it raises, nothing is stored.
+
+        An asynchronous one is asked for more when what it gave is written; another one is run in a thread.
+        """
+        scope = self._sync
+        if not isinstance(chunks, AsyncIterable):
+            return await self._driver.away(partial(scope.put_chunks, key, chunks, **options))
+        plan = scope._plan(options)
+        draft = await self._driver.away(partial(Draft, scope._kernel, scope._ledger, scope.path, check_key(key), plan))
+        try:
+            pieces: list[Buffer] = []
+            size = 0
+            async for chunk in chunks:
+                piece = flat(chunk)
+                size += len(piece)
+                pieces.append(piece if size >= _PIECE else bytes(piece))
+                if size >= _PIECE:
+                    await self._driver.drive(partial(_write, draft, pieces))
+                    pieces, size = [], 0
+            return await self._driver.drive(partial(_write_last, draft, pieces))
+        except (asyncio.CancelledError, Exception):
+            await self._driver.away(draft.abort, must=True)
+            raise
+
+    @described(BaseScope.get_chunks)
+    def get_chunks(self, key: str) -> AsyncIterator[bytes]:
+        return self._chunks(check_key(key))
+
+    async def _chunks(self, key: str) -> AsyncIterator[bytes]:
+        pieces = await self._driver.away(partial(self._sync.get_chunks, key))
+        while piece := await self._driver.away(partial(next, pieces, b"")):
+            yield piece
+
+    put_file = lifted(BaseScope.put_file)
+    put_dir = lifted(BaseScope.put_dir)
+    get_file = lifted(BaseScope.get_file)
+    get_dir = lifted(BaseScope.get_dir)
+    get_bytes = lifted(BaseScope.get_bytes)
+
+    # --- artifacts and transactions -----------------------------------------------------------------------------------
+
+    def artifact(self, name: str) -> AsyncArtifact[AsyncScope]:
+        """The artifact of a name in this scope; it comes into being when it is first written to."""
+        return AsyncArtifact(Artifact(self._sync.scope("artifact", name)), self._driver, AsyncScope)
+
+    @described(Artifacts.artifacts)
+    async def artifacts(self) -> AsyncIterator[AsyncArtifact[AsyncScope]]:
+        async for scope in self.children("artifact"):
+            yield AsyncArtifact(Artifact(scope._sync), self._driver, AsyncScope)
+
+    @described(BaseScope.transaction)
+    def transaction(self, *, durability: str | None = None) -> AsyncAtomic[AsyncScope]:
+        return AsyncAtomic(self._driver, self._sync.transaction(durability=durability), AsyncScope)
+
+    @described(BaseScope.within)
+    def within(self, transaction: AsyncTransaction) -> AsyncScope:
+        return AsyncScope(self._sync.within(transaction._sync), transaction._driver)
+
+    # --- the scope itself ---------------------------------------------------------------------------------------------
+
+    info = look(BaseScope.info)
+    usage = lifted(BaseScope.usage)
+    drop = lifted(BaseScope.drop)
+
+    @described(BaseScope.create)
+    async def create(self, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> Self:
+        await self._driver.brief(partial(self._sync.create, properties, exist_ok=exist_ok))
+        return self
+
+    @described(BaseScope.rename_scope)
+    async def rename_scope(self, name: str) -> AsyncScope:
+        return AsyncScope(await self._driver.away(partial(self._sync.rename_scope, name)), self._driver)
+
+    @property
+    def present(self) -> Coroutine[Any, Any, bool]:
+        """To be awaited: whether the scope exists now."""
+        return self._driver.look(lambda: self._sync.present)
+
+    @property
+    def was_dropped(self) -> Coroutine[Any, Any, bool]:
+        """To be awaited: whether the scope was dropped and not written to since."""
+        return self._driver.look(lambda: self._sync.was_dropped)
+
+
+class AsyncTransaction(Below):
+    """What ``store.aio.transaction()`` gives: scopes named from it write in its one commit."""
+
+    _sync: Transaction[Any]
+    path: Path = ()
+
+
+# --- what the verbs do ------------------------------------------------------------------------------------------------
+
+
+def _put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan) -> Steps[Record]:
+    encoded, integer = prepare(kernel, value, plan)
+    if integer is not None or encoded.size <= kernel.inline:
+        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
+    return (yield from put_stored(kernel, ledger, path, key, encoded, plan))
+
+
+def _get(scope: BaseScope[Any], key: str, default: Any, verify: bool, trust: bool) -> Steps[Any]:
+    row = visible(scope._kernel, scope._ledger.find(scope.path, key))
+    return (yield from scope._get(key, row, default, verify, trust))
+
+
+def _get_plain(scope: BaseScope[Any], key: str, default: Any) -> Any:
+    kernel, path = scope._kernel, scope.path
+    row = visible(kernel, scope._ledger.find(path, check_key(key)))
+    if row is None:
+        if default is _RAISE:
+            raise missing(path, key)
+        return default
+    return load(kernel, path, key, row) if is_plain(kernel, row) else LATER
+
+
+def _plain_entry(scope: BaseScope[Any], key: str) -> Entry[Any] | Literal[Later.LATER]:
+    kernel, path = scope._kernel, scope.path
+    row = scope._entry(check_key(key))
+    if not is_plain(kernel, row[HEAD:]):
+        return LATER
+    return Entry(load(kernel, path, key, row[HEAD:]), make_record(kernel, path, row[:HEAD]))
+
+
+def _changed(change: Callable[[Any], Any], old: Any) -> Any:
+    new = change(old)
+    if inspect.isawaitable(new):
+        if inspect.iscoroutine(new):
+            new.close()
+        raise InvalidArgumentError(
+            f"update calls {change!r} in the middle of an atomic write, in a thread: it takes a plain function"
+        )
+    return new
+
+
+def _write(draft: Draft, pieces: list[Buffer]) -> Steps[None]:
+    for piece in pieces:
+        yield from draft.write(piece)
+
+
+def _write_last(draft: Draft, pieces: list[Buffer]) -> Steps[Record]:
+    yield from _write(draft, pieces)
+    return (yield from draft.commit())

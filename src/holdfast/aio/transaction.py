@@ -1,0 +1,49 @@
+"""Blocks whose writes are one commit, for async programs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from ..model import Record
+from ..transaction import Atomic
+from .driver import AnyDriver, Serial
+
+__all__ = ["AsyncAtomic"]
+
+A = TypeVar("A")
+
+
+class AsyncAtomic(Generic[A]):
+    """An ``async with`` block that commits all writes made through what it gives, or none if it raises or is cancelled.
+
+    Verbs in it run one after the other, also those of several tasks.
+    """
+
+    def __init__(self, driver: AnyDriver, atomic: Atomic[Any], colour: Callable[[Any, AnyDriver], A]) -> None:
+        self._driver = driver
+        self._atomic = atomic
+        self._colour = colour
+
+    @property
+    def records(self) -> list[Record]:
+        """After the block, the records of its puts and edits, in their order."""
+        return self._atomic.records
+
+    async def __aenter__(self) -> A:
+        inside = self._atomic.__enter__()
+        self._driver = Serial(self._driver)
+        return self._colour(inside, self._driver)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        leave = self._atomic.__exit__
+        try:
+            await self._driver.away(partial(leave, kind, error, trace), must=kind is not None)
+        except asyncio.CancelledError as end:
+            await self._driver.away(partial(leave, type(end), end, None), must=True)  # if it did not commit
+            raise
