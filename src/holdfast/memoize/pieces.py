@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
+import uuid
 import weakref
+from collections.abc import Callable
 from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
@@ -13,22 +14,21 @@ from .bytecode import read_code
 from .source import Sources, interactive, unchanged
 from .syntax import Syntax, read, read_decorators
 
-__all__ = ["DOUBT", "NOTHING", "Pieces"]
-
-DOUBT = Syntax(f"known in this process only: {os.urandom(8).hex()}", ())
-"""Stands for source that was edited since this process began, or that is one of several: nobody else can know it."""
-
-NOTHING = Syntax("no source", ())
+__all__ = ["Pieces"]
 
 
 class Pieces:
-    """Reads pieces of code and remembers them."""
+    """Reads pieces of code and remembers them. Thread-safe.
+
+    Source that is not known to be that of what runs, as it was edited since this process began or is one of several, is
+    replaced by a digest that no other process has, nor another object of this one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._sources = Sources()
         self._functions: weakref.WeakKeyDictionary[CodeType, Syntax] = weakref.WeakKeyDictionary()
-        self._classes: dict[int, tuple[weakref.ref[type], Syntax]] = {}
+        self._others: dict[int, tuple[weakref.ref[Any], Syntax | None]] = {}
 
     def function(self, function: FunctionType) -> Syntax:
         """What a function says: its source where that is what runs, else its code."""
@@ -40,43 +40,56 @@ class Pieces:
                 found = self._functions[code] = read_code(code) if node is None else read(node)
             return found
 
-    def decorators(self, function: FunctionType) -> Syntax:
+    def decorators(self, function: FunctionType) -> Syntax | None:
         """What a function's decorators say."""
-        with self._lock:
-            node = self._sources.function(function.__code__, function.__globals__)
-        return read_decorators(node) if node and unchanged(function.__code__.co_filename) else DOUBT
+        return self._once(function, lambda: self._find_decorators(function))
 
-    def klass(self, cls: type, methods: list[FunctionType], namespace: dict[str, Any]) -> Syntax:
-        """What the source of a class says, whose own methods and whose module's globals are given."""
-        mark = id(cls)
-        known = self._classes.get(mark)
-        if known is not None and known[0]() is cls:
+    def klass(self, cls: type, methods: list[FunctionType], namespace: dict[str, Any]) -> Syntax | None:
+        """What the source of a class says, whose own methods and whose module's globals are given; None without any."""
+        return self._once(cls, lambda: self._find_class(cls.__qualname__, methods, namespace))
+
+    def native(self, module: Any) -> Syntax | None:
+        """What stands for a module in C."""
+        return self._once(module, lambda: _native(module.__file__))
+
+    def _once(self, owner: Any, find: Callable[[], Syntax | None]) -> Syntax | None:
+        mark = id(owner)
+        with self._lock:
+            known = self._others.get(mark)
+            if known is None or known[0]() is not owner:
+                known = weakref.ref(owner, lambda _: self._others.pop(mark, None)), find()
+                self._others[mark] = known
             return known[1]
-        with self._lock:
-            found = self._find_class(cls.__qualname__, methods, namespace)
-        self._classes[mark] = weakref.ref(cls, lambda _: self._classes.pop(mark, None)), found
-        return found
 
-    def _find_class(self, name: str, methods: list[FunctionType], namespace: dict[str, Any]) -> Syntax:
+    def _find_decorators(self, function: FunctionType) -> Syntax:
+        node = self._sources.function(function.__code__, function.__globals__)
+        syntax = read_decorators(node) if node else _doubt()
+        return syntax if unchanged(function.__code__.co_filename) else _doubt(syntax)
+
+    def _find_class(self, name: str, methods: list[FunctionType], namespace: dict[str, Any]) -> Syntax | None:
         file = methods[0].__code__.co_filename if methods else namespace.get("__file__")
         if file is None:  # typed in, without a method that would say where
             nodes = interactive(name)
         else:
             nodes = self._sources.classes(name, file, namespace)
-            if nodes and not unchanged(file):
-                return DOUBT
+        syntaxes = [read(node) for node in nodes]
         if methods and nodes:
             found = [self._sources.function(method.__code__, namespace) for method in methods]
             lines = [node.lineno for node in found if node is not None]
             nodes = [node for node in nodes if any(node.lineno <= line <= (node.end_lineno or 0) for line in lines)]
-            if not nodes:
-                return DOUBT
-        syntaxes = {read(node) for node in nodes}
-        return syntaxes.pop() if len(syntaxes) == 1 else DOUBT if syntaxes else NOTHING
+        certain = {read(node) for node in nodes}
+        if len(certain) == 1 and (file is None or unchanged(file)):
+            return certain.pop()
+        return _doubt(*syntaxes) if syntaxes else None
 
-    def native(self, file: str) -> Syntax:
-        """What stands for a module in C."""
-        if not unchanged(file):
-            return DOUBT
-        with open(file, "rb") as content:
-            return Syntax(sha256(content.read()).hexdigest()[:32], ())
+
+def _doubt(*syntaxes: Syntax) -> Syntax:
+    uses = dict.fromkeys(use for syntax in syntaxes for use in syntax.uses)
+    return Syntax(f"of this process only: {uuid.uuid4()}", tuple(uses))
+
+
+def _native(file: str) -> Syntax:
+    if not unchanged(file):
+        return _doubt()
+    with open(file, "rb") as content:
+        return Syntax(sha256(content.read()).hexdigest()[:32], ())

@@ -174,7 +174,8 @@ def _started() -> float:
     try:
         with open("/proc/self/stat", "rb") as file:
             ticks = int(file.read().rpartition(b")")[2].split()[19])
-        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+        # Ticks are rounded down; it takes longer than one of them until the first module is imported.
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + (ticks + 1) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError):
         pass
     try:  # days-hours:minutes:seconds since then

@@ -19,9 +19,9 @@ from typing import Any
 from ..errors import UnhashableError
 from .identify import Found, function_of, identify, mark_of
 from .origin import Origins, module_name
-from .pieces import DOUBT, NOTHING, Pieces
+from .pieces import Pieces
 from .plain import Plain, is_fixed
-from .syntax import NAME, Use
+from .syntax import NAME, Syntax, Use
 from .watch import Watches
 
 __all__ = ["Walk"]
@@ -33,7 +33,7 @@ _WHERE = frozenset(
 )  # where a module is, not what it does
 _NAMEDTUPLE = ("_make", "_replace", "_asdict")
 _GENERATED = ("_new_member_", "__new_member__", "__annotate__", "__annotate_func__")
-_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
+_SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType, type(Use.name))  # also those of named tuples
 
 
 class Walk:
@@ -151,8 +151,8 @@ class Walk:
         if origin is not None:
             self.parts.update(origin)
             return
-        self.watches.name(sys.modules, name)
         found = _import(name)
+        self.watches.name(sys.modules, name)
         if found is _MISSING:
             self.parts[f"{name} (module)"] = "cannot be imported"
         else:
@@ -175,10 +175,10 @@ class Walk:
             self._write_name(owner, name, place, module)
             owner, name = vars(value), rest.pop(0)
             place, role = f"{module}.{name}", f"the global {name!r} of module {module}"
-            self.watches.name(owner, name)
             value = owner[name] if name in owner else getattr(value, name, _MISSING)
             if value is _MISSING:
                 value = otherwise(place)
+            self.watches.name(owner, name)  # by now, since an import may have put it there
             if value is _MISSING:
                 return
         self._bind(owner, name, place, value, role)
@@ -228,6 +228,12 @@ class Walk:
         if isinstance(owner, type):
             self._bind(function, "class", f"{module}.{above}", owner, f"the class of {name}")
 
+    def _says(self, syntax: Syntax | None, name: str, namespace: dict[str, Any]) -> None:
+        """Write down what a piece says, and follow what it uses."""
+        self.parts[name] = "no source" if syntax is None else syntax.digest
+        for use in syntax.uses if syntax else ():
+            self._use(use, namespace, module_name(namespace))
+
     def _compound(self, value: Any, name: str, found: Found) -> None:
         assert found.made_of is not None
         if isinstance(value, types.FunctionType):
@@ -242,27 +248,22 @@ class Walk:
         if found.look == "wrapper" and isinstance(wrapped, types.FunctionType):
             # A package's own object, whose settings cannot be read off it: they stand in the decorator.
             syntax = self._pieces.decorators(wrapped)
-            self.parts[self._key(f"{name} (decorators)")] = syntax.digest
-            for use in syntax.uses:
-                self._use(use, wrapped.__globals__, module_name(wrapped.__globals__))
+            self._says(syntax, self._key(f"{name} (decorators)"), wrapped.__globals__)
 
     def _native(self, value: Any, name: str) -> None:
-        self.parts[name] = self._pieces.native(sys.modules[value.__module__].__file__ or "").digest
+        self._says(self._pieces.native(sys.modules[value.__module__]), name, {})
 
     def _class(self, cls: type, name: str) -> None:
-        self.watches.klass(cls)
         methods = [function for function in map(function_of, vars(cls).values()) if _is_own(function, cls)]
         module = sys.modules.get(cls.__module__)
         namespace = methods[0].__globals__ if methods else {} if module is None else vars(module)
         syntax = self._pieces.klass(cls, methods, namespace)
-        self.parts[name] = syntax.digest
         if cls.__bases__ != (object,):
             self.parts[f"{name} (bases)"] = ", ".join(self._refer(base, name) for base in cls.__bases__)
         if type(cls) is not type:
             self.parts[f"{name} (metaclass)"] = self._refer(type(cls), name)
-        for use in syntax.uses:
-            self._use(use, namespace, module_name(namespace))
-        is_known = syntax not in (DOUBT, NOTHING)
+        self._says(syntax, name, namespace)
+        is_known = syntax is not None
         if isinstance(cls, EnumMeta):
             values: Any = [(key, member.value) for key, member in dict[str, Any](cls.__members__).items()]
             self._bind(cls, "members", f"{name} (members)", values, f"a member of {name}")
@@ -275,11 +276,11 @@ class Walk:
                     self._bind(cls, attribute, f"{name}.{attribute}", value, role)
                 except UnhashableError:
                     # What a package put there by itself.
-                    if self._origins.of_name(type(value).__module__) is None or not (
-                        hasattr(type(value), "__get__") or attribute[0] == "_"
-                    ):
+                    by_package = self._origins.of_name(type(value).__module__) is not None
+                    if not (is_known and by_package and (hasattr(type(value), "__get__") or attribute[0] == "_")):
                         raise
-                    self.parts[f"{name}.{attribute}"] = "as its source says" if is_known else DOUBT.digest
+                    self.parts[f"{name}.{attribute}"] = "as the source says"
+        self.watches.klass(cls)  # last, since asking for annotations may have put them there
 
 
 def _is_own(function: Any, cls: type) -> bool:
