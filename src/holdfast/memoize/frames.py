@@ -228,7 +228,7 @@ def _arrow_type(kind: Any) -> Any:
     if isinstance(kind, pa.DictionaryType):
         inner = [_arrow_type(kind.value_type), _arrow_type(kind.index_type), kind.ordered]
     elif isinstance(kind, pa.BaseExtensionType):
-        inner = [_arrow_type(kind.storage_type), kind.extension_name, kind.__arrow_ext_serialize__()]
+        inner = [kind.extension_name, _arrow_type(kind.storage_type), bytes(pa.schema([("", kind)]).serialize())]
     return [str(kind), inner] if inner else str(kind)
 
 
@@ -309,7 +309,7 @@ def _image(value: Any) -> dict[str, Any]:
         raise refusal(value, "it has several frames: give its file's bytes")
     value.load()
     data, palette = value.tobytes(), value.palette
-    colours = None if palette is None else (palette.mode, palette.tobytes())
+    colours = (palette.mode, palette.tobytes()) if palette and palette.tobytes() else None
     parts = {"mode": value.mode, "size": value.size, "palette": colours, ".info": dict(value.info)}
     return {**parts, "": content((data,), len(data))}
 
@@ -319,6 +319,7 @@ def _struct(value: Any) -> dict[str, Any]:
 
 
 FOREIGN: Mapping[str, Take] = {
+    "numpy.MaskedConstant": lambda value: {},
     "numpy.MaskedArray": _masked,
     "numpy.ndarray": _array,
     "numpy.generic": _scalar,
