@@ -89,9 +89,6 @@ def memoized(function: Any, place: Place, settings: Settings) -> Memo[Any, Any]:
     """
     import inspect
 
-    from .async_memo import AsyncMemo
-    from .memo import Memo
-
     if isinstance(function, (classmethod, staticmethod, property)):
         raise InvalidArgumentError(f"put @{type(function).__name__} above @memoize, not below it")
     if not callable(function):
@@ -101,8 +98,13 @@ def memoized(function: Any, place: Place, settings: Settings) -> Memo[Any, Any]:
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         name = getattr(function, "__qualname__", repr(function))
         raise InvalidArgumentError(f"{name} is a generator, which cannot be kept: let it return a list")
-    kind = AsyncMemo if inspect.iscoroutinefunction(function) else Memo
-    return kind(function, place, settings)
+    if inspect.iscoroutinefunction(function):
+        from .async_memo import AsyncMemo  # and asyncio with it
+
+        return AsyncMemo(function, place, settings)
+    from .memo import Memo
+
+    return Memo(function, place, settings)
 
 
 def _place(place: Place, scope: BaseScope[Any] | str | None) -> Place:
