@@ -183,6 +183,11 @@ def test_appending(fs: HoldfastFileSystem) -> None:
         assert fs.cat(path) == pattern(size) + "é".encode()
         assert fs.info(path)["tags"] == {"a": "b"}
         assert fs.info(path)["expires"] is not None
+    with fs.open("namespace:prod/a.log", "wb", content_type="x/y") as file:
+        file.write(b"1")
+    with fs.open("namespace:prod/a.log", "a") as text:
+        text.write("2")
+    assert fs.info("namespace:prod/a.log")["content_type"] == "x/y"
     one, two = fs.open(path, "ab"), fs.open(path, "ab")
     one.write(b"1")
     two.write(b"2")
@@ -200,7 +205,7 @@ def test_changing_in_place(fs: HoldfastFileSystem, store: holdfast.Store) -> Non
             file.write(LARGE)
             file.seek(10)
             assert file.read(5) == LARGE[10:15]
-    with fs.open(AT, "r+b") as file:
+    with fs.open(AT, "r+b", compression="infer") as file:
         file.seek(50_000)
         file.write(b"middle")
         assert fs.cat(AT) == LARGE
@@ -252,6 +257,17 @@ def test_values_are_read_as_their_bytes(fs: HoldfastFileSystem, store: holdfast.
     with fs.open("namespace:prod/k", "ab") as file:
         file.write(b"more")
     assert scope.get("k") == LARGE + b"more"
+
+
+def test_expired_records_are_not_there(fs: HoldfastFileSystem) -> None:
+    fs.pipe_file(AT, b"x", expires=timedelta(milliseconds=20))
+    while fs.exists(AT):
+        assert fs.find("") in ([AT], [])
+    assert fs.ls("namespace:prod") == []
+    with pytest.raises(FileNotFoundError):
+        fs.cat_file(AT)
+    fs.pipe_file(AT, b"y", mode="create")
+    assert fs.cat_file(AT) == b"y"
 
 
 def test_artifacts_are_scopes(fs: HoldfastFileSystem, store: holdfast.Store) -> None:

@@ -133,6 +133,10 @@ def test_one_at_a_time(fs: HoldfastFileSystem) -> None:
     fs.end_transaction()
     assert fs.find("") == ["namespace:a/x", "namespace:a/y"]
     fs.end_transaction()
+    transaction = fs.start_transaction()
+    transaction.complete(commit=False)
+    with pytest.raises(holdfast.ClosedError, match="has ended"):
+        transaction.complete()
 
 
 def test_addresses_take_part(

@@ -9,10 +9,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import holdfast
 from holdfast import InvalidKeyError, InvalidScopeError
 from holdfast.filesystem import HoldfastFileSystem
+from holdfast.filesystem import tree as tree_module
 from holdfast.filesystem.names import name_of, place_of, strip
 
 SPELLINGS = {
@@ -269,3 +272,40 @@ def test_listing_beside_writers(fs: HoldfastFileSystem) -> None:
     finally:
         ended.set()
         thread.join()
+
+
+SEGMENTS = st.sampled_from(["a", "b", "aa", "a-", "a0", "é", "a:b", "%", ""])
+KEYS_OF_SEGMENTS = st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join).filter(bool)
+
+
+def children_of(keys: set[str], prefix: str) -> list[tuple[str, str]]:
+    """What a folder shows, by another way: an empty segment is joined to the next one."""
+    found = set()
+    for key in keys:
+        if key.startswith(prefix):
+            rest = key[len(prefix) :]
+            lead = len(rest) - len(rest.lstrip("/"))
+            first, slash, _ = rest[lead:].partition("/")
+            if first:
+                found.add((prefix + rest[:lead] + first, "directory" if slash else "file"))
+    return sorted(found)
+
+
+@settings(max_examples=150)
+@given(st.sets(KEYS_OF_SEGMENTS, max_size=25), st.integers(1, 4), st.integers(1, 4))
+def test_listings_in_small_pages(keys: set[str], page: int, few: int) -> None:
+    with holdfast.open("memory:") as store, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tree_module, "_PAGE", page)
+        patch.setattr(tree_module, "_FEW", few)
+        place = (("n", "p"),)
+        store.scope("n", "p").put_many((key, b"") for key in keys)
+        fs = HoldfastFileSystem(store)
+        folders, seen = [("n:p", "")] if keys else [], []
+        while folders:
+            name, prefix = folders.pop()
+            expected = [(name_of(place, key), kind) for key, kind in children_of(keys, prefix)]
+            assert sorted((info["name"], info["type"]) for info in fs.ls(name)) == sorted(expected)
+            folders += [(name_of(place, key), f"{key}/") for key, kind in children_of(keys, prefix) if kind != "file"]
+            seen += [each for each, kind in expected if kind == "file"]
+        assert fs.find("") == sorted(seen) == sorted(name_of(place, key) for key in keys if not key.endswith("/"))
+        assert {fs.info(each)["type"] for each in seen} <= {"file"}

@@ -58,8 +58,7 @@ class FileTransaction(Transaction):  # type: ignore[misc]
         return self._ledger
 
     def start(self) -> None:
-        if self.fs is None:
-            raise ClosedError("this transaction has ended: take another one from fs.transaction")
+        self._check_open()
         if self.fs._intrans:
             raise InvalidArgumentError("this file system is in a transaction already, which is one commit")
         self.fs._intrans = True
@@ -71,6 +70,7 @@ class FileTransaction(Transaction):  # type: ignore[misc]
             InvalidArgumentError: a file is still open; nothing is committed.
             ConflictError: what was read in it was changed meanwhile; nothing is committed.
         """
+        self._check_open()
         fs, self.fs = self.fs, None
         fs._intrans, fs._transaction = False, None
         if self._process != os.getpid() and not commit:
@@ -84,3 +84,7 @@ class FileTransaction(Transaction):  # type: ignore[misc]
         self.ledger.discard()
         if commit:
             raise InvalidArgumentError(f"{left[0].name} is still open: close it in the transaction. Nothing was stored")
+
+    def _check_open(self) -> None:
+        if self.fs is None:
+            raise ClosedError("this transaction has ended: take another one from fs.transaction")

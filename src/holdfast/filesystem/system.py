@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from glob import has_magic
 from itertools import islice
+from tempfile import TemporaryFile
 from typing import Any
 
 from fsspec.callbacks import DEFAULT_CALLBACK
@@ -73,24 +73,24 @@ class HoldfastFileSystem(Tree):
         scope, key = self._file(path)
         encoding, errors, newline = (options.pop(each, None) for each in ("encoding", "errors", "newline"))
         kind, encoding = mode.replace("t", "").replace("b", ""), encoding or "utf-8"
-        packing = compr[get_compression(key, compression)]
-        if kind not in _KINDS or (compression is not None and "+" in kind):
+        packing = get_compression(key, compression)
+        if kind not in _KINDS or (packing is not None and "+" in kind):
             raise InvalidArgumentError(f"mode {mode!r}: there are {', '.join(_KINDS)}, with b or t; + not compressed")
-        if "b" not in mode:
-            check_text(encoding, newline)
-            if kind != "r" and compression is None:
-                options.setdefault("content_type", guess_type(key, encoding))
         given = sorted(options.keys() & PutOptions.__annotations__.keys())
         if kind == "r" and given:
             raise InvalidArgumentError(f"{given[0]} is for writing; this file is opened to read")
+        if "b" not in mode:
+            check_text(encoding, newline)
+            if kind[0] in "wx" and packing is None:
+                options.setdefault("content_type", guess_type(key, encoding))
         if kind == "r":
-            read = packing(self._read(scope, key), mode="r")
+            read = compr[packing](self._read(scope, key), mode="r")
             return read if "b" in mode else io.TextIOWrapper(read, encoding, errors, newline)
         options.pop("autocommit", None)
         written = self._write(scope, key, kind, options)
         if self._intrans:
             self.transaction.files.add(written)
-        file: Any = written if compression is None else Packer(packing, written)
+        file: Any = written if packing is None else Packer(compr[packing], written)
         return file if "b" in mode else TextFileWriter(file, encoding, newline, errors)
 
     def _read(self, scope: BaseScope[Any], key: str) -> Reader:
@@ -118,17 +118,19 @@ class HoldfastFileSystem(Tree):
         if mode in ("a", "r+") and plan.if_version is None:
             plan = plan._replace(if_version=ABSENT if before is None else before[2] or None)
         draft = Draft(self._kernel, self._ledger, scope.path, key, plan)
-        pieces = iter(()) if before is None else scope._chunks(key, before[HEAD:])
         if "+" in mode:
-            return Updater(draft, _copied(pieces, self._kernel.folder))
-        writer = Writer(draft)
+            file: Any = Updater(draft, TemporaryFile(buffering=0, dir=self._kernel.folder))  # noqa: SIM115
+        else:
+            file = Writer(draft)
         try:
-            for piece in pieces:
-                writer.write(piece)
+            for piece in () if before is None else scope._chunks(key, before[HEAD:]):
+                file.write(piece)
+            if "+" in mode:
+                file.seek(0)
         except BaseException:
-            writer.abort()
+            file.abort()
             raise
-        return writer
+        return file
 
     # --- whole files and ranges ---------------------------------------------------------------------------------------
 
@@ -173,7 +175,11 @@ class HoldfastFileSystem(Tree):
 
     @as_file_errors
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **options: Any) -> None:
-        """Rename a file, or a folder with all below it, in one commit; no bytes are copied."""
+        """Rename a file, or a folder with all below it, in one commit; no bytes are copied.
+
+        Raises:
+            ConflictError: what is in the folder was written to meanwhile; nothing is moved.
+        """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
         (place, key), (new, new_key) = place_of(source), place_of(target)
         scopes = key is None and bool(place) and not self._intrans
@@ -183,9 +189,9 @@ class HoldfastFileSystem(Tree):
         if beside and not self.exists(target):
             self._scope(place).rename_scope(new[-1][1])
             return
-        recursive = recursive or (not has_magic(source) and self.isdir(source))
-        options = {"recursive": recursive, "maxdepth": maxdepth, "on_error": "raise", "move": True}
-        if self._intrans:
+        folder = not has_magic(source) and self.isdir(source)
+        options = {"recursive": recursive or folder, "maxdepth": maxdepth, "on_error": "raise", "move": True}
+        if self._intrans or not (folder or has_magic(source)):
             self.copy(path1, path2, **options)
             return
         fs = self._on(self._kernel)
@@ -290,18 +296,3 @@ def _conditions(mode: str, options: dict[str, Any]) -> Any:
     if mode not in ("overwrite", "create"):
         raise InvalidArgumentError(f"mode must be 'overwrite' or 'create', not {mode!r}")
     return {**options, "if_absent": True} if mode == "create" else options
-
-
-def _copied(pieces: Iterator[bytes], folder: str | None) -> Any:
-    """A nameless local file of these bytes."""
-    file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
-    try:
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[file.write(view) :]
-        file.seek(0)
-    except BaseException:
-        file.close()
-        raise
-    return file
