@@ -327,6 +327,10 @@ def test_explain_says_what_changed(filled: holdfast.Store, at: list[str], tmp_pa
     assert ended.out.startswith("miss: changed code\n")
     assert "FACTOR" in ended.out
     assert ended.err == "model is imported\n"
+    (known,) = filled.scope("memo:model.simulate").list("code/")
+    filled.scope("memo:model.simulate").delete(known.key)
+    ended = process("memo", "explain", "model:simulate", "speed=3", *at, folder=tmp_path)
+    assert ended.out == "miss: changed code\n  what that code rested on is not known any more\n"
     change(tmp_path, "FACTOR = 3", "FACTOR = 2  # as it was")
     ended = process("memo", "explain", "model:simulate", "speed=3", "--json", *at, folder=tmp_path)
     assert (ended.code, ended.json["hit"]) == (0, True)

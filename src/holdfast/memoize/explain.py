@@ -78,6 +78,8 @@ def _time(seconds: float | None) -> str:
 
 
 def _changed_parts(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    if not before:
+        return ["what that code rested on is not known any more"]
     lines = []
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), now.get(name)
