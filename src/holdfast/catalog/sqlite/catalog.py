@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..base import EmbeddedCatalog
+from ..sql.changes import Changes
 from .blobs import Blobs
-from .changes import Changes
 from .leases import Leases
 from .listing import Listing
 from .scopes import Scopes

@@ -12,14 +12,17 @@ from typing import Any, ClassVar, TypeVar
 import apsw
 
 from ...address import Path, format_path
-from ...errors import HoldfastError, InvalidArgumentError, InvalidScopeError, SchemaError, StorageFullError
+from ...errors import HoldfastError, InvalidArgumentError, SchemaError, StorageFullError
+from ...model import RecordRow
+from ..sql.engine import Engine, Locks
+from ..sql.engine import Session as AnySession
 from .connection import Link, Pool
 from .failures import BUSY, from_system, is_full, translated
 from .opening import CHECKPOINT, connector, require_library
 from .reserve import Reserve
-from .statements import EPOCH, RESOLVE_DEEP, resolve_statement
+from .statements import EDIT, EPOCH, PUT_FULL, RECORD, RESOLVE_DEEP, VISIBLE, resolve_statement
 
-__all__ = ["Core", "Session", "refuse_root"]
+__all__ = ["Core", "Session"]
 
 T = TypeVar("T")
 
@@ -29,13 +32,11 @@ _FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its 
 _RESOLVE = [resolve_statement(depth) for depth in range(9)]
 
 
-class Session:
+class Session(AnySession):
     """An open transaction: the statements of one commit, and the scopes it looked up or made."""
 
-    __slots__ = ("_known", "epoch", "found", "now", "rows")
-
     def __init__(self, link: Link, known: tuple[int, dict[Path, int]]) -> None:
-        self.rows: Callable[..., list[Any]] = link.rows
+        self.rows = link.rows
         self.now = time.time()
         self.epoch: int = self.rows(EPOCH)[0][0]
         self._known = known[1] if known[0] == self.epoch else {}
@@ -69,6 +70,49 @@ class Session:
         self.found[path] = made
         return made
 
+    def forget_scopes(self) -> None:
+        """See :meth:`Session.forget_scopes <holdfast.catalog.sql.engine.Session.forget_scopes>`."""
+        self._known = {}
+        self.found.clear()
+
+    # --- rows of a key ------------------------------------------------------------------------------------------------
+
+    def visible(self, scope: int | None, key: str) -> int:
+        """See :meth:`Session.visible <holdfast.catalog.sql.engine.Session.visible>`."""
+        version: int = self.rows(VISIBLE, (scope, key, self.now))[0][0]
+        return version
+
+    def records(self, scope: int, key: str) -> list[RecordRow]:
+        """See :meth:`Session.records <holdfast.catalog.sql.engine.Session.records>`."""
+        return [RecordRow._make(row) for row in self.rows(RECORD, (scope, key, self.epoch))]
+
+    def number(self, scope: int, key: str) -> int | None:
+        """See :meth:`Session.number <holdfast.catalog.sql.engine.Session.number>`."""
+        sql = "SELECT data FROM records WHERE scope=?1 AND key=?2 AND tier=0 AND typeof(data)='integer'"
+        rows = self.rows(sql, (scope, key))
+        return rows[0][0] if rows else None
+
+    def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
+        """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
+        row = (scope, key, self.epoch, *values, tier)
+        made: list[tuple[int, float]]
+        try:
+            made = self.rows(PUT_FULL, row)
+        except apsw.ConstraintError:
+            self.raise_ceiling(scope, key)
+            made = self.rows(PUT_FULL, row)
+        return lambda: made[0]
+
+    def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
+        """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""
+        self.raise_ceiling(scope, key)
+        made = self.rows(EDIT, (scope, key, self.epoch, tier, *values))
+        return lambda: int(made[0][0])
+
+    def delete_rows(self, scope: int, key: str, tier: int | None) -> None:
+        """See :meth:`Session.delete_rows <holdfast.catalog.sql.engine.Session.delete_rows>`."""
+        self.rows("DELETE FROM records WHERE scope=?1 AND key=?2 AND tier=ifnull(?3,tier)", (scope, key, tier))
+
     def raise_ceiling(self, scope: int, key: str) -> None:
         """Make room for more versions when this key's next one would be above the scope's ceiling."""
         self.rows(
@@ -79,7 +123,7 @@ class Session:
         )
 
 
-class Core:
+class Core(Engine):
     """Connections, retries, transactions and the memory of scope ids."""
 
     prompt: ClassVar[bool] = True
@@ -210,11 +254,10 @@ class Core:
         """Rows of one statement that is a commit of its own."""
         return self.attempt(lambda link: link.rows(sql, values), spare=spare)
 
-    def transaction(self, work: Callable[[Session], T], *, power: bool = False, spare: bool = False) -> T:
-        """Call ``work`` inside a write transaction and commit it; with ``power`` it is on disk when this returns.
-
-        ``work`` may be called again, when nothing of the call before was committed.
-        """
+    def transaction(
+        self, work: Callable[[Session], T], *, power: bool = False, spare: bool = False, locks: Locks | None = None
+    ) -> T:
+        """See :meth:`Engine.transaction <holdfast.catalog.sql.engine.Engine.transaction>`: each is alone here."""
 
         def run(link: Link) -> T:
             with link.lock:
@@ -311,13 +354,3 @@ def _resolving(path: Path) -> tuple[str, tuple[str | int, ...]]:
 def _synchronous(link: Link, level: str) -> None:
     # Not from the statement cache: this pragma acts when it is prepared.
     link.connection.execute(f"PRAGMA synchronous={level}", can_cache=False).fetchall()
-
-
-def refuse_root(path: Path, what: str) -> None:
-    """Raise when ``path`` is the root, which holds scopes only and cannot be dropped or renamed.
-
-    Raises:
-        InvalidScopeError: it is.
-    """
-    if not path:
-        raise InvalidScopeError(f"the root cannot {what}: name a scope, as in namespace:prod")

@@ -9,7 +9,8 @@ from typing import Any
 from ...address import Path, check_name, format_path
 from ...errors import ConflictError, ExistsError, InvalidArgumentError, NotFoundError
 from ...model import ScopeInfo
-from .core import Core, Session, refuse_root
+from ..sql.engine import refuse_root
+from .core import Core, Session
 
 __all__ = ["Scopes"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
-    "ADD", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT",
+    "ADD", "EDIT", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT",
     "RESOLVE_DEEP", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
@@ -85,6 +85,12 @@ PUT_FULL = (
     f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
 )
 """Put any value in any tier; the reference to its blob was taken before."""
+
+EDIT = (
+    f"UPDATE records SET version={_version()},flags=?5,updated=?6,expires=?7,tags=?8,codec=?9 "
+    "WHERE scope=?1 AND key=?2 AND tier=?4 RETURNING version"
+)
+"""Change what is not content of a row of tier ?4."""
 
 _NO_EPHEMERAL = " AND NOT EXISTS(SELECT 1 FROM records WHERE scope=?1 AND key=?2 AND tier=1)"
 ADD = (

@@ -8,17 +8,16 @@ from typing import Any
 
 import apsw
 
-from ...address import Path, format_address
-from ...errors import InvalidArgumentError
-from ...hashing import NONE
+from ...address import Path
 from ...model import DURABLE, POWER, RecordRow
-from .core import Core, Session, refuse_root
-from .statements import ADD, FIND, FIND_INLINE, PUT, PUT_FULL, RECORD, REPLACE_AT
+from ..sql.engine import refuse_root
+from ..sql.numbers import add_to
+from .core import Core, Session
+from .statements import ADD, FIND, FIND_INLINE, PUT, REPLACE_AT
 
-__all__ = ["Values", "put_full"]
+__all__ = ["Values"]
 
 _NO_BLOB = (None,) * 8  # the columns of a value row behind ``blob``, when that is None
-_INTEGER = 8  # bytes, as the size of a native integer's record
 
 
 class Values(Core):
@@ -53,7 +52,7 @@ class Values(Core):
         values = (POWER if power else 0, now, *row, None, None)
 
         def work(session: Session) -> tuple[int, float]:
-            return put_full(session, session.make_scope(path), key, DURABLE, values)
+            return session.put_row(session.make_scope(path), key, DURABLE, values)()
 
         refuse_root(path, "hold records")
         version, created = self.transaction(work, power=power)
@@ -85,47 +84,4 @@ class Values(Core):
             except (AttributeError, apsw.Error, OverflowError):
                 pass  # as in put
         refuse_root(path, "hold records")
-        return self.transaction(lambda session: self._add(session, path, key, amount, codec, power), power=power)
-
-    def _add(
-        self, session: Session, path: Path, key: str, amount: int, codec: int, power: bool
-    ) -> tuple[int, RecordRow]:
-        scope = session.make_scope(path)
-        rows = [RecordRow._make(row) for row in session.rows(RECORD, (scope, key, session.epoch))]
-        visible = [row for row in rows if row.expires is None or row.expires > session.now]
-        total, tags, expires = amount, None, None
-        if visible:
-            record = max(visible, key=lambda row: row.version)
-            number = session.rows(
-                "SELECT data FROM records WHERE scope=? AND key=? AND tier=?", (scope, key, record.tier)
-            )
-            if record.codec != codec or record.tier != DURABLE or not isinstance(number[0][0], int):
-                raise InvalidArgumentError(
-                    f"{format_address(path, key)} is not a native integer: only those can be added to"
-                )
-            total += number[0][0]
-            tags, expires = record.tags, record.expires
-        if not -(2**63) <= total < 2**63:
-            raise InvalidArgumentError(
-                f"the sum at {format_address(path, key)} leaves 64 bits: store it with put instead"
-            )
-        flags = POWER if power else 0
-        values = (flags, session.now, expires, tags, NONE, None, _INTEGER, codec, None, None, total, None, None)
-        version, created = put_full(session, scope, key, DURABLE, values)
-        times = (created, session.now, expires)
-        row = (key, DURABLE, version, flags, *times, tags, None, NONE, None, _INTEGER, codec, None, None, None, None)
-        return total, RecordRow._make(row)
-
-
-def put_full(session: Session, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> tuple[int, float]:
-    """Put a row inside a transaction, whatever was there; gives version and created.
-
-    ``values`` are flags, now, expires, tags, algorithm, digest, size, codec, config, signature, data, session, blob;
-    the reference to the blob was taken already.
-    """
-    row = (scope, key, session.epoch, *values, tier)
-    try:
-        return session.rows(PUT_FULL, row)[0]  # type: ignore[no-any-return]
-    except apsw.ConstraintError:
-        session.raise_ceiling(scope, key)
-        return session.rows(PUT_FULL, row)[0]  # type: ignore[no-any-return]
+        return self.transaction(lambda session: add_to(session, path, key, amount, codec, power), power=power)()

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from ...address import Path, format_address, format_path
 from ...errors import ConflictError, ExistsError, LeaseLost, NotFoundError, ScopeDroppedError, StoreError
 from ...model import POWER, RecordRow
 from ..base import ABSENT, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Unchanged
-from .core import Core, Session, refuse_root
-from .statements import RECORD, VISIBLE
-from .values import put_full
+from .engine import Engine, Locks, Session, refuse_root
 
 __all__ = ["Changes"]
 
 T = TypeVar("T")
 
+_Outcome = Callable[[], Committed]
+
 _LIVE, _DYING, _LOST = 0, 1, 2
 
 # ?1 digest, ?2 algorithm, ?3 size, ?4 storage, ?5 whether the new bytes are synced, ?6 their boot. Bytes that may not
 # be on disk are no substitute for ones that are, nor are those of an earlier boot for fresh ones.
-_EQUAL_BYTES = (
-    "SELECT id,place,synced FROM blobs WHERE hash=?1 AND state=0 AND hash IS NOT NULL AND algo=?2 AND bytes=?3 "
-    "AND storage=?4 AND(synced=1 OR(?5=0 AND boot IS ?6))ORDER BY synced DESC,id LIMIT 1"
+_TAKE_EQUAL = (
+    "UPDATE blobs SET refs=refs+1 WHERE id=(SELECT id FROM blobs WHERE hash=?1 AND state=0 AND hash IS NOT NULL "
+    "AND algo=?2 AND bytes=?3 AND storage=?4 AND(synced=1 OR(?5=0 AND boot IS NOT DISTINCT FROM ?6))"
+    "ORDER BY synced DESC,id LIMIT 1)AND state=0 RETURNING id,place,synced"
+)
+_TAKE_AGAIN = (
+    "UPDATE blobs SET refs=refs+1,algo=?2,hash=?3,bytes=?4,boot=?6,device=?7,inode=?8,mtime=?9,ctime=?10,"
+    "synced=CASE WHEN state=0 AND synced=1 THEN 1 ELSE ?5 END,state=0 WHERE id=?1 AND state=?11 "
+    "RETURNING storage,place,synced"
+)
+_TAKE_NEW = (
+    "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced,boot,device,inode,mtime,ctime)"
+    "VALUES(?1,?2,?3,?4,?5,1,?6,?7,?8,?9,?10,?11)RETURNING id"
 )
 
 
@@ -34,7 +45,7 @@ class _Keyed(Protocol):
     def key(self) -> str: ...
 
 
-class Changes(Core):
+class Changes(Engine):
     """``commit``."""
 
     def commit(
@@ -50,7 +61,7 @@ class Changes(Core):
             if isinstance(change, Put):
                 refuse_root(change.path, "hold records")
 
-        def work(session: Session) -> list[Committed]:
+        def work(session: Session) -> list[_Outcome]:
             if fence is not None:
                 _check_fence(session, fence)
             for path, scope in (began or {}).items():
@@ -60,36 +71,40 @@ class Changes(Core):
                     )
             return [_apply(session, change, power) for change in changes]
 
+        locks = Locks(
+            keys=[(change.path, change.key) for change in changes],
+            look=any(not isinstance(change, Put) or change.if_version is not None for change in changes),
+            fence=None if fence is None else fence.name,
+        )
         # What only deletes must work on a full disk too.
         spare = not any(isinstance(change, Put) for change in changes)
-        return self.transaction(work, power=power, spare=spare)
+        return [outcome() for outcome in self.transaction(work, power=power, spare=spare, locks=locks)]
 
 
-def _apply(session: Session, change: Change, power: bool) -> Committed:
+def _apply(session: Session, change: Change, power: bool) -> _Outcome:
     if isinstance(change, Put):
         return _put(session, change, power)
     if isinstance(change, Delete):
         return _delete(session, change)
     if isinstance(change, Edit):
         return _edit(session, change, power)
-    _expect(session, change, session.scope(change.path), change.version)
-    return Committed(None)
+    _check_version(session, change, session.scope(change.path), change.version)
+    return partial(Committed, None)
 
 
 def _check_fence(session: Session, fence: Fence) -> None:
     held = session.rows(
-        "SELECT 1 FROM leases WHERE name=? AND token=? AND expires>?",
-        (fence.name, fence.token, session.now),
+        "SELECT 1 FROM leases WHERE name=?1 AND token=?2 AND expires>?3", (fence.name, fence.token, session.now)
     )
     if not held:
         raise LeaseLost(f"lease {fence.name!r} is no longer held with token {fence.token}: nothing was committed")
 
 
-def _expect(session: Session, change: _Keyed, scope: int | None, version: int | None) -> None:
+def _check_version(session: Session, change: _Keyed, scope: int | None, version: int | None) -> None:
     """Raise unless the visible version is the one expected; None expects nothing."""
     if version is None:
         return
-    found = session.rows(VISIBLE, (scope, change.key, session.now))[0][0]
+    found = session.visible(scope, change.key)
     if found == version:
         return
     address = format_address(change.path, change.key)
@@ -102,9 +117,9 @@ def _expect(session: Session, change: _Keyed, scope: int | None, version: int | 
 # --- put --------------------------------------------------------------------------------------------------------------
 
 
-def _put(session: Session, put: Put, power: bool) -> Committed:
+def _put(session: Session, put: Put, power: bool) -> _Outcome:
     scope = session.make_scope(put.path)
-    _expect(session, put, scope, put.if_version)
+    _check_version(session, put, scope, put.if_version)
     blob, taken = None, True
     storage: tuple[Any, Any, Any] = (None, None, None)
     if isinstance(put.blob, NewBlob):
@@ -112,45 +127,47 @@ def _put(session: Session, put: Put, power: bool) -> Committed:
     elif put.blob is not None:
         blob = put.blob
         rows = session.rows(
-            "UPDATE blobs SET refs=refs+1 WHERE id=? AND state=0 RETURNING storage,place,synced", (blob,)
+            "UPDATE blobs SET refs=refs+1 WHERE id=?1 AND state=0 RETURNING storage,place,synced", (blob,)
         )
         if not rows:
             raise ConflictError(
                 f"the bytes that {format_address(put.path, put.key)} was to share are gone: copy it again"
             )
         storage = rows[0]
-    flags = POWER if power else 0
-    version, created = put_full(
-        session, scope, put.key, put.tier,
-        (flags, session.now, put.expires, put.tags, put.algorithm, put.digest, put.size, put.codec, put.config,
+    flags, now = POWER if power else 0, session.now
+    made = session.put_row(
+        scope, put.key, put.tier,
+        (flags, now, put.expires, put.tags, put.algorithm, put.digest, put.size, put.codec, put.config,
          put.signature, put.data, put.session, blob),
     )  # fmt: skip
-    row = RecordRow(
-        put.key, put.tier, version, flags, created, session.now, put.expires, put.tags, put.session, put.algorithm,
-        put.digest, put.size, put.codec, put.config, *storage,
-    )  # fmt: skip
-    return Committed(row, taken)
+
+    def outcome() -> Committed:
+        version, created = made()
+        row = RecordRow(
+            put.key, put.tier, version, flags, created, now, put.expires, put.tags, put.session, put.algorithm,
+            put.digest, put.size, put.codec, put.config, *storage,
+        )  # fmt: skip
+        return Committed(row, taken)
+
+    return outcome
 
 
 def _take(session: Session, put: Put, new: NewBlob) -> tuple[int, bool, tuple[Any, Any, Any]]:
     """A reference to the new bytes or to live ones that equal them: blob id, whether the new ones are needed, place."""
     same_place = session.rows(
-        "SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=? AND place=?", (new.storage, new.config)
+        "SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=?1 AND place=?2", (new.storage, new.config)
     )
     if same_place:
         return _take_again(session, put, new, *same_place[0])
     synced = int(new.synced)
     if put.digest is not None:
-        equal = session.rows(_EQUAL_BYTES, (put.digest, put.algorithm, put.size, new.storage, synced, new.boot))
+        equal = session.rows(_TAKE_EQUAL, (put.digest, put.algorithm, put.size, new.storage, synced, new.boot))
         if equal:
             blob, place, live_synced = equal[0]
-            session.rows("UPDATE blobs SET refs=refs+1 WHERE id=?", (blob,))
             return blob, False, (new.storage, place, live_synced)
     rows = session.rows(
-        "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced,boot,device,inode,mtime,ctime)"
-        "VALUES(?,?,?,?,?,1,?,?,?,?,?,?)RETURNING id",
-        (new.storage, new.config, put.algorithm, put.digest, put.size, synced, *new[3:]),
-    )
+        _TAKE_NEW, (new.storage, new.config, put.algorithm, put.digest, put.size, synced, *new[3:])
+    )  # fmt: skip
     return rows[0][0], True, (new.storage, new.config, synced)
 
 
@@ -159,19 +176,17 @@ def _take_again(
 ) -> tuple[int, bool, tuple[Any, Any, Any]]:
     """The storage gave a place that it gave before: the bytes there are the ones just written, and are shared."""
     address = format_address(put.path, put.key)
-    if state == _DYING:
+    if state == _LIVE and (algorithm, digest, size) != (put.algorithm, put.digest, put.size):
+        raise StoreError(f"the storage put the bytes of {address} in the place of others ({new.config}): it must not")
+    rows = None
+    if state != _DYING:
+        values = (blob, put.algorithm, put.digest, put.size, int(new.synced), *new[3:], state)
+        rows = session.rows(_TAKE_AGAIN, values)
+    if not rows:
         raise ConflictError(
             f"the bytes of {address} are just being collected at the place they were written to: write again"
         )
-    if state == _LIVE and (algorithm, digest, size) != (put.algorithm, put.digest, put.size):
-        raise StoreError(f"the storage put the bytes of {address} in the place of others ({new.config}): it must not")
-    synced = int(new.synced)
-    row = session.rows(
-        "UPDATE blobs SET refs=refs+1,algo=?2,hash=?3,bytes=?4,boot=?6,device=?7,inode=?8,mtime=?9,ctime=?10,"
-        "synced=CASE WHEN state=0 THEN max(synced,?5) ELSE ?5 END,state=0 WHERE id=?1 RETURNING storage,place,synced",
-        (blob, put.algorithm, put.digest, put.size, synced, *new[3:]),
-    )[0]
-    return blob, True, row
+    return blob, True, rows[0]
 
 
 # --- delete and edit --------------------------------------------------------------------------------------------------
@@ -185,52 +200,35 @@ def _visible(session: Session, change: _Keyed, tier: int | None, if_version: int
         ConflictError: the key's visible version is not the one expected.
     """
     scope = session.scope(change.path)
-    rows = [] if scope is None else session.rows(RECORD, (scope, change.key, session.epoch))
-    records = [RecordRow._make(row) for row in rows]
+    records = [] if scope is None else session.records(scope, change.key)
     live = [r for r in records if r.expires is None or r.expires > session.now]
     found = [r for r in live if tier is None or r.tier == tier]
     if not found or scope is None:
         raise NotFoundError(f"no record {format_address(change.path, change.key)}")
-    _expect(session, change, scope, if_version)
+    _check_version(session, change, scope, if_version)
     return scope, max(found, key=lambda record: record.version)
 
 
-def _delete(session: Session, delete: Delete) -> Committed:
+def _delete(session: Session, delete: Delete) -> _Outcome:
     scope, record = _visible(session, delete, delete.tier, delete.if_version)
-    if delete.tier is None:
-        session.rows("DELETE FROM records WHERE scope=? AND key=?", (scope, delete.key))
-    else:
-        session.rows("DELETE FROM records WHERE scope=? AND key=? AND tier=?", (scope, delete.key, delete.tier))
-    return Committed(record)
+    session.delete_rows(scope, delete.key, delete.tier)
+    return partial(Committed, record)
 
 
-def _edit(session: Session, edit: Edit, power: bool) -> Committed:
+def _edit(session: Session, edit: Edit, power: bool) -> _Outcome:
     scope, record = _visible(session, edit, None, edit.if_version)
-    flags = POWER if power else 0
     record = record._replace(
-        flags=flags,
+        flags=POWER if power else 0,
         updated=session.now,
         expires=_or(edit.expires, record.expires),
         tags=_or(edit.tags, record.tags),
         codec=_or(edit.codec, record.codec),
     )
-    version = _next_version(session, scope, edit.key)
-    session.rows(
-        "UPDATE records SET version=?,flags=?,updated=?,expires=?,tags=?,codec=? WHERE scope=? AND key=? AND tier=?",
-        (version, flags, record.updated, record.expires, record.tags, record.codec, scope, edit.key, record.tier),
+    version = session.edit_row(
+        scope, edit.key, record.tier, (record.flags, record.updated, record.expires, record.tags, record.codec)
     )
-    return Committed(record._replace(version=version))
+    return lambda: Committed(record._replace(version=version()))
 
 
 def _or(value: T | Unchanged, present: T) -> T:
     return present if isinstance(value, Unchanged) else value
-
-
-def _next_version(session: Session, scope: int, key: str) -> int:
-    session.raise_ceiling(scope, key)
-    top: int = session.rows(
-        "SELECT max(floor,ifnull((SELECT max(version) FROM records WHERE scope=?1 AND key=?2),0)) "
-        "FROM scopes WHERE id=?1",
-        (scope, key),
-    )[0][0]
-    return top + 1

@@ -1,0 +1,138 @@
+"""What an SQL catalog builds on: statements, transactions, and scopes as numbers.
+
+Statements that are shared name their values ``?1``, ``?2`` and so on, in the words that both dialects have.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from ...address import Path
+from ...errors import InvalidArgumentError, InvalidScopeError
+from ...model import RecordRow
+
+__all__ = ["Engine", "Locks", "Session", "check_limit", "refuse_root"]
+
+T = TypeVar("T")
+
+
+class Locks(NamedTuple):
+    """What a transaction is about to change, for a database that lets several write at once.
+
+    Attributes:
+        keys: keys whose records it changes, or whose versions it relies on.
+        look: whether it asks what is there under them.
+        alone: no other transaction that takes any locks is open meanwhile.
+        lease: a lease that it takes or gives.
+        fence: a lease that must stay as it is.
+    """
+
+    keys: Sequence[tuple[Path, str]] = ()
+    look: bool = False
+    alone: bool = False
+    lease: str | None = None
+    fence: str | None = None
+
+
+class Session(ABC):
+    """An open transaction: what one commit is made of.
+
+    Attributes:
+        now: the time of the commit, by the catalog's clock.
+        rows: run a statement with these values and give its rows.
+    """
+
+    now: float
+    rows: Callable[..., list[Any]]
+
+    @abstractmethod
+    def scope(self, path: Path) -> int | None:
+        """The scope's id, None when there is none."""
+
+    @abstractmethod
+    def make_scope(self, path: Path) -> int:
+        """The scope's id; it and those above it are made when they are missing."""
+
+    @abstractmethod
+    def forget_scopes(self) -> None:
+        """Scopes were renamed or dropped: ids that were looked up before no longer count."""
+
+    @abstractmethod
+    def visible(self, scope: int | None, key: str) -> int:
+        """The version of a key that is seen, 0 for none."""
+
+    @abstractmethod
+    def records(self, scope: int, key: str) -> list[RecordRow]:
+        """The records of a key, at most one a tier, expired ones included."""
+
+    @abstractmethod
+    def number(self, scope: int, key: str) -> int | None:
+        """The native integer that the durable record of a key is, None when it is something else."""
+
+    @abstractmethod
+    def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
+        """Put a row, whatever was there; what it gives tells version and created once the transaction is over.
+
+        ``values`` are flags, now, expires, tags, algorithm, digest, size, codec, config, signature, data, session,
+        blob; the reference to the blob was taken already.
+        """
+
+    @abstractmethod
+    def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
+        """Set flags, updated, expires, tags and codec of a row; the new version is told as by :meth:`put_row`."""
+
+    @abstractmethod
+    def delete_rows(self, scope: int, key: str, tier: int | None) -> None:
+        """Remove the rows of a key, of one tier or of both."""
+
+
+class Engine(ABC):
+    """Reading, writing, transactions, and the paths of scopes as ids that are good for one epoch."""
+
+    _where: str
+    """The catalog, for messages."""
+
+    @abstractmethod
+    def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Rows of one statement that reads."""
+
+    @abstractmethod
+    def transaction(
+        self, work: Callable[[Any], T], *, power: bool = False, spare: bool = False, locks: Locks | None = None
+    ) -> T:
+        """Call ``work`` with a :class:`Session` inside a write transaction and commit it; with ``power`` it is on disk
+        when this returns, with ``spare`` it may use room that is kept for deleting.
+
+        ``work`` may be called again, when nothing of the call before was committed.
+        """
+
+    @abstractmethod
+    def resolve(self, path: Path) -> tuple[int, int | None]:
+        """The present epoch and the id of the scope in it, asked anew."""
+
+    @abstractmethod
+    def in_scope(self, path: Path, sql: str, values: Callable[[int, int], tuple[Any, ...]]) -> list[Any]:
+        """Rows of a statement that gives none unless the epoch is the one given to ``values`` (scope id, epoch)."""
+
+
+def refuse_root(path: Path, what: str) -> None:
+    """Raise when ``path`` is the root, which holds scopes only and cannot be dropped or renamed.
+
+    Raises:
+        InvalidScopeError: it is.
+    """
+    if not path:
+        raise InvalidScopeError(f"the root cannot {what}: name a scope, as in namespace:prod")
+
+
+def check_limit(limit: int) -> int:
+    """Give the length of a page back when it is one.
+
+    Raises:
+        InvalidArgumentError: it is below 1.
+    """
+    if limit < 1:
+        raise InvalidArgumentError(f"limit is {limit}: it must be 1 or more")
+    return limit
