@@ -34,7 +34,7 @@ import uuid
 import weakref
 import zoneinfo
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Optional, TypeVar, Union
 
 import msgspec
 import pydantic
@@ -347,6 +347,11 @@ def test_slots_of_base_classes_count() -> None:
     assert encode(first) != encode(second)
 
 
+def test_annotations() -> None:
+    kinds: list[Any] = [Optional[int], Optional[str], Union[int, str], Callable[[int], str], dict[str, Any], Any]  # noqa: UP045
+    assert len({encode(kind) for kind in kinds}) == len(kinds)
+
+
 def test_the_class_counts() -> None:
     def versioned(number: int) -> Callable[[Any], bytes]:
         return lambda value: name_of(value) + str(number).encode()
@@ -481,6 +486,10 @@ class Record(msgspec.Struct):
     name: str = ""
 
 
+class OpenRecord(msgspec.Struct, dict=True):
+    size: int
+
+
 def test_models() -> None:
     def make(more: int, path: str) -> Model:
         inner = Strict.model_validate({"size": 1, "more": more})
@@ -494,6 +503,7 @@ def test_models() -> None:
     assert encode(first) != encode(changed)
     assert encode(Checked(1)) == encode(Checked(1)) != encode(Checked(2))
     assert encode(Record(1)) == encode(Record(1)) != encode(Record(2))
+    assert encode(with_attribute(OpenRecord(1))) != encode(OpenRecord(1))
     assert "['inner'].size: a _thread.lock has no hash" in refused(Model(inner=Record(threading.Lock())))  # type: ignore[arg-type]
 
 
@@ -642,8 +652,14 @@ def test_what_the_tagger_of_code_refuses_is_told_with_its_place() -> None:
 
     with pytest.raises(UnhashableError, match=r"^\['a'\]\[1\]: function 'f' has no source$"):
         Canonical(code_of).encode({"a": [1, len]})
-    with pytest.raises(UnhashableError, match=r"^\[0\]: function 'f' has no source$"):
-        Canonical(code_of).encode([Point(1)])
+    once = UnhashableError("function 'f' has no source")
+
+    def remembered(value: Any) -> bytes:
+        raise once
+
+    for _ in range(2):
+        with pytest.raises(UnhashableError, match=r"^\[0\]: function 'f' has no source$"):
+            Canonical(remembered).encode([Point(1)])
 
 
 # Cycles, sharing, depth

@@ -9,11 +9,16 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
+import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+import xarray as xr
+import zarr
+from dask.delayed import delayed
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -198,13 +203,20 @@ def test_subclasses_of_arrays_count_with_their_attributes(tmp_path: Any) -> None
     assert encode(first) == encode(second) != encode(np.zeros(2))
     second.unit = "s"
     assert encode(first) != encode(second)
+
+    class Length(np.float64):
+        unit = "m"
+
+    long, longer = Length(1), Length(1)
+    longer.unit = "km"
+    assert encode(long) == encode(Length(1)) != encode(longer)
     mapped = np.memmap(tmp_path / "a", dtype="f8", mode="w+", shape=(2,))
     again = np.memmap(tmp_path / "b", dtype="f8", mode="w+", shape=(2,))
     assert encode(mapped) == encode(again)
 
 
 def test_objects_in_arrays_are_named_by_their_place() -> None:
-    assert refused([np.array([[1, object()]], dtype=object)]).startswith("[0][1]: an object has no hash")
+    assert refused([np.array([[1, object()]], dtype=object)]).startswith("[0].flat[1]: an object has no hash")
     records = np.array([(1, object())], dtype=[("a", "i4"), ("b", object)])
     assert refused(records).startswith("['b'][0]: an object has no hash")
     circle = np.array([None, 1], dtype=object)
@@ -427,6 +439,32 @@ def test_programs_and_what_arrow_cannot_tell_are_refused() -> None:
     union = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])
     assert "it is a union" in refused([union])
     assert refused(pl.Series([1, object()], dtype=pl.Object)).startswith("[1]: an object has no hash")
+
+
+# xarray, Dask, zarr
+
+
+def test_labelled_arrays() -> None:
+    def make(**changes: Any) -> Any:
+        given = {"data": np.arange(6.0).reshape(2, 3), "dims": ("x", "y"), "name": "n", "attrs": {"unit": "m"}}
+        return xr.DataArray(**{**given, "coords": {"x": [1, 2], "z": ("x", ["a", "b"])}, **changes})
+
+    base = make()
+    assert base.sel(x=1).size == 3  # what looking into it leaves behind does not count
+    assert encode(base) == encode(make()) == encode(make(data=np.asfortranarray(base.to_numpy())))
+    assert encode(base.to_dataset()) == encode(make().to_dataset())
+    others = [make(name="o"), make(attrs={}), make(coords={"x": [1, 3]}), make(dims=("x", "z"), coords=None)]
+    stacked = base.stack(s=("x", "y"))
+    all_different([base, *others, make(data=np.ones((2, 3))), base.T, base.variable, base.to_dataset(), stacked])
+    assert encode(stacked) == encode(make().stack(s=("x", "y")))
+    assert ".flat[0]: an object has no hash" in refused(xr.DataArray(np.array([[object()]], dtype=object)))
+
+
+def test_what_reads_from_elsewhere_is_refused() -> None:
+    lazy = da.ones((3,))
+    for value in (lazy, delayed(len)([1]), dd.from_pandas(pd.DataFrame({"a": [1]}), npartitions=1), zarr.ones((3,))):
+        assert "has no hash that is the same in every process (" in refused(value)
+    assert "compute it first" in refused(xr.DataArray(lazy))
 
 
 # Pillow

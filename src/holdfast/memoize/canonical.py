@@ -25,7 +25,9 @@ CodeOf = Callable[[Any], bytes]
 
 _Encoder = Callable[["Canonical", Any, dict[Any, Any], int], bytes]
 
-_LIBRARIES = frozenset({"numpy", "pandas", "polars", "pyarrow", "PIL", "msgspec", "pydantic_core", "torch"})
+_LIBRARIES = frozenset(
+    ("numpy", "pandas", "polars", "pyarrow", "PIL", "xarray", "dask", "zarr", "torch", "msgspec", "pydantic_core")
+)
 _DEPTH = 200  # levels of nesting: a few frames each, so below Python's own limit
 _LOOPS = 100_000  # references from values back to those around them, before the search would become endless
 _BULK = 64  # items of one type from here on are encoded together
@@ -191,8 +193,7 @@ class Canonical:
         try:
             return framed(b"o", self._code_of(value))
         except UnhashableError as error:
-            _prefix(error, "" if error.message.startswith(":") else ": ")
-            raise
+            raise UnhashableError(f"{'' if error.message[:1] == ':' else ': '}{error.message}") from error
 
     def _parts(self, tag: bytes, parts: dict[str, Any], trail: dict[Any, Any], depth: int) -> bytes:
         done = [tag]

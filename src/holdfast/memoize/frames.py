@@ -27,12 +27,14 @@ def _reduced(value: Any) -> dict[str, Any]:
     return {"": given if isinstance(given, str) else given[1:]}
 
 
-def _deferred(value: Any) -> dict[str, Any]:
-    raise refusal(value, "it is a program, which may read what has changed: collect it first")
+def _refused(reason: str) -> Take:
+    def take(value: Any) -> dict[str, Any]:
+        raise refusal(value, reason)
+
+    return take
 
 
-def _tensor(value: Any) -> dict[str, Any]:
-    raise refusal(value, "what Torch gives for pickling differs each time: give its numpy()")
+_PROGRAM = _refused("it is a program, which may read what has changed: compute it first")
 
 
 # NumPy
@@ -108,7 +110,9 @@ def _content(array: Any) -> Any:
 def _array(value: Any) -> dict[str, Any]:
     import numpy as np
 
-    parts = {"dtype": _describe(value.dtype), "shape": value.shape, "": _content(np.asarray(value))}
+    elements = _content(np.asarray(value))
+    place = ".flat" if type(elements) is list and value.ndim != 1 else ""
+    parts = {"dtype": _describe(value.dtype), "shape": value.shape, place: elements}
     return parts if type(value) is np.memmap else {**parts, **attributes(object.__getstate__(value))}
 
 
@@ -122,7 +126,7 @@ def _masked(value: Any) -> dict[str, Any]:
 def _scalar(value: Any) -> dict[str, Any]:
     import numpy as np
 
-    return _array(np.asarray(value))
+    return {**_array(np.asarray(value)), **attributes(object.__getstate__(value))}
 
 
 def _function(value: Any) -> dict[str, Any]:
@@ -315,7 +319,13 @@ def _image(value: Any) -> dict[str, Any]:
 
 
 def _struct(value: Any) -> dict[str, Any]:
-    return {f".{name}": getattr(value, name) for name in value.__struct_fields__}
+    more = getattr(value, "__dict__", {})
+    return {**attributes({**more}), **{f".{name}": getattr(value, name) for name in value.__struct_fields__}}
+
+
+def _coordinates(value: Any) -> dict[str, Any]:
+    indexes = {name: type(index) for name, index in value.xindexes.items()}
+    return {"indexes": indexes, ".coords": {name: array.variable for name, array in value.coords.items()}}
 
 
 FOREIGN: Mapping[str, Take] = {
@@ -338,7 +348,7 @@ FOREIGN: Mapping[str, Take] = {
     "polars.DataFrame": _polars_frame,
     "polars.Series": _polars_series,
     "polars.Categories": lambda value: {"": (value.name(), value.namespace(), str(value.physical()))},
-    **table("polars", ("LazyFrame", "Expr"), _deferred),
+    **table("polars", ("LazyFrame", "Expr"), _PROGRAM),
     **table("pyarrow", ("Table", "RecordBatch"), _arrow_table),
     **table("pyarrow", ("Array", "ChunkedArray"), _arrow_array),
     "pyarrow.Schema": lambda value: {"": _arrow_schema(value)},
@@ -346,7 +356,14 @@ FOREIGN: Mapping[str, Take] = {
     "pyarrow.DataType": lambda value: {"": _arrow_type(value)},
     "pyarrow.Scalar": lambda value: {"type": _arrow_type(value.type), "": value.as_py()},
     "PIL.Image": _image,
-    **table("torch", ("Tensor", "TypedStorage", "UntypedStorage"), _tensor),
+    "xarray.Variable": lambda value: {"dims": value.dims, "": value.data, ".attrs": dict(value.attrs)},
+    "xarray.DataArray": lambda value: {"name": value.name, "": value.variable, **_coordinates(value)},
+    "xarray.Dataset": lambda value: {"": dict(value.variables), ".attrs": dict(value.attrs), **_coordinates(value)},
+    "dask.DaskMethodsMixin": _PROGRAM,
+    **table("zarr", ("Array", "AsyncArray", "Group", "AsyncGroup"), _refused("what it reads may change: read it")),
+    **table(
+        "torch", ("Tensor", "TypedStorage", "UntypedStorage"), _refused("it pickles in many ways: give its numpy()")
+    ),
     "msgspec.Struct": _struct,
     **table("pydantic_core", ("Url", "MultiHostUrl"), lambda value: {"": str(value)}),
 }
