@@ -64,6 +64,7 @@ class HeldLock:
     """
 
     __slots__ = ("__weakref__", "_fd", "held", "inherited")
+    _close = staticmethod(os.close)  # when the interpreter ends, the module's own names may be gone before its objects
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -92,7 +93,7 @@ class HeldLock:
         """Let go; does nothing the second time. In a forked child the parent keeps the lock."""
         fd, self._fd, self.held = self._fd, -1, False
         if fd >= 0:
-            os.close(fd)  # never LOCK_UN: that would take the lock from the process that shares this description
+            self._close(fd)  # never LOCK_UN: that would take the lock from the process that shares this description
 
     def __del__(self) -> None:
         self.close()
