@@ -75,6 +75,10 @@ def test_scopes_move(fs: HoldfastFileSystem, store: holdfast.Store) -> None:
     fs.mv("project:d/y/*", "project:e")
     assert fs.find("project:d") == ["project:d/workflow:w/x"]
     assert fs.cat_file("project:e/z") == b"2"
+    fs.mv(["project:e/z", "project:e/workflow:w/x"], ["project:f/1", "project:f/2"])
+    assert (fs.find("project:e"), fs.cat_file("project:f/2")) == (["project:e/y/z"], b"1")
+    fs.mv(["project:f/1", "project:f/2"], "project:g/d/")
+    assert fs.find("project:g") == ["project:g/d/1", "project:g/d/2"]
 
 
 def test_a_scope_emptied_by_a_move_keeps_what_came_meanwhile(

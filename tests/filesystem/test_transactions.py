@@ -114,7 +114,14 @@ def test_scopes_in_a_transaction(fs: HoldfastFileSystem, store: holdfast.Store) 
         with pytest.raises(holdfast.InvalidArgumentError, match="outside of transactions"):
             fs.rmdir("namespace:b")
         assert len(list(store.namespace("a"))) == 1
-    assert fs.find("") == ["namespace:c/z"]
+        fs.pipe({"namespace:d/workflow:w/instance:i/x": b"", "namespace:c/workflow:v/y": b"", "namespace:d/kept": b""})
+        assert fs.find("") == fs.find("namespace:c") + fs.find("namespace:d")
+        assert fs.glob("namespace:*") == [f"namespace:{name}" for name in "abcd"]
+        assert fs.isdir("namespace:d/workflow:w")
+        assert fs.ls("namespace:d/workflow:w", detail=False) == ["namespace:d/workflow:w/instance:i"]
+        fs.rm("namespace:d/workflow:w", recursive=True)
+        assert not fs.exists("namespace:d/workflow:w")
+    assert fs.find("") == ["namespace:c/workflow:v/y", "namespace:c/z", "namespace:d/kept"]
     assert store.namespace("a").present, "a scope is dropped outside of transactions only"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from fsspec.transaction import Transaction
 
+from ..address import Path
 from ..catalog.base import Ledger
 from ..errors import ClosedError, InvalidArgumentError
 from ..transaction import Buffered
@@ -56,6 +57,13 @@ class FileTransaction(Transaction):  # type: ignore[misc]
         if self._process != os.getpid():
             raise InvalidArgumentError("a transaction stays in the process that began it: begin one in the fork")
         return self._ledger
+
+    def scopes(self, place: Path) -> set[Path]:
+        """The scopes directly below one that hold, or have below them, what was written in it."""
+        depth = len(place)
+        with self._ledger._lock:
+            rows = self._ledger._rows.items()
+            return {path[: depth + 1] for (path, _), row in rows if row and path[:depth] == place != path}
 
     def start(self) -> None:
         self._check_open()

@@ -53,13 +53,7 @@ class HoldfastFileSystem(Tree):
 
     @as_file_errors
     def open(
-        self,
-        path: Any,
-        mode: str = "rb",
-        block_size: Any = None,
-        cache_options: Any = None,
-        compression: str | None = None,
-        **options: Any,
+        self, path: Any, mode: str = "rb", block_size: Any = None, compression: str | None = None, **options: Any
     ) -> Any:
         """A file: ``rb`` shows one version and can be sought in; ``wb`` and ``xb`` stream; ``ab``, ``r+b``, ``w+b`` and
         ``x+b`` write the whole anew. What is written is visible when the file is closed, whole or not at all.
@@ -86,7 +80,7 @@ class HoldfastFileSystem(Tree):
         if kind == "r":
             read = compr[packing](self._read(scope, key), mode="r")
             return read if "b" in mode else io.TextIOWrapper(read, encoding, errors, newline)
-        options.pop("autocommit", None)
+        options = {name: value for name, value in options.items() if name not in ("autocommit", "cache_options")}
         written = self._write(scope, key, kind, options)
         if self._intrans:
             self.transaction.files.add(written)
@@ -181,30 +175,31 @@ class HoldfastFileSystem(Tree):
             ConflictError: what is in the folder was written to meanwhile; nothing is moved.
         """
         source, target = self._strip_protocol(path1), self._strip_protocol(path2)
-        (place, key), (new, new_key) = place_of(source), place_of(target)
-        scopes = key is None and bool(place) and not self._intrans
         if source == target:
             return
-        beside = scopes and new_key is None and new[:-1] == place[:-1] and new[-1][0] == place[-1][0]
-        if beside and not self.exists(target):
-            self._scope(place).rename_scope(new[-1][1])
-            return
-        folder = not has_magic(source) and self.isdir(source)
+        one = isinstance(source, str) and not has_magic(source)
+        folder = one and self.isdir(source)
         options = {"recursive": recursive or folder, "maxdepth": maxdepth, "on_error": "raise", "move": True}
-        if self._intrans or not (folder or has_magic(source)):
+        if self._intrans or (one and not folder):
             self.copy(path1, path2, **options)
             return
+        place, key = place_of(source) if one else ((), None)
+        if place and key is None and isinstance(target, str) and not self.exists(target):
+            new, new_key = place_of(target)
+            if new_key is None and new[:-1] == place[:-1] and new[-1][0] == place[-1][0]:
+                self._scope(place).rename_scope(new[-1][1])
+                return
         fs = self._on(self._kernel)
         with fs.transaction:
             fs.copy(path1, path2, **options)
-        for each in self._scopes(place) if scopes else ():
+        for each in self._scopes(place) if place and key is None else ():
             with suppress(ConflictError, NotFoundError):
                 self._scope(each).drop(only_empty=True)
 
     def _scopes(self, place: Path) -> Iterator[Path]:
         """A scope and all below it, the innermost first."""
-        for info in self._children(place):
-            yield from self._scopes(info.path)
+        for child in self._children(place):
+            yield from self._scopes(child)
         yield place
 
     # --- making and removing ------------------------------------------------------------------------------------------
@@ -232,14 +227,13 @@ class HoldfastFileSystem(Tree):
     @as_file_errors
     def rmdir(self, path: Any) -> None:
         """Remove a scope that holds nothing."""
-        name = self._strip_protocol(path)
-        place, key = place_of(name)
-        kind = self._type(name)
-        if kind != "directory":
-            raise NotFolder(f"{name} is a file") if kind else FileMissing(f"no folder {name}")
-        if key is not None:
-            raise FolderNotEmpty(f"{name} holds files")
+        place, key = place_of(self._strip_protocol(path))
+        kind = self._type(path)
+        if kind is None or kind == "file":
+            raise NotFolder(f"{path} is a file") if kind else FileMissing(f"no folder {path}")
         try:
+            if key is not None:
+                raise ConflictError(f"{path} is not empty")
             self._scope(place).drop(only_empty=True)
         except ConflictError as error:
             raise FolderNotEmpty(error.message) from error
@@ -247,7 +241,6 @@ class HoldfastFileSystem(Tree):
     @as_file_errors
     def rm_file(self, path: Any) -> None:
         scope, key = self._file(path)
-        self._entry(scope, key)
         scope.delete(key)
 
     _rm = rm_file

@@ -18,7 +18,7 @@ from ..config import find_config
 from ..context import current_context
 from ..errors import InvalidArgumentError, NotFoundError
 from ..kernel import NATIVE_INTEGER, Kernel, shared_kernel
-from ..model import Record, ScopeInfo
+from ..model import Record
 from ..reading import make_record, visible, visible_record
 from ..scope import BaseScope
 from ..store import BaseStore, OpenKernel
@@ -111,10 +111,10 @@ class Tree(AbstractFileSystem):  # type: ignore[misc]
     # --- what is known ------------------------------------------------------------------------------------------------
 
     def _is_folder(self, place: Path, key: str | None) -> bool:
-        if key is None and (not place or self._kernel.catalog.scope(place) is not None):
-            return True
-        begin = "" if key is None else f"{key}/"
-        return bool(self._ledger.keys(place, begin, prefix_end(begin), 1))
+        if key is not None:
+            return bool(self._ledger.keys(place, f"{key}/", prefix_end(f"{key}/"), 1))
+        made = self._intrans and place and place in self.transaction.scopes(place[:-1])
+        return bool(not place or made or self._kernel.catalog.scope(place) is not None)
 
     def _entry(self, scope: BaseScope[Any], key: str) -> tuple[Any, ...]:
         """The catalog's row of a file."""
@@ -193,15 +193,18 @@ class Tree(AbstractFileSystem):  # type: ignore[misc]
         """What lies directly in a folder; nothing for what is none."""
         place, key = place_of(name)
         if key is None:
-            yield from (_folder(name_of(info.path)) for info in self._children(place))
+            yield from (_folder(name_of(child)) for child in self._children(place))
         if place:
             yield from self._below(place, "" if key is None else f"{key}/")
 
-    def _children(self, place: Path) -> Iterator[ScopeInfo]:
+    def _children(self, place: Path) -> Iterator[Path]:
+        made = self.transaction.scopes(place) if self._intrans else set()
         page = self._kernel.catalog.children(place, None, _PAGE)
         while page:
-            yield from page
+            yield from (info.path for info in page)
+            made -= {info.path for info in page}
             page = self._kernel.catalog.children(place, page[-1].path[-1], _PAGE) if len(page) == _PAGE else []
+        yield from sorted(made)
 
     def _below(self, place: Path, prefix: str) -> Iterator[dict[str, Any]]:
         """Files and folders of keys, in pages; what lies deeper is jumped over.
