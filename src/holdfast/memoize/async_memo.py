@@ -6,17 +6,22 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from ..aio.driver import Driver, driver_of
+from ..aio.scope import AsyncScope
+from ..errors import DecodeError, ValueLost
 from .memo import CALL, Memo, Place, Settings, Steps
-from .shelf import MISSING
+from .shelf import MISSING, Shelf
 
 __all__ = ["AsyncMemo"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_QUICK = (bool, int, float, type(None))
+_SCALARS = (type(None), bool, int, float)
+_BRIEF = 1 << 14  # bytes of text that are hashed in the loop
 
 
 class AsyncMemo(Memo[P, R]):
@@ -36,32 +41,49 @@ class AsyncMemo(Memo[P, R]):
 
     async def _awaited(self, args: Any, kwargs: Any) -> Any:
         shelf = self._shelf()
-        if self._print is not None and all(type(value) in _QUICK for value in (*args, *kwargs.values())):
+        driver = driver_of(shelf.scope._kernel)
+        if self._print is not None and all(map(_is_brief, (*args, *kwargs.values()))):
             key = self._key(args, kwargs)
         else:
-            key = await asyncio.to_thread(self._key, args, kwargs)
-        value = await asyncio.to_thread(shelf.get, key)
+            key = await driver.away(partial(self._key, args, kwargs))
+        value = await self._find(shelf, driver, key)
         if value is MISSING:
-            return await self._await(self._steps(shelf, key, args, kwargs), args, kwargs)
+            return await self._await(self._steps(shelf, key, args, kwargs), driver, args, kwargs)
         self._hits += 1
         return value
 
-    async def _await(self, steps: Steps, args: Any, kwargs: Any) -> Any:
-        go_on, given = steps.send, None
+    async def _find(self, shelf: Shelf, driver: Driver, key: str) -> Any:
+        if self._settings.rules.evict != "lru":
+            try:
+                return await AsyncScope(shelf.scope, driver).get(key, MISSING)
+            except (ValueLost, DecodeError):
+                pass  # the shelf tells of it
+        return await driver.away(partial(shelf.get, key))
+
+    async def _await(self, steps: Steps, driver: Driver, args: Any, kwargs: Any) -> Any:
+        go_on: Any = steps.send
+        given: Any = None
         try:
             while True:
                 step = go_on(given)
                 try:
                     if isinstance(step, float):
-                        given = await asyncio.sleep(step)
+                        given = None
+                        await asyncio.sleep(step)
                     elif isinstance(step, Future):
                         given = await asyncio.shield(asyncio.wrap_future(step))
                     elif step is CALL:
                         given = await self._function(*args, **kwargs)  # type: ignore[misc]
                     else:
-                        given = await asyncio.to_thread(step)
+                        given = await driver.away(step, must=go_on == steps.throw)  # what is left after an error
                     go_on = steps.send
                 except BaseException as error:
                     go_on, given = steps.throw, error
         except StopIteration as end:
             return end.value
+
+
+def _is_brief(value: Any) -> bool:
+    """Whether a value is surely hashed in microseconds."""
+    kind = type(value)
+    return kind in _SCALARS or (kind in (str, bytes) and len(value) < _BRIEF)

@@ -141,7 +141,8 @@ def _settings(options: MemoOptions) -> Settings:
         raise InvalidArgumentError(f"max_entries must be a number from 1 on, or None for any, not {most!r}")
     if evict not in ("fifo", "lru"):
         raise InvalidArgumentError(f"evict must be 'fifo' or 'lru', not {evict!r}")
-    version, ignore, key = options.get("version"), options.get("ignore", ()), options.get("key") or {}
+    version, ignore = options.get("version"), options.get("ignore", ())
+    key: Any = options.get("key") or {}
     if version is not None and type(version) not in (str, int):
         raise InvalidArgumentError(f"version must be a text or a number, not {version!r}")
     if not isinstance(key, Mapping) or not all(map(callable, key.values())):

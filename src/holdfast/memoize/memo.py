@@ -122,13 +122,15 @@ class Memo(Generic[P, R]):
         return found
 
     def _run(self, steps: Steps, args: Any, kwargs: Any) -> R:
-        go_on, given = steps.send, None
+        go_on: Any = steps.send
+        given: Any = None
         try:
             while True:
                 step = go_on(given)
                 try:
                     if isinstance(step, float):
-                        given = time.sleep(step)
+                        given = None
+                        time.sleep(step)
                     elif isinstance(step, Future):
                         given = step.result()
                     else:
@@ -270,12 +272,12 @@ class Memo(Generic[P, R]):
 
     def __reduce__(self) -> Any:
         # By its name, as functions are pickled; of a script or notebook by what it is made of.
-        module = self._function.__module__
+        module, name = self._function.__module__, str(getattr(self, "__qualname__", ""))
         found: Any = sys.modules.get(module)
-        for part in self.__qualname__.split("."):
+        for part in name.split("."):
             found = getattr(found, part, None)
         if found is self and module != "__main__":
-            return str(self.__qualname__)
+            return name
         return type(self), (self._function, self._place, self._settings)
 
     def __repr__(self) -> str:
