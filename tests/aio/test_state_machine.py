@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase
 
 import holdfast
+from holdfast import writing
 from holdfast.aio import scope
 from holdfast.aio.driver import Driver
 from holdfast.aio.transaction import AsyncAtomic
@@ -42,7 +43,7 @@ def test_at_length(thread: LoopThread) -> None:
     check_store(opener(thread), max_examples=1000, stateful_step_count=50)
 
 
-# --- planted faults: each is a colour that is wrong in one way ---------------------------------------------------------
+# --- planted faults: each is a colour that is wrong in one way --------------------------------------------------------
 
 
 def expired_is_visible(patch: Patch) -> None:
@@ -50,7 +51,7 @@ def expired_is_visible(patch: Patch) -> None:
 
 
 def a_write_in_haste_is_lost(patch: Patch) -> None:
-    put = scope.put
+    put = writing.put
     count = iter(range(10**9))
 
     def forgetful(kernel: Any, ledger: Any, path: Any, key: str, value: Any, plan: Any) -> Any:
@@ -58,7 +59,7 @@ def a_write_in_haste_is_lost(patch: Patch) -> None:
             return ledger.record(path, key)[0] and put(kernel, ledger, path, key, "old", plan)
         return put(kernel, ledger, path, key, value, plan)
 
-    patch.setattr(scope, "put", forgetful)
+    patch.setattr("holdfast.aio.scope.put", forgetful)
 
 
 def a_block_that_fails_commits(patch: Patch) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from functools import partial
+from inspect import GEN_SUSPENDED, getgeneratorstate
 from time import monotonic, perf_counter
 from typing import Any, Final, Literal, TypeVar, Union
 
@@ -200,7 +201,8 @@ class Driver:
                 else:
                     resume = partial(steps.send, made)
         except asyncio.CancelledError:
-            await self.away(steps.close, must=True)
+            if getgeneratorstate(steps) == GEN_SUSPENDED:
+                await self.away(steps.close, must=True)
             raise
 
     def close(self) -> None:

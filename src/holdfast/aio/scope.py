@@ -40,6 +40,10 @@ _PIECE = 1 << 18  # bytes of an asynchronous stream that are gathered before the
 class Below(Colour, Names["AsyncScope"]):
     """Names the scopes below something, and lists those that exist."""
 
+    def __init__(self, sync: Any, driver: AnyDriver) -> None:
+        super().__init__(sync, driver)
+        self.path = sync.path
+
     def _at(self, path: Path) -> AsyncScope:
         return AsyncScope(self._sync._at(path), self._driver)
 
@@ -58,10 +62,6 @@ class AsyncScope(Below):
     """
 
     _sync: BaseScope[Any]
-
-    def __init__(self, sync: BaseScope[Any], driver: AnyDriver) -> None:
-        super().__init__(sync, driver)
-        self.path = sync.path
 
     @property
     def kind(self) -> str:
@@ -282,7 +282,6 @@ class AsyncTransaction(Below):
     """What ``store.aio.transaction()`` gives: scopes named from it write in its one commit."""
 
     _sync: Transaction[Any]
-    path: Path = ()
 
 
 # --- what the verbs do ------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
-from ..address import Path
 from ..catalog.base import Fence
 from ..collector import Collected, Collecting
 from ..config import StoreConfig
@@ -24,6 +24,8 @@ from .verbs import Colour, described, lifted
 __all__ = ["AsyncLease", "AsyncStore"]
 
 _POLL = 0.05  # seconds between two looks whether another collector has ended
+
+_queues: WeakValueDictionary[tuple[Any, ...], asyncio.Lock] = WeakValueDictionary()
 
 
 class AsyncLease(Colour):
@@ -70,9 +72,30 @@ class AsyncLease(Colour):
 
     @described(Lease.acquire)
     async def acquire(self) -> Self:
+        lease = self._sync
+        wait = lease._wait
+        if wait == 0:
+            return await self._take(None)
+        # Of one loop's tasks one looks at a time, so that a hundred do not get into each other's way.
+        key = (asyncio.get_running_loop(), lease._kernel, lease.name)
+        queue = _queues.setdefault(key, asyncio.Lock())
+        end = None if wait is None else monotonic() + wait
+        try:
+            async with asyncio.timeout(wait):
+                await queue.acquire()
+        except TimeoutError:
+            raise BusyError(f"lease {lease.name!r} is held by somebody else") from None
+        try:
+            return await self._take(end)
+        finally:
+            queue.release()
+
+    async def _take(self, end: float | None) -> Self:
         attempts = self._sync.attempts()
         try:
             while (pause := await self._driver.away(partial(next, attempts, None))) is not None:
+                if end is not None and monotonic() >= end:
+                    raise BusyError(f"lease {self.name!r} is held by somebody else")
                 await asyncio.sleep(pause)
         except (asyncio.CancelledError, Exception):
             await self._driver.away(attempts.close, must=True)
@@ -103,7 +126,6 @@ class AsyncStore(Below):
     """
 
     _sync: BaseStore[Any]
-    path: Path = ()
 
     @property
     def id(self) -> str:
@@ -130,7 +152,11 @@ class AsyncStore(Below):
 
     sync = lifted(BaseStore.sync)
     verify = lifted(Verifying.verify)
-    close = lifted(BaseStore.close)
+
+    @described(BaseStore.close)
+    async def close(self) -> None:
+        if not self._sync._kernel.closed:
+            await self._driver.away(self._sync.close, must=True)
 
     @described(Collecting.gc)
     async def gc(
@@ -152,7 +178,7 @@ class AsyncStore(Below):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._driver.away(self._sync.close, must=True)
+        await self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return getattr, (self._sync, "aio")

@@ -45,19 +45,20 @@ class Job(Generic[T]):
         return None
 
     def run(self) -> None:
-        """Do the work, in a thread, and tell the loop."""
+        """Do the work, in a thread."""
         work = self.claim()
-        if work is None:
-            return
-        try:
-            self.result = self._context.run(stoppable, lambda: self.stopped, work)
-        except BaseException as error:
-            self.error = error
-        del work
-        with suppress(RuntimeError):  # the loop is closed: nobody waits
-            self.loop.call_soon_threadsafe(self._tell)
+        if work is not None:
+            try:
+                self.result = self._context.run(stoppable, lambda: self.stopped, work)
+            except BaseException as error:
+                self.error = error
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Let the loop know that it has ended."""
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            self.loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
         self.done = True
         if not self.future.done():
             self.future.set_result(None)
@@ -141,9 +142,10 @@ class Workers:
             if job is None:
                 return
             job.run()
-            del job
             with self._lock:
                 self.pending -= 1
+            job.tell()
+            del job
 
     def close(self) -> None:
         """Take no more work; the threads end after what they have."""
