@@ -301,8 +301,10 @@ def test_local_files(fs: HoldfastFileSystem, tmp_path: Path) -> None:
     found = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
     assert found == ["a.csv", "workflow:v/100%.txt", "workflow:w/a.csv", "workflow:w/deep/100%.txt"]
     fs.pipe("namespace:evil/a/../../../up", b"x")
-    with pytest.raises(ValueError, match="outside the destination"):
+    with pytest.raises(ValueError, match=r"outside the destination|no safe path"):
         fs.get("namespace:evil/", str(target / "evil"), recursive=True)
+    with pytest.raises(holdfast.InvalidKeyError, match="no safe path"):
+        fs.get_file("namespace:evil/a/../../../up", f"{target}/evil/a/../../../up")
     assert not (tmp_path / "up").exists()
 
 

@@ -16,7 +16,7 @@ from fsspec.core import get_compression
 
 from ..address import Path
 from ..catalog.base import ABSENT, HEAD, Delete, Edit
-from ..errors import ConflictError, InvalidArgumentError, NotFoundError
+from ..errors import ConflictError, InvalidArgumentError, InvalidKeyError, NotFoundError
 from ..options import PutOptions
 from ..reading import chunks, make_record, open_bytes, read_current, visible_record
 from ..scope import BaseScope
@@ -147,6 +147,11 @@ class HoldfastFileSystem(Tree):
         self, lpath: Any, rpath: Any, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **options: Any
     ) -> None:
         super().put_file(lpath, rpath, callback=callback, **_conditions(mode, options))
+
+    def get_file(self, rpath: Any, lpath: Any = None, **options: Any) -> None:
+        if ".." in str(lpath).split("/") and ".." in self._strip_protocol(rpath).split("/"):
+            raise InvalidKeyError(f"{rpath!r} has no safe path in a local folder")  # not every fsspec sees to it
+        super().get_file(rpath, lpath, **options)
 
     @as_file_errors
     def touch(self, path: Any, truncate: bool = True, **options: Any) -> None:
