@@ -72,6 +72,14 @@ class Session(ABC):
         """The native integer that the durable record of a key is, None when it is something else."""
 
     @abstractmethod
+    def next_token(self) -> int:
+        """A fencing token, greater than all that were given before."""
+
+    @abstractmethod
+    def seen(self, scope: int, version: int) -> None:
+        """A version of a key in this scope was seen that goes without another in its place: later ones stay above."""
+
+    @abstractmethod
     def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
         """Put a row, whatever was there; what it gives tells version and created once the transaction is over.
 
@@ -95,8 +103,16 @@ class Engine(ABC):
     """The catalog, for messages."""
 
     @abstractmethod
+    def now(self) -> float:
+        """See :meth:`Catalog.now <holdfast.catalog.base.Catalog.now>`."""
+
+    @abstractmethod
     def read(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
         """Rows of one statement that reads."""
+
+    @abstractmethod
+    def write(self, sql: str, values: tuple[Any, ...] = (), *, spare: bool = False) -> list[Any]:
+        """Rows of one statement that is a commit of its own, and that comes to the same when it is run twice."""
 
     @abstractmethod
     def transaction(

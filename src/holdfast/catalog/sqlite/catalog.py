@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from ..base import EmbeddedCatalog
 from ..sql.changes import Changes
+from ..sql.leases import Leases
+from ..sql.shared import Shared
 from .blobs import Blobs
-from .leases import Leases
 from .listing import Listing
+from .machine import Machine
 from .scopes import Scopes
-from .shared import Shared
 from .values import Values
 
 __all__ = ["SQLiteCatalog"]
 
 
-class SQLiteCatalog(Values, Changes, Listing, Scopes, Shared, Leases, Blobs, EmbeddedCatalog):
+class SQLiteCatalog(Shared, Values, Changes, Listing, Scopes, Leases, Blobs, Machine, EmbeddedCatalog):
     """A catalog in one SQLite file (with its log, a gate file and a reserve file beside it), or in memory.
 
     Args:

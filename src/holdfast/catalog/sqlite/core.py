@@ -92,6 +92,15 @@ class Session(AnySession):
         rows = self.rows(sql, (scope, key))
         return rows[0][0] if rows else None
 
+    def next_token(self) -> int:
+        """See :meth:`Session.next_token <holdfast.catalog.sql.engine.Session.next_token>`."""
+        ((token,),) = self.rows("UPDATE store SET token=token+1 RETURNING token")
+        return int(token)
+
+    def seen(self, scope: int, version: int) -> None:
+        """See :meth:`Session.seen <holdfast.catalog.sql.engine.Session.seen>`."""
+        self.rows("UPDATE scopes SET floor=?1 WHERE id=?2 AND floor<?1", (version, scope))
+
     def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
         """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
         row = (scope, key, self.epoch, *values, tier)
@@ -251,7 +260,7 @@ class Core(Engine):
         return self.attempt(lambda link: link.rows(sql, values), reads=True)
 
     def write(self, sql: str, values: tuple[Any, ...] = (), *, spare: bool = False) -> list[Any]:
-        """Rows of one statement that is a commit of its own."""
+        """See :meth:`Engine.write <holdfast.catalog.sql.engine.Engine.write>`."""
         return self.attempt(lambda link: link.rows(sql, values), spare=spare)
 
     def transaction(

@@ -9,15 +9,15 @@ from functools import lru_cache
 from typing import Any
 
 from ...address import Path
-from ...errors import InvalidArgumentError
 from ...model import RecordRow
 from ..base import EntryRow, Usage
+from ..sql.engine import check_limit
+from ..sql.listing import window
 from .core import Core
 from .statements import ENTRY, RECORD, keys_statement, search_statement
 
 __all__ = ["Listing"]
 
-_ORDERS = ("key", "created", "updated", "size", "version")
 _KEYS = {bounded: keys_statement(bounded) for bounded in (False, True)}
 _SEARCH = lru_cache(search_statement)
 
@@ -47,7 +47,7 @@ class Listing(Core):
         now = time.time()
         last = () if end is None else (end,)
         rows = self.in_scope(
-            path, _KEYS[end is not None], lambda scope, epoch: (scope, start, epoch, now, _checked(limit), *last)
+            path, _KEYS[end is not None], lambda scope, epoch: (scope, start, epoch, now, check_limit(limit), *last)
         )
         return [key for (key,) in rows]
 
@@ -63,33 +63,17 @@ class Listing(Core):
         limit: int = 1000,
     ) -> list[tuple[Any, ...]]:
         """See :meth:`Catalog.search <holdfast.catalog.base.Catalog.search>`."""
-        column = order.removeprefix("-")
-        if column not in _ORDERS:
-            raise InvalidArgumentError(
-                f"order {order!r}: it must be one of {', '.join(_ORDERS)}, with - in front or not"
-            )
-        where: tuple[Any, Any] = (None, None)
-        if after is not None:
-            after = RecordRow._make(after)
-            if order == "key":
-                start = max(start, after.key + "\0", key=str.encode)  # the next key by bytes
-            elif order == "-key":
-                end = after.key if end is None else min(end, after.key, key=str.encode)
-            else:
-                where = (getattr(after, column), after.key)
-        now, most = time.time(), _checked(limit)
+        page = window(order, start, end, after)
+        now, most = time.time(), check_limit(limit)
         wanted = (json.dumps(dict(tags)), len(tags)) if tags else (None, None)
-        sql = _SEARCH(column, order != column, bounded=end is not None, after=where[1] is not None, tagged=bool(tags))
-        return self.in_scope(path, sql, lambda scope, epoch: (scope, start, epoch, now, most, end, *where, *wanted))
+        bounded, behind = page.end is not None, page.key is not None
+        sql = _SEARCH(page.column, page.descending, bounded=bounded, after=behind, tagged=bool(tags))
+        return self.in_scope(
+            path, sql, lambda scope, epoch: (scope, page.start, epoch, now, most, page.end, *page[4:], *wanted)
+        )
 
     def usage(self, path: Path, *, expired: bool = False) -> Usage:
         """See :meth:`Catalog.usage <holdfast.catalog.base.Catalog.usage>`."""
         now = time.time()
         rows = self.in_scope(path, _USAGE[expired], lambda scope, epoch: (scope, epoch, now))
         return Usage._make(rows[0]) if rows else Usage(0, 0, 0)
-
-
-def _checked(limit: int) -> int:
-    if limit < 1:
-        raise InvalidArgumentError(f"limit is {limit}: it must be 1 or more")
-    return limit

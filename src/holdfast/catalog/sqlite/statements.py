@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
+from ..sql.columns import RECORD_COLUMNS, VALUE_COLUMNS
+
 __all__ = [
-    "ADD", "EDIT", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE", "REPLACE_AT",
+    "ADD", "EDIT", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
     "RESOLVE_DEEP", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
-
-_RECORD_COLUMNS = (  # in the order of model.RecordRow
-    "r.key,r.tier,r.version,r.flags,r.created,r.updated,r.expires,r.tags,r.session,"
-    "r.algorithm,r.digest,r.size,r.codec,r.config,b.storage,b.place,b.synced"
-)
-_VALUE_COLUMNS = (  # in the order of ..base.ValueRow
-    "tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob,"
-    "storage,place,synced,boot,device,inode,mtime,ctime"
-)
-_KEPT_COLUMNS = (
-    "version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,signature,blob,data"
-)
 
 EPOCH = "SELECT epoch FROM store WHERE id=1"
 """The present epoch; an id of a scope is good for one."""
@@ -25,7 +15,7 @@ EPOCH = "SELECT epoch FROM store WHERE id=1"
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
 _CURRENT = f"({EPOCH})=?3"
 
-FIND = f"SELECT {_VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+FIND = f"SELECT {VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 """Value rows of key ?2 in scope ?1 of epoch ?3, at most one a tier. Which of them counts is decided outside: ORDER BY
 would cost a microsecond."""
 
@@ -34,10 +24,10 @@ FIND_INLINE = (
     "SELECT tier,version,expires,algorithm,digest,size,codec,config,signature,data,blob FROM records "
     f"WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 )
-RECORD = f"SELECT {_RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+RECORD = f"SELECT {RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 """The record rows."""
 
-ENTRY = f"SELECT {_RECORD_COLUMNS},{_VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
+ENTRY = f"SELECT {RECORD_COLUMNS},{VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 """Both, in one row."""
 
 VISIBLE = "SELECT ifnull(max(version),0) FROM records WHERE scope=?1 AND key=?2 AND (expires IS NULL OR expires>?3)"
@@ -105,9 +95,6 @@ ADD = (
 """Add ?5 to a native integer (codec ?6) at ?4. typeof: a sum beyond 64 bits would turn REAL in silence. An ephemeral
 record may hide the number, so where one is, nothing is done."""
 
-REPLACE = f"UPDATE records SET ({_KEPT_COLUMNS})=(SELECT {_KEPT_COLUMNS} FROM kept WHERE id=?1) WHERE id=?2"
-"""Put a kept row (?1) back over the record (?2)."""
-
 
 def resolve_statement(depth: int) -> str:
     """Epoch and id of a path of this depth, in one statement and so of one moment; the pairs are its parameters."""
@@ -169,7 +156,7 @@ def search_statement(column: str, descending: bool, *, bounded: bool, after: boo
     if tagged:
         where += _TAGGED
     return (
-        f"SELECT {_RECORD_COLUMNS} FROM records r INDEXED BY records_key LEFT JOIN blobs b ON b.id=blob WHERE {where}"
+        f"SELECT {RECORD_COLUMNS} FROM records r INDEXED BY records_key LEFT JOIN blobs b ON b.id=blob WHERE {where}"
         f"AND(r.expires IS NULL OR r.expires>?4)AND {_CURRENT} AND {_HIGHEST} AND ifnull(?10,1)"
         f"ORDER BY {order} LIMIT ?5"
     )

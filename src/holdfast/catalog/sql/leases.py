@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ...errors import InvalidArgumentError, LeaseLost
 from ..base import Fence, LeaseRow
-from .core import Core, Session
+from .engine import Engine, Locks, Session
 
 __all__ = ["Leases"]
 
 
-class Leases(Core):
-    """``acquire``, ``renew`` and ``release``. All tokens come from one counter, so that a lease given back leaves no row."""
+class Leases(Engine):
+    """``acquire``, ``renew`` and ``release``. All tokens are of one counter: a lease given back leaves no row."""
 
     def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
         """See :meth:`Catalog.acquire <holdfast.catalog.base.Catalog.acquire>`."""
@@ -18,17 +18,20 @@ class Leases(Core):
             raise InvalidArgumentError("a lease needs an owner: a text that no other owner has")
 
         def work(session: Session) -> LeaseRow:
-            rows = session.rows("SELECT name,owner,token,expires FROM leases WHERE name=?", (name,))
+            rows = session.rows("SELECT name,owner,token,expires FROM leases WHERE name=?1", (name,))
             if rows:
                 held = LeaseRow._make(rows[0])
                 if held.expires > session.now and not (force and held.owner != owner):
                     return held
-            ((token,),) = session.rows("UPDATE store SET token=token+1 RETURNING token", ())
-            taken = LeaseRow(name, owner, token, session.now + seconds)
-            session.rows("INSERT OR REPLACE INTO leases(name,owner,token,expires) VALUES(?,?,?,?)", tuple(taken))
+            taken = LeaseRow(name, owner, session.next_token(), session.now + seconds)
+            session.rows(
+                "INSERT INTO leases(name,owner,token,expires) VALUES(?1,?2,?3,?4) ON CONFLICT(name) "
+                "DO UPDATE SET owner=excluded.owner,token=excluded.token,expires=excluded.expires",
+                tuple(taken),
+            )
             return taken
 
-        return self.transaction(work, spare=True)
+        return self.transaction(work, spare=True, locks=Locks(lease=name))
 
     def renew(self, fence: Fence, seconds: float) -> LeaseRow:
         """See :meth:`Catalog.renew <holdfast.catalog.base.Catalog.renew>`."""
@@ -47,4 +50,4 @@ class Leases(Core):
 
     def release(self, fence: Fence) -> None:
         """See :meth:`Catalog.release <holdfast.catalog.base.Catalog.release>`."""
-        self.write("DELETE FROM leases WHERE name=? AND token=?", (fence.name, fence.token), spare=True)
+        self.write("DELETE FROM leases WHERE name=?1 AND token=?2", (fence.name, fence.token), spare=True)

@@ -1,0 +1,144 @@
+"""Bytes in storages: which may not be on disk yet, which nobody needs, which are gone."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from ..base import Blob, NewBlob
+from .columns import BLOB_COLUMNS, KEPT_COLUMNS
+from .engine import Engine, Locks, Session, check_limit
+
+__all__ = ["Blobs"]
+
+_ALONE = Locks(alone=True)
+
+
+class Blobs(Engine):
+    """For the sync thread, the recovery and the collector.
+
+    Attributes:
+        KEPT: as :data:`~holdfast.catalog.sql.columns.KEPT_COLUMNS`, with what the catalog adds to them.
+        UNSYNCED: the table of blobs, by the index of those whose sync is not recorded.
+        EXPIRED: statement that removes up to ?2 records that are expired at ?1, with a row for each.
+        DROPPED: statement that removes up to ?1 records of dropped scopes, with a row for each.
+        OF_DROPPED: join of ``dropped d`` with the ``records r`` of its scopes.
+        IDS: the ids in the list ?1.
+    """
+
+    KEPT = KEPT_COLUMNS
+    UNSYNCED = "blobs"
+    EXPIRED: str
+    DROPPED: str
+    OF_DROPPED = "dropped d JOIN records r ON r.scope=d.scope"
+    IDS: str
+
+    @abstractmethod
+    def listed(self, items: Sequence[Any]) -> Any:
+        """A list as the value of a statement."""
+
+    def unsynced(self, *, boot: str, earlier: bool, after: int = 0, limit: int = 1000) -> list[Blob]:
+        """See :meth:`Catalog.unsynced <holdfast.catalog.base.Catalog.unsynced>`.
+
+        With ``earlier``, the bytes of an adopted store are left out: each is checked when it is read.
+        """
+        # Those whose boot is not known are of an earlier one, too.
+        which = "boot IS DISTINCT FROM ?1 AND boot IS DISTINCT FROM ''" if earlier else "boot=?1"
+        rows = self.read(
+            f"SELECT {BLOB_COLUMNS} FROM {self.UNSYNCED} WHERE synced=0 AND {which} AND state=0 AND refs>0 AND id>?2 "
+            "ORDER BY id LIMIT ?3",
+            (boot, after, check_limit(limit)),
+        )
+        return [Blob._make(row) for row in rows]
+
+    def mark_synced(self, ids: Sequence[int]) -> None:
+        """See :meth:`Catalog.mark_synced <holdfast.catalog.base.Catalog.mark_synced>`."""
+        if ids:
+            sql = f"UPDATE blobs SET synced=1 WHERE id IN ({self.IDS}) AND synced=0 AND state=0"
+            self.write(sql, (self.listed(ids),), spare=True)
+
+    def trust(self, id: int, blob: NewBlob) -> None:
+        """See :meth:`Catalog.trust <holdfast.catalog.base.Catalog.trust>`."""
+        self.write(
+            "UPDATE blobs SET place=?1,synced=?2,boot=?3,device=?4,inode=?5,mtime=?6,ctime=?7 WHERE id=?8 AND state=0",
+            (blob.config, int(blob.synced), blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime, id),
+            spare=True,
+        )
+
+    def mark_lost(self, id: int) -> int:
+        """See :meth:`Catalog.mark_lost <holdfast.catalog.base.Catalog.mark_lost>`.
+
+        A kept version whose own sync is not recorded is gone back to as well, since its bytes may be on disk; the ones
+        below it stay kept, and are next should those bytes turn out to be lost too.
+        """
+
+        def work(session: Session) -> int:
+            if not session.rows("UPDATE blobs SET state=2 WHERE id=?1 AND state IN (0,2) RETURNING id", (id,)):
+                return 0
+            session.rows("DELETE FROM kept WHERE blob=?1", (id,))
+            records = session.rows("SELECT scope,key,tier,version FROM records WHERE blob=?1", (id,))
+            for scope, key, tier, version in records:
+                self._go_back(session, (scope, key, tier), version)
+            return len(records)
+
+        return self.transaction(work, spare=True, locks=_ALONE)
+
+    def _go_back(self, session: Session, record: tuple[int, str, int], version: int) -> None:
+        """Put the newest row that was kept for a record in its place, or remove the record where there is none."""
+        kept = session.rows(
+            "SELECT id,blob FROM kept WHERE scope=?1 AND key=?2 AND tier=?3 ORDER BY version DESC LIMIT 1", record
+        )
+        if not kept:
+            session.delete_rows(*record)
+            return
+        session.seen(record[0], version)
+        row, blob = kept[0]
+        session.rows("UPDATE blobs SET refs=refs+1 WHERE id=?1", (blob,))
+        session.rows(
+            f"UPDATE records SET ({self.KEPT})=(SELECT {self.KEPT} FROM kept WHERE id=?4) "
+            "WHERE scope=?1 AND key=?2 AND tier=?3",
+            (*record, row),
+        )
+        session.rows("DELETE FROM kept WHERE id=?1", (row,))
+
+    def sweep(self, limit: int = 1000) -> int:
+        """See :meth:`Catalog.sweep <holdfast.catalog.base.Catalog.sweep>`."""
+        check_limit(limit)
+
+        def work(session: Session) -> tuple[int, bool]:
+            """How many records were removed, and whether none are left that could be."""
+            done = len(session.rows(self.EXPIRED, (session.now, limit)))
+            if done < limit:
+                done += len(session.rows(self.DROPPED, (limit - done,)))
+            session.rows(
+                "DELETE FROM dropped WHERE scope IN (SELECT scope FROM dropped d "
+                "WHERE NOT EXISTS(SELECT 1 FROM records WHERE scope=d.scope) LIMIT ?1)",
+                (max(limit, 1000),),
+            )
+            session.rows("DELETE FROM leases WHERE expires<=?1", (session.now,))  # of owners who died
+            return done, not session.rows("SELECT 1 FROM dropped LIMIT 1")
+
+        while True:
+            done, finished = self.transaction(work, spare=True)
+            if done or finished:
+                return done
+
+    def forget(self, ids: Sequence[int]) -> None:
+        """See :meth:`Catalog.forget <holdfast.catalog.base.Catalog.forget>`."""
+        if ids:
+            sql = f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0"
+            self.write(sql, (self.listed(ids),), spare=True)
+
+    def garbage_size(self) -> tuple[int, int, int]:
+        """See :meth:`Catalog.garbage_size <holdfast.catalog.base.Catalog.garbage_size>`."""
+        # A blob will be garbage too when the records that go are all that refer to it.
+        row: tuple[int, int, int] = self.read(
+            "WITH gone AS (SELECT blob FROM records WHERE expires<=?1 AND scope NOT IN (SELECT scope FROM dropped)"
+            f" UNION ALL SELECT r.blob FROM {self.OF_DROPPED}),"
+            "freed AS (SELECT b.bytes FROM (SELECT blob,count(*) AS n FROM gone WHERE blob IS NOT NULL GROUP BY blob) g"
+            " JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n UNION ALL SELECT bytes FROM blobs WHERE refs=0)"
+            "SELECT (SELECT count(*) FROM gone),count(*),CAST(coalesce(sum(bytes),0) AS BIGINT) FROM freed",
+            (self.now(),),
+        )[0]
+        return row
