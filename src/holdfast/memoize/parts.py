@@ -23,8 +23,9 @@ def attributes(state: Any) -> dict[str, Any]:
     if state is None:
         return {}
     groups = [group or {} for group in state] if type(state) is tuple and len(state) == 2 else [state]
+    groups = [group.copy() if type(group) is dict else group for group in groups]  # another thread may change them
     if all(type(group) is dict and {str}.issuperset(map(type, group)) for group in groups):
-        parts = {f".{name}": item for group in groups for name, item in group.copy().items()}
+        parts = {f".{name}": item for group in groups for name, item in group.items()}
         if len(parts) == sum(map(len, groups)):
             return parts
     return {"state": state}
