@@ -261,7 +261,7 @@ def test_an_adopted_store_trusts_no_file(catalog: SQLiteCatalog) -> None:
 
 
 def test_many_scopes_are_remembered_within_bounds(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("holdfast.catalog.sqlite.core._REMEMBERED", 50)
+    monkeypatch.setattr("holdfast.catalog.sql.places._REMEMBERED", 50)
     for number in range(200):
         put(catalog, "key", path=(*SPACE, ("n", str(number))))
         assert len(catalog._known[1]) <= 52

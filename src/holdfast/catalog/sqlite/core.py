@@ -14,20 +14,20 @@ import apsw
 from ...address import Path, format_path
 from ...errors import HoldfastError, InvalidArgumentError, SchemaError, StorageFullError
 from ...model import RecordRow
-from ..sql.engine import Engine, Locks
+from ..sql.engine import Locks
 from ..sql.engine import Session as AnySession
+from ..sql.places import EPOCH, Places
 from .connection import Link, Pool
 from .failures import BUSY, from_system, is_full, translated
 from .opening import CHECKPOINT, connector, require_library
 from .reserve import Reserve
-from .statements import EDIT, EPOCH, PUT_FULL, RECORD, RESOLVE_DEEP, VISIBLE, resolve_statement
+from .statements import EDIT, PUT_FULL, RECORD, RESOLVE_DEEP, VISIBLE, resolve_statement
 
 __all__ = ["Core", "Session"]
 
 T = TypeVar("T")
 
 _LONG = 200_000  # instructions of SQLite's machine: one or two milliseconds
-_REMEMBERED = 20_000  # scopes; then the memory of them starts anew
 _FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its ceiling, at first and when it is raised
 _RESOLVE = [resolve_statement(depth) for depth in range(9)]
 
@@ -132,7 +132,7 @@ class Session(AnySession):
         )
 
 
-class Core(Engine):
+class Core(Places):
     """Connections, retries, transactions and the memory of scope ids."""
 
     prompt: ClassVar[bool] = True
@@ -151,8 +151,6 @@ class Core(Engine):
             if isinstance(error, HoldfastError):
                 raise
             raise from_system(error, self._where) from error
-        # One tuple, replaced as a whole: the epoch, and ids that are good in it.
-        self._known: tuple[int, dict[Path, int]] = (0, {})
         try:
             self.store_id, self.signing_key = self._identity()
             self.make_reserve()
@@ -312,40 +310,9 @@ class Core(Engine):
         if not self._reserve.leaves_enough(link.connection):
             raise StorageFullError(f"no space left for {self._where} but what deleting needs: nothing was stored")
 
-    # --- scopes as ids ------------------------------------------------------------------------------------------------
-
-    def _remember(self, epoch: int, found: dict[Path, int]) -> None:
-        known_epoch, known = self._known
-        if epoch == known_epoch and len(known) < _REMEMBERED:
-            known.update(found)
-        elif epoch >= known_epoch:
-            self._known = (epoch, dict(found))
-
-    def resolve(self, path: Path) -> tuple[int, int | None]:
-        """The present epoch and the id of the scope in it, asked anew."""
-        epoch, scope = self.read(*_resolving(path))[0]
-        if scope is not None:
-            self._remember(epoch, {path: scope})
-        return epoch, scope
-
-    def in_scope(self, path: Path, sql: str, values: Callable[[int, int], tuple[Any, ...]]) -> list[Any]:
-        """Rows of a statement that gives none unless the epoch is the one given to ``values`` (scope id, epoch).
-
-        An empty answer is one only when the epoch is still the same.
-        """
-        epoch, known = self._known
-        scope = known.get(path)
-        if scope is not None:
-            rows = self.read(sql, values(scope, epoch))
-            if rows or self.read(EPOCH)[0][0] == epoch:
-                return rows
-        while True:
-            epoch, scope = self.resolve(path)
-            if scope is None:
-                return []
-            rows = self.read(sql, values(scope, epoch))
-            if rows or self.read(EPOCH)[0][0] == epoch:
-                return rows
+    def resolving(self, path: Path) -> tuple[str, tuple[str | int, ...]]:
+        """See :meth:`Places.resolving <holdfast.catalog.sql.places.Places.resolving>`."""
+        return _resolving(path)
 
 
 def _true() -> bool:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from ..sql.columns import RECORD_COLUMNS, VALUE_COLUMNS
+from ..sql.places import EPOCH
 
 __all__ = [
-    "ADD", "EDIT", "ENTRY", "EPOCH", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
+    "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
     "RESOLVE_DEEP", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
-
-EPOCH = "SELECT epoch FROM store WHERE id=1"
-"""The present epoch; an id of a scope is good for one."""
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
 _CURRENT = f"({EPOCH})=?3"
