@@ -41,7 +41,7 @@ VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "col
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
     0: ["errors", "address", "model", "hashing", "payload", "stopping"],
-    1: ["serializers.base", "storages.base", "catalog.base", "catalog.sql"],
+    1: ["serializers.base", "storages.base", "storages.places", "storages.remote", "catalog.base", "catalog.sql"],
     2: ["serializers", "storages", "catalog"],
     3: ["registry", "config"],
     4: KERNEL,

@@ -1,0 +1,49 @@
+"""The servers: each is started when the first test needs it, and ends with the test session."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from .servers import AZURE_ACCOUNT, AZURE_KEY, azurite, moto
+
+S3_KEYS = {"access_key_id": "tester", "secret_access_key": "of-no-worth"}
+AZURE_KEYS = {"account_name": AZURE_ACCOUNT, "account_key": AZURE_KEY}
+
+_prefixes = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _no_keys_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have keys, a profile and an endpoint of their own: none of them counts here."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with moto(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with azurite(tmp_path_factory.mktemp("azurite")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_url(s3_endpoint: str) -> str:
+    """A place of its own for each test."""
+    return f"s3://bucket/tests/{next(_prefixes)}?endpoint={s3_endpoint}&region=us-east-1"
+
+
+@pytest.fixture
+def azure_url(azure_endpoint: str) -> str:
+    return f"az://container/tests/{next(_prefixes)}?endpoint={azure_endpoint}"

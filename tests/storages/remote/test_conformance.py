@@ -1,0 +1,32 @@
+"""Every storage on other machines passes the suite that ships for backends."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdfast.storages.objectstore import ObjectStorage
+from holdfast.testing.storage_suite import StorageSuite
+
+from .conftest import AZURE_KEYS, S3_KEYS
+
+
+class TestS3(StorageSuite):
+    @pytest.fixture
+    def storage(self, s3_url):
+        storage = ObjectStorage(s3_url, credentials=S3_KEYS)
+        yield storage
+        storage.close()
+
+    def reopen(self, storage):
+        return ObjectStorage(storage.url, credentials=S3_KEYS)
+
+
+class TestAzure(StorageSuite):
+    @pytest.fixture
+    def storage(self, azure_url):
+        storage = ObjectStorage(azure_url, credentials=AZURE_KEYS)
+        yield storage
+        storage.close()
+
+    def reopen(self, storage):
+        return ObjectStorage(storage.url, credentials=AZURE_KEYS)
