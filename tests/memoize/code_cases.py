@@ -7,6 +7,7 @@ what of the fingerprint's parts it changes.
 from __future__ import annotations
 
 import re
+from textwrap import dedent
 from typing import NamedTuple
 
 __all__ = ["CASES", "Case"]
@@ -27,575 +28,1477 @@ class Case(NamedTuple):
         return {**self.files, self.file: self.files[self.file].replace(self.old, self.new)}
 
 
-def case(text: str, file: str, old: str, new: str, *parts: str) -> Case:
-    """``text`` has the files one after the other, each below a line ``# --- name``."""
-    pieces = re.split(r"^# --- (\S+)\n", text.lstrip("\n"), flags=re.MULTILINE)
-    files = {"__init__.py": "", "main.py": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
-    return Case(files, file, old, new, parts)
-
-
-DEEP = """
-# --- middle.py
-from . import deep
-def g(x):
-    return deep.h(x)
-# --- deep.py
-def h(x):
-    return x + 1
-def unrelated(x):
-    return x
-"""
-
-DECORATED = """
-from .middle import g
-def f(x):
-    return g(x)
-# --- middle.py
-from .deep import *
-"""
-
-CASES: dict[str, Case] = {
-    "attribute": case(
-        f"from . import middle\ndef f(x):\n    return middle.g(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "attribute_of_package": case(
-        f"import {{}}.middle\ndef f(x):\n    return {{}}.middle.g(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "imported_as": case(
-        f"from .middle import g as other\ndef f(x):\n    return other(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "assigned_alias": case(
-        f"from .middle import g\nk = g\ndef f(x):\n    return k(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "alias_of_another": case(
-        "from .middle import g\ndef f(x):\n    return g(x)\n"
-        "# --- middle.py\nfrom .deep import a, b\nboth = a, b\ng = a\n"
-        "# --- deep.py\ndef a(x):\n    return x\ndef b(x):\n    return -x\n",
-        "middle.py",
-        "g = a",
-        "g = b",
-        "deep.a",  # which is no longer used
-        "deep.b",
-        "main.g (name)",
-    ),
-    "swapped": case(
-        "from .middle import p, q\ndef f(x):\n    return p(x) + 2 * q(x)\n"
-        "# --- middle.py\nfrom .deep import a, b\np, q = a, b\n"
-        "# --- deep.py\ndef a(x):\n    return x\ndef b(x):\n    return -x\n",
-        "middle.py",
-        "p, q = a, b",
-        "p, q = b, a",
-        "main.p (name)",
-        "main.q (name)",
-    ),
-    "swapped_closures": case(
-        "from .deep import make\np, q = make(1), make(2)\ndef f(x):\n    return p(x) + 2 * q(x)\n"
-        "# --- deep.py\ndef make(k):\n    def inner(x):\n        return x + k\n    return inner\n",
-        "main.py",
-        "make(1), make(2)",
-        "make(2), make(1)",
-        "deep.make.<locals>.inner #2:k",
-        "deep.make.<locals>.inner:k",
-    ),
-    "standard_alias": case(
-        "from math import sin as g\ndef f(x):\n    return g(x)\n", "main.py", "sin", "cos", "main.g (name)"
-    ),
-    "standard_module_alias": case(
-        "import posixpath as p\ndef f(x):\n    return p.join(x, '')\n",
-        "main.py",
-        "import posixpath",
-        "import ntpath",
-        "main.p (name)",
-    ),
-    "decorator_closure": case(
-        DECORATED
-        + "# --- deep.py\ndef twice(function):\n    def call(x):\n        return function(x) * 2\n    return call\n"
-        "@twice\ndef g(x):\n    return x\n",
-        "deep.py",
-        "function(x) * 2",
-        "function(x) * 3",
-        "deep.twice.<locals>.call",
-    ),
-    "decorated_body": case(
-        DECORATED
-        + "# --- deep.py\ndef twice(function):\n    def call(x):\n        return function(x) * 2\n    return call\n"
-        "@twice\ndef g(x):\n    return x\n",
-        "deep.py",
-        "    return x\n",
-        "    return x + 1\n",
-        "deep.g",
-    ),
-    "decorator_wraps": case(
-        DECORATED + "# --- deep.py\nimport functools\ndef twice(function):\n    @functools.wraps(function)\n"
-        "    def call(x):\n        return function(x) * 2\n    return call\n@twice\ndef g(x):\n    return h(x)\n"
-        "def h(x):\n    return x\n",
-        "deep.py",
-        "    return x\n",
-        "    return x + 1\n",
-        "deep.h",
-    ),
-    "decorator_argument": case(
-        DECORATED
-        + "# --- deep.py\ndef times(n):\n    def decorate(function):\n        return lambda x: function(x) * n\n"
-        "    return decorate\n@times(2)\ndef g(x):\n    return x\n",
-        "deep.py",
-        "@times(2)",
-        "@times(3)",
-        "deep.times.<locals>.decorate.<locals>.<lambda>:n",
-    ),
-    "decorator_cache": case(
-        DECORATED + "# --- deep.py\nimport functools\n@functools.lru_cache(maxsize=8)\ndef g(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.g",
-    ),
-    "decorator_partial": case(
-        DECORATED + "# --- deep.py\nimport functools\ndef times(n, function):\n    return lambda x: function(x) * n\n"
-        "twice = functools.partial(times, 2)\n@twice\ndef g(x):\n    return x\n",
-        "deep.py",
-        "partial(times, 2)",
-        "partial(times, 3)",
-        "deep.times.<locals>.<lambda>:n",
-    ),
-    "decorator_class": case(
-        DECORATED + "# --- deep.py\nclass Twice:\n    def __init__(self, function):\n        self.function = function\n"
-        "    def __call__(self, x):\n        return self.function(x) * 2\n@Twice\ndef g(x):\n    return x\n",
-        "deep.py",
-        "return x\n",
-        "return x + 1\n",
-        "deep.g",
-    ),
-    "decorator_class_call": case(
-        DECORATED + "# --- deep.py\nclass Twice:\n    def __init__(self, function):\n        self.function = function\n"
-        "    def __call__(self, x):\n        return self.function(x) * 2\n@Twice\ndef g(x):\n    return x\n",
-        "deep.py",
-        "(x) * 2",
-        "(x) * 3",
-        "deep.Twice",
-        "deep.Twice.__call__",
-    ),
-    "context_manager": case(
-        DECORATED + "# --- deep.py\nimport contextlib\n@contextlib.contextmanager\ndef c():\n    yield 1\n"
-        "def g(x):\n    with c() as y:\n        return x + y\n",
-        "deep.py",
-        "yield 1",
-        "yield 2",
-        "deep.c",
-    ),
-    "singledispatch": case(
-        DECORATED + "# --- deep.py\nimport functools\n@functools.singledispatch\ndef g(x):\n    return x\n"
-        "@g.register(int)\ndef _(x):\n    return h(x)\ndef h(x):\n    return 1\n",
-        "deep.py",
-        "return 1",
-        "return 2",
-        "deep.h",
-    ),
-    "partial": case(
-        "from .middle import p\ndef f(x):\n    return p(x)\n"
-        "# --- middle.py\nimport functools\nfrom .deep import h\np = functools.partial(h, 1, c=2)\n"
-        "# --- deep.py\ndef h(a, b, c):\n    return a + b + c\n",
-        "deep.py",
-        "a + b + c",
-        "a + b - c",
-        "deep.h",
-    ),
-    "partial_argument": case(
-        "from .middle import p\ndef f(x):\n    return p(x)\n"
-        "# --- middle.py\nimport functools\nfrom .deep import h\np = functools.partial(h, 1, c=2)\n"
-        "# --- deep.py\ndef h(a, b, c):\n    return a + b + c\n",
-        "middle.py",
-        "c=2",
-        "c=3",
-        "main.p (partial)",
-    ),
-    "default": case(
-        "from .middle import g\ndef f(x):\n    return g(x)\n"
-        "# --- middle.py\nfrom .deep import h\ndef g(x, by=h):\n    return by(x)\n"
-        "# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "default_value": case(
-        "from .middle import g\ndef f(x):\n    return g(x)\n# --- middle.py\ndef g(x, y=1, z=2):\n    return x + y + z\n",
-        "middle.py",
-        "z=2",
-        "z=3",
-        "middle.g:z",
-    ),
-    "keyword_default": case(
-        "from .middle import g\ndef f(x):\n    return g(x)\n"
-        "# --- middle.py\nfrom .deep import N\ndef g(x, *, y=N):\n    return x + y\n# --- deep.py\nN = 1\n",
-        "deep.py",
-        "N = 1",
-        "N = 2",
-        "middle.g:y",
-    ),
-    "own_default": case("def f(x, y=1):\n    return x + y\n", "main.py", "y=1", "y=2", "main.f:y"),
-    "base_class": case(
-        "from .middle import C\ndef f(x):\n    return C().m(x)\n"
-        "# --- middle.py\nfrom .deep import B\nclass C(B):\n    pass\n"
-        "# --- deep.py\nclass A:\n    def m(self, x):\n        return x\nclass B(A):\n    pass\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.A",
-        "deep.A.m",
-    ),
-    "other_base": case(
-        "from .middle import C\ndef f(x):\n    return C().m(x)\n"
-        "# --- middle.py\nfrom .deep import A, B\nclass C(A):\n    pass\n"
-        "# --- deep.py\nclass A:\n    def m(self, x):\n        return x\nclass B:\n    def m(self, x):\n        return -x\n",
-        "middle.py",
-        "C(A)",
-        "C(B)",
-        "deep.A",
-        "deep.A.m",
-        "deep.B",
-        "deep.B.m",
-        "middle.A (name)",
-        "middle.B (name)",
-        "middle.C",
-        "middle.C (bases)",
-    ),
-    "metaclass": case(
-        "from .middle import C\ndef f(x):\n    return C(x)\n"
-        "# --- middle.py\nfrom .deep import M\nclass C(metaclass=M):\n    pass\n"
-        "# --- deep.py\nclass M(type):\n    def __call__(cls, x):\n        return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.M",
-        "deep.M.__call__",
-    ),
-    "class_attribute": case(
-        "from .middle import C\ndef f(x):\n    return C.n\n# --- middle.py\nfrom .deep import N\nclass C:\n    n = N\n"
-        "# --- deep.py\nN = 1\n",
-        "deep.py",
-        "N = 1",
-        "N = 2",
-        "middle.C.n",
-        "middle.N",
-    ),
-    "property": case(
-        "from .middle import C\ndef f(x):\n    return C().p\n"
-        "# --- middle.py\nfrom .deep import h\nclass C:\n    @property\n    def p(self):\n        return h(1)\n"
-        "# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "cached_property": case(
-        "from .middle import C\ndef f(x):\n    return C().p\n"
-        "# --- middle.py\nfrom functools import cached_property\nfrom .deep import h\nclass C:\n    @cached_property\n"
-        "    def p(self):\n        return h(1)\n# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "static_method": case(
-        "from .middle import C\ndef f(x):\n    return C.s(x)\n"
-        "# --- middle.py\nfrom .deep import h\nclass C:\n    @staticmethod\n    def s(x):\n        return h(x)\n"
-        "    @classmethod\n    def c(cls, x):\n        return cls.s(x)\n# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "partial_method": case(
-        "from .middle import C\ndef f(x):\n    return C().m()\n"
-        "# --- middle.py\nfrom functools import partialmethod\nfrom .deep import N\nclass C:\n    def n(self, x):\n"
-        "        return x\n    m = partialmethod(n, N)\n# --- deep.py\nN = 1\n",
-        "deep.py",
-        "N = 1",
-        "N = 2",
-        "middle.C.m (partialmethod)",
-        "middle.N",
-    ),
-    "bound_method": case(
-        "from .middle import m\ndef f(x):\n    return m(x)\n"
-        "# --- middle.py\nfrom .deep import C\nm = C(3).m\n"
-        "# --- deep.py\nclass C:\n    def __init__(self, n):\n        self.n = n\n    def m(self, x):\n"
-        "        return x * self.n\n",
-        "middle.py",
-        "C(3)",
-        "C(4)",
-        "main.m (method)",
-    ),
-    "nested_class": case(
-        "from .middle import C\ndef f(x):\n    return C.D().m(x)\n"
-        "# --- middle.py\nclass C:\n    class D:\n        def m(self, x):\n            return x\n",
-        "middle.py",
-        "return x",
-        "return -x",
-        "middle.C",
-        "middle.C.D",
-        "middle.C.D.m",
-    ),
-    "class_decorator": case(
-        "from .middle import C\ndef f(x):\n    return C().m(x)\n"
-        "# --- middle.py\nfrom .deep import patched\n@patched\nclass C:\n    pass\n"
-        "# --- deep.py\ndef patched(cls):\n    cls.m = lambda self, x: x\n    return cls\n",
-        "deep.py",
-        "self, x: x",
-        "self, x: -x",
-        "deep.patched",
-        "deep.patched.<locals>.<lambda>",
-    ),
-    "patched_class": case(
-        "from . import middle\nfrom .deep import C\ndef f(x):\n    return C().m(x)\n"
-        "# --- middle.py\nfrom .deep import C\ndef m(self, x):\n    return -x\nC.m = m\n"
-        "# --- deep.py\nclass C:\n    def m(self, x):\n        return x\n",
-        "middle.py",
-        "return -x",
-        "return x + 1",
-        "middle.m",
-    ),
-    "dataclass": case(
-        "from .middle import C\ndef f(x):\n    return C(x).y\n"
-        "# --- middle.py\nfrom dataclasses import dataclass, field\n@dataclass(order=True)\nclass C:\n    x: int\n"
-        "    y: list = field(default_factory=list)\n    z: int = 2\n",
-        "middle.py",
-        "order=True",
-        "order=False",
-        "middle.C",
-    ),
-    "dataclass_factory": case(
-        "from .middle import C\ndef f(x):\n    return C(x).y\n"
-        "# --- middle.py\nfrom dataclasses import dataclass, field\nfrom .deep import h\n@dataclass\nclass C:\n"
-        "    x: int\n    y: list = field(default_factory=h)\n# --- deep.py\ndef h():\n    return []\n",
-        "deep.py",
-        "return []",
-        "return [1]",
-        "deep.h",
-    ),
-    "enum": case(
-        "from .middle import Color\ndef f(x):\n    return Color.RED.value\n"
-        "# --- middle.py\nimport enum\nfrom .deep import N\nclass Color(enum.Enum):\n    RED = N\n    BLUE = 'b'\n"
-        "    def __str__(self):\n        return self.name.lower()\n"
-        "class Flags(enum.IntFlag):\n    A = enum.auto()\n    B = enum.auto()\n# --- deep.py\nN = 1\n",
-        "deep.py",
-        "N = 1",
-        "N = 2",
-        "middle.Color (members)",
-        "middle.N",
-    ),
-    "enum_with_new": case(
-        "from .middle import Color, Flags\ndef f(x):\n    return Color.RED.value, Flags.A\n"
-        "# --- middle.py\nimport enum\nclass Color(bytes, enum.Enum):\n    def __new__(cls, value):\n"
-        "        made = bytes.__new__(cls, [value])\n        made._value_ = value + 1\n        return made\n    RED = 1\n"
-        "class Flags(enum.IntFlag):\n    A = enum.auto()\n    B = enum.auto()\n",
-        "middle.py",
-        "value + 1",
-        "value + 2",
-        "middle.Color",
-        "middle.Color (members)",
-    ),
-    "named_tuple": case(
-        "from .middle import P, Q\ndef f(x):\n    return P(x), Q(x)\n"
-        "# --- middle.py\nfrom collections import namedtuple\nfrom typing import NamedTuple\nclass P(NamedTuple):\n"
-        "    x: int\n    y: int = 1\n    def m(self):\n        return self.x\nQ = namedtuple('Q', 'x y', defaults=[2])\n",
-        "middle.py",
-        "defaults=[2]",
-        "defaults=[3]",
-        "middle.Q._field_defaults",
-    ),
-    "abstract": case(
-        "from .middle import C\ndef f(x):\n    return C().m(x)\n"
-        "# --- middle.py\nfrom abc import ABC, abstractmethod\nfrom typing import Generic, Protocol, TypeVar\n"
-        "T = TypeVar('T')\nclass P(Protocol):\n    def m(self, x): ...\nclass A(ABC, Generic[T]):\n    @abstractmethod\n"
-        "    def m(self, x):\n        return x\nclass C(A[int], P):\n    def m(self, x):\n        return super().m(x)\n",
-        "middle.py",
-        "        return x\n",
-        "        return -x\n",
-        "middle.A",
-        "middle.A.m",
-    ),
-    "dictionary_of_functions": case(
-        "from .middle import TABLE\ndef f(x):\n    return TABLE['h'](x)\n"
-        "# --- middle.py\nfrom .deep import h, k\nTABLE = {'h': h, 'k': [k]}\n"
-        "# --- deep.py\ndef h(x):\n    return x\ndef k(x):\n    return 1\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "configured_instance": case(
-        "from .middle import MODEL\ndef f(x):\n    return MODEL.run(x)\n"
-        "# --- middle.py\nfrom .deep import Model\nMODEL = Model(3, {'a': [1.5]})\n"
-        "# --- deep.py\nclass Model:\n    def __init__(self, n, more):\n        self.n = n\n        self.more = more\n"
-        "    def run(self, x):\n        return x * self.n\n",
-        "middle.py",
-        "1.5",
-        "2.5",
-        "main.MODEL",
-    ),
-    "class_of_instance": case(
-        "from .middle import MODEL\ndef f(x):\n    return MODEL.run(x)\n"
-        "# --- middle.py\nfrom .deep import Model\nMODEL = Model()\n"
-        "# --- deep.py\nclass Model:\n    def run(self, x):\n        return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.Model",
-        "deep.Model.run",
-    ),
-    "regular_expression": case(
-        "from .middle import WORD\ndef f(x):\n    return WORD.match(x)\n# --- middle.py\nimport re\nWORD = re.compile('a+')\n",
-        "middle.py",
-        "'a+'",
-        "'a*'",
-        "main.WORD",
-    ),
-    "nested_function": case(
-        f"from .middle import g\ndef f(x):\n    def inner(y):\n        return g(y)\n    return inner(x)\n{DEEP}",
-        "deep.py",
-        "x + 1",
-        "x + 2",
-        "deep.h",
-    ),
-    "lambda": case(f"from .middle import g\nf = lambda x: [g(x)]\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"),
-    "lambda_on_one_line": case(
-        "from .middle import p\ndef f(x):\n    return p(x)\n# --- middle.py\nq, p = lambda x: x + 1, (lambda x: x + 2)\n",
-        "middle.py",
-        "x + 2",
-        "x + 3",
-        "middle.<lambda>",
-    ),
-    "comprehension": case(
-        f"from .middle import g\ndef f(x):\n    return [g(y) for y in range(x) if g(y)]\n{DEEP}",
-        "deep.py",
-        "x + 1",
-        "x + 2",
-        "deep.h",
-    ),
-    "generator": case(
-        "from .middle import g\ndef f(x):\n    return sum(g(x))\n"
-        "# --- middle.py\nfrom .deep import h\ndef g(x):\n    yield from (h(y) for y in range(x))\n"
-        "async def unused():\n    pass\n# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "class_in_function": case(
-        f"from .middle import g\ndef f(x):\n    class C:\n        y = g(x)\n    return C.y\n{DEEP}",
-        "deep.py",
-        "x + 1",
-        "x + 2",
-        "deep.h",
-    ),
-    "import_in_body": case(
-        f"def f(x):\n    from .middle import g\n    return g(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "import_of_module_in_body": case(
-        f"def f(x):\n    from . import middle as m\n    return m.g(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "import_by_full_name_in_body": case(
-        f"def f(x):\n    import {{}}.middle\n    return {{}}.middle.g(x)\n{DEEP}", "deep.py", "x + 1", "x + 2", "deep.h"
-    ),
-    "global_value": case(
-        "from . import middle\ndef f(x):\n    return middle.g(x)\n"
-        "# --- middle.py\nfrom .deep import RATE\ndef g(x):\n    return x * RATE\n# --- deep.py\nRATE = 1.5\n",
-        "deep.py",
-        "1.5",
-        "2.5",
-        "middle.RATE",
-    ),
-    "computed_value": case(
-        "from .middle import TABLE\ndef f(x):\n    return TABLE[x]\n"
-        "# --- middle.py\nfrom .deep import h\nTABLE = [h(x) for x in range(3)]\n# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "main.TABLE",
-    ),
-    "global_statement": case(
-        "n = 1\ndef f(x):\n    global n\n    n += x\n    return n\n", "main.py", "n = 1", "n = 2", "main.n"
-    ),
-    "function_attribute": case(
-        "from .middle import g\ndef f(x):\n    return g.n\n# --- middle.py\ndef g(x):\n    return x\ng.n = 1\n",
-        "middle.py",
-        "g.n = 1",
-        "g.n = 2",
-        "main.g.n",
-    ),
-    "shadowed_builtin": case(
-        "from .middle import len\ndef f(x):\n    return len(x)\n# --- middle.py\ndef len(x):\n    return 1\n",
-        "middle.py",
-        "return 1",
-        "return 2",
-        "middle.len",
-    ),
-    "module_as_a_whole": case(
-        f"from . import middle\ndef f(x):\n    return getattr(middle, 'g')(x)\n{DEEP}",
-        "deep.py",
-        "x + 1",
-        "x + 2",
-        "deep.h",
-    ),
-    "mutual_recursion": case(
-        "from .middle import even\ndef f(x):\n    return even(x)\n"
-        "# --- middle.py\ndef even(x):\n    return x == 0 or odd(x - 1)\ndef odd(x):\n    return x != 0 and even(x - 1)\n",
-        "middle.py",
-        "x != 0",
-        "x > 0",
-        "middle.odd",
-    ),
-    "recursive_closure": case(
-        "from .middle import make\ng = make(2)\ndef f(x):\n    return g(x)\n"
-        "# --- middle.py\ndef make(n):\n    def count(x):\n        return 0 if x == 0 else count(x - 1) + n\n    return count\n",
-        "main.py",
-        "make(2)",
-        "make(3)",
-        "middle.make.<locals>.count:n",
-    ),
-    "lazy_module": case(
-        "from . import middle\ndef f(x):\n    return middle.h(x)\n"
-        "# --- middle.py\ndef __getattr__(name):\n    from . import deep\n    return getattr(deep, name)\n"
-        "# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "method_and_self": case(
-        "from .middle import C\nf = C.m\n"
-        "# --- middle.py\nclass C:\n    def m(self, x):\n        return self.n(x)\n    def n(self, x):\n        return x\n",
-        "middle.py",
-        "return x",
-        "return -x",
-        "middle.C",
-        "middle.C.n",
-    ),
-    "pydantic": case(
-        "from .middle import M\ndef f(x):\n    return M(x=x).x\n"
-        "# --- middle.py\nfrom pydantic import BaseModel, field_validator\nfrom .deep import h\nclass M(BaseModel):\n"
-        "    x: int\n    y: float = 1.0\n    @field_validator('x')\n    @classmethod\n    def check(cls, v):\n"
-        "        return h(v)\n# --- deep.py\ndef h(x):\n    return x\n",
-        "deep.py",
-        "return x",
-        "return -x",
-        "deep.h",
-    ),
-    "pydantic_field": case(
-        "from .middle import M\ndef f(x):\n    return M(x=x).x\n"
-        "# --- middle.py\nfrom pydantic import BaseModel, Field\nclass M(BaseModel):\n    x: int = Field(ge=1)\n",
-        "middle.py",
-        "ge=1",
-        "ge=2",
-        "middle.M",
-    ),
-    "array": case(
-        "from .middle import A\ndef f(x):\n    return A * x\n# --- middle.py\nimport numpy as np\nA = np.arange(3)\n",
-        "middle.py",
-        "arange(3)",
-        "arange(4)",
-        "main.A",
-    ),
-}
+CASES: dict[str, Case] = {}
 """By name; ``{}`` in a file stands for the name of the package."""
+
+
+def case(name: str, text: str, file: str, old: str, new: str, *parts: str) -> None:
+    """``text`` has the files one after the other, each below a line ``# --- name``."""
+    pieces = re.split(r"^# --- (\S+)\n", dedent(text).lstrip(), flags=re.MULTILINE)
+    files = {"__init__.py": "", "main.py": pieces[0], **dict(zip(pieces[1::2], pieces[2::2], strict=True))}
+    CASES[name] = Case(files, file, old, new, parts)
+
+
+case(
+    "attribute",
+    """
+    from . import middle
+    def f(x):
+        return middle.g(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "attribute_of_package",
+    """
+    import {}.middle
+    def f(x):
+        return {}.middle.g(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "imported_as",
+    """
+    from .middle import g as other
+    def f(x):
+        return other(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "assigned_alias",
+    """
+    from .middle import g
+    k = g
+    def f(x):
+        return k(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "alias_of_another",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import a, b
+    both = a, b
+    g = a
+    # --- deep.py
+    def a(x):
+        return x
+    def b(x):
+        return -x
+    """,
+    "middle.py",
+    "g = a",
+    "g = b",
+    "deep.a",
+    "deep.b",
+    "main.g (name)",
+)
+
+case(
+    "swapped",
+    """
+    from .middle import p, q
+    def f(x):
+        return p(x) + 2 * q(x)
+    # --- middle.py
+    from .deep import a, b
+    p, q = a, b
+    # --- deep.py
+    def a(x):
+        return x
+    def b(x):
+        return -x
+    """,
+    "middle.py",
+    "p, q = a, b",
+    "p, q = b, a",
+    "main.p (name)",
+    "main.q (name)",
+)
+
+case(
+    "swapped_closures",
+    """
+    from .deep import make
+    p, q = make(1), make(2)
+    def f(x):
+        return p(x) + 2 * q(x)
+    # --- deep.py
+    def make(k):
+        def inner(x):
+            return x + k
+        return inner
+    """,
+    "main.py",
+    "make(1), make(2)",
+    "make(2), make(1)",
+    "deep.make.<locals>.inner #2:k",
+    "deep.make.<locals>.inner:k",
+)
+
+case(
+    "standard_alias",
+    """
+    from math import sin as g
+    def f(x):
+        return g(x)
+    """,
+    "main.py",
+    "sin",
+    "cos",
+    "main.g (name)",
+)
+
+case(
+    "standard_module_alias",
+    """
+    import posixpath as p
+    def f(x):
+        return p.join(x, '')
+    """,
+    "main.py",
+    "import posixpath",
+    "import ntpath",
+    "main.p (name)",
+)
+
+case(
+    "decorator_closure",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    def twice(function):
+        def call(x):
+            return function(x) * 2
+        return call
+    @twice
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "function(x) * 2",
+    "function(x) * 3",
+    "deep.twice.<locals>.call",
+)
+
+case(
+    "decorated_body",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    def twice(function):
+        def call(x):
+            return function(x) * 2
+        return call
+    @twice
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "    return x\n",
+    "    return x + 1\n",
+    "deep.g",
+)
+
+case(
+    "decorator_wraps",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    import functools
+    def twice(function):
+        @functools.wraps(function)
+        def call(x):
+            return function(x) * 2
+        return call
+    @twice
+    def g(x):
+        return h(x)
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "    return x\n",
+    "    return x + 1\n",
+    "deep.h",
+)
+
+case(
+    "decorator_argument",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    def times(n):
+        def decorate(function):
+            return lambda x: function(x) * n
+        return decorate
+    @times(2)
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "@times(2)",
+    "@times(3)",
+    "deep.times.<locals>.decorate.<locals>.<lambda>:n",
+)
+
+case(
+    "decorator_cache",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    import functools
+    @functools.lru_cache(maxsize=8)
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.g",
+)
+
+case(
+    "decorator_partial",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    import functools
+    def times(n, function):
+        return lambda x: function(x) * n
+    twice = functools.partial(times, 2)
+    @twice
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "partial(times, 2)",
+    "partial(times, 3)",
+    "deep.times.<locals>.<lambda>:n",
+)
+
+case(
+    "decorator_class",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    class Twice:
+        def __init__(self, function):
+            self.function = function
+        def __call__(self, x):
+            return self.function(x) * 2
+    @Twice
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "return x\n",
+    "return x + 1\n",
+    "deep.g",
+)
+
+case(
+    "decorator_class_call",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    class Twice:
+        def __init__(self, function):
+            self.function = function
+        def __call__(self, x):
+            return self.function(x) * 2
+    @Twice
+    def g(x):
+        return x
+    """,
+    "deep.py",
+    "(x) * 2",
+    "(x) * 3",
+    "deep.Twice",
+    "deep.Twice.__call__",
+)
+
+case(
+    "context_manager",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    import contextlib
+    @contextlib.contextmanager
+    def c():
+        yield 1
+    def g(x):
+        with c() as y:
+            return x + y
+    """,
+    "deep.py",
+    "yield 1",
+    "yield 2",
+    "deep.c",
+)
+
+case(
+    "singledispatch",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import *
+    # --- deep.py
+    import functools
+    @functools.singledispatch
+    def g(x):
+        return x
+    @g.register(int)
+    def _(x):
+        return h(x)
+    def h(x):
+        return 1
+    """,
+    "deep.py",
+    "return 1",
+    "return 2",
+    "deep.h",
+)
+
+case(
+    "partial",
+    """
+    from .middle import p
+    def f(x):
+        return p(x)
+    # --- middle.py
+    import functools
+    from .deep import h
+    p = functools.partial(h, 1, c=2)
+    # --- deep.py
+    def h(a, b, c):
+        return a + b + c
+    """,
+    "deep.py",
+    "a + b + c",
+    "a + b - c",
+    "deep.h",
+)
+
+case(
+    "partial_argument",
+    """
+    from .middle import p
+    def f(x):
+        return p(x)
+    # --- middle.py
+    import functools
+    from .deep import h
+    p = functools.partial(h, 1, c=2)
+    # --- deep.py
+    def h(a, b, c):
+        return a + b + c
+    """,
+    "middle.py",
+    "c=2",
+    "c=3",
+    "main.p (partial)",
+)
+
+case(
+    "default",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import h
+    def g(x, by=h):
+        return by(x)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "default_value",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    def g(x, y=1, z=2):
+        return x + y + z
+    """,
+    "middle.py",
+    "z=2",
+    "z=3",
+    "middle.g:z",
+)
+
+case(
+    "keyword_default",
+    """
+    from .middle import g
+    def f(x):
+        return g(x)
+    # --- middle.py
+    from .deep import N
+    def g(x, *, y=N):
+        return x + y
+    # --- deep.py
+    N = 1
+    """,
+    "deep.py",
+    "N = 1",
+    "N = 2",
+    "middle.g:y",
+)
+
+case(
+    "own_default",
+    """
+    def f(x, y=1):
+        return x + y
+    """,
+    "main.py",
+    "y=1",
+    "y=2",
+    "main.f:y",
+)
+
+case(
+    "base_class",
+    """
+    from .middle import C
+    def f(x):
+        return C().m(x)
+    # --- middle.py
+    from .deep import B
+    class C(B):
+        pass
+    # --- deep.py
+    class A:
+        def m(self, x):
+            return x
+    class B(A):
+        pass
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.A",
+    "deep.A.m",
+)
+
+case(
+    "other_base",
+    """
+    from .middle import C
+    def f(x):
+        return C().m(x)
+    # --- middle.py
+    from .deep import A, B
+    class C(A):
+        pass
+    # --- deep.py
+    class A:
+        def m(self, x):
+            return x
+    class B:
+        def m(self, x):
+            return -x
+    """,
+    "middle.py",
+    "C(A)",
+    "C(B)",
+    "deep.A",
+    "deep.A.m",
+    "deep.B",
+    "deep.B.m",
+    "middle.A (name)",
+    "middle.B (name)",
+    "middle.C",
+    "middle.C (bases)",
+)
+
+case(
+    "metaclass",
+    """
+    from .middle import C
+    def f(x):
+        return C(x)
+    # --- middle.py
+    from .deep import M
+    class C(metaclass=M):
+        pass
+    # --- deep.py
+    class M(type):
+        def __call__(cls, x):
+            return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.M",
+    "deep.M.__call__",
+)
+
+case(
+    "class_attribute",
+    """
+    from .middle import C
+    def f(x):
+        return C.n
+    # --- middle.py
+    from .deep import N
+    class C:
+        n = N
+    # --- deep.py
+    N = 1
+    """,
+    "deep.py",
+    "N = 1",
+    "N = 2",
+    "middle.C.n",
+    "middle.N",
+)
+
+case(
+    "property",
+    """
+    from .middle import C
+    def f(x):
+        return C().p
+    # --- middle.py
+    from .deep import h
+    class C:
+        @property
+        def p(self):
+            return h(1)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "cached_property",
+    """
+    from .middle import C
+    def f(x):
+        return C().p
+    # --- middle.py
+    from functools import cached_property
+    from .deep import h
+    class C:
+        @cached_property
+        def p(self):
+            return h(1)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "static_method",
+    """
+    from .middle import C
+    def f(x):
+        return C.s(x)
+    # --- middle.py
+    from .deep import h
+    class C:
+        @staticmethod
+        def s(x):
+            return h(x)
+        @classmethod
+        def c(cls, x):
+            return cls.s(x)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "partial_method",
+    """
+    from .middle import C
+    def f(x):
+        return C().m()
+    # --- middle.py
+    from functools import partialmethod
+    from .deep import N
+    class C:
+        def n(self, x):
+            return x
+        m = partialmethod(n, N)
+    # --- deep.py
+    N = 1
+    """,
+    "deep.py",
+    "N = 1",
+    "N = 2",
+    "middle.C.m (partialmethod)",
+    "middle.N",
+)
+
+case(
+    "bound_method",
+    """
+    from .middle import m
+    def f(x):
+        return m(x)
+    # --- middle.py
+    from .deep import C
+    m = C(3).m
+    # --- deep.py
+    class C:
+        def __init__(self, n):
+            self.n = n
+        def m(self, x):
+            return x * self.n
+    """,
+    "middle.py",
+    "C(3)",
+    "C(4)",
+    "main.m (method)",
+)
+
+case(
+    "nested_class",
+    """
+    from .middle import C
+    def f(x):
+        return C.D().m(x)
+    # --- middle.py
+    class C:
+        class D:
+            def m(self, x):
+                return x
+    """,
+    "middle.py",
+    "return x",
+    "return -x",
+    "middle.C",
+    "middle.C.D",
+    "middle.C.D.m",
+)
+
+case(
+    "class_decorator",
+    """
+    from .middle import C
+    def f(x):
+        return C().m(x)
+    # --- middle.py
+    from .deep import patched
+    @patched
+    class C:
+        pass
+    # --- deep.py
+    def patched(cls):
+        cls.m = lambda self, x: x
+        return cls
+    """,
+    "deep.py",
+    "self, x: x",
+    "self, x: -x",
+    "deep.patched",
+    "deep.patched.<locals>.<lambda>",
+)
+
+case(
+    "patched_class",
+    """
+    from . import middle
+    from .deep import C
+    def f(x):
+        return C().m(x)
+    # --- middle.py
+    from .deep import C
+    def m(self, x):
+        return -x
+    C.m = m
+    # --- deep.py
+    class C:
+        def m(self, x):
+            return x
+    """,
+    "middle.py",
+    "return -x",
+    "return x + 1",
+    "middle.m",
+)
+
+case(
+    "dataclass",
+    """
+    from .middle import C
+    def f(x):
+        return C(x).y
+    # --- middle.py
+    from dataclasses import dataclass, field
+    @dataclass(order=True)
+    class C:
+        x: int
+        y: list = field(default_factory=list)
+        z: int = 2
+    """,
+    "middle.py",
+    "order=True",
+    "order=False",
+    "middle.C",
+)
+
+case(
+    "dataclass_factory",
+    """
+    from .middle import C
+    def f(x):
+        return C(x).y
+    # --- middle.py
+    from dataclasses import dataclass, field
+    from .deep import h
+    @dataclass
+    class C:
+        x: int
+        y: list = field(default_factory=h)
+    # --- deep.py
+    def h():
+        return []
+    """,
+    "deep.py",
+    "return []",
+    "return [1]",
+    "deep.h",
+)
+
+case(
+    "enum",
+    """
+    from .middle import Color
+    def f(x):
+        return Color.RED.value
+    # --- middle.py
+    import enum
+    from .deep import N
+    class Color(enum.Enum):
+        RED = N
+        BLUE = 'b'
+        def __str__(self):
+            return self.name.lower()
+    class Flags(enum.IntFlag):
+        A = enum.auto()
+        B = enum.auto()
+    # --- deep.py
+    N = 1
+    """,
+    "deep.py",
+    "N = 1",
+    "N = 2",
+    "middle.Color (members)",
+    "middle.N",
+)
+
+case(
+    "enum_with_new",
+    """
+    from .middle import Color, Flags
+    def f(x):
+        return Color.RED.value, Flags.A
+    # --- middle.py
+    import enum
+    class Color(bytes, enum.Enum):
+        def __new__(cls, value):
+            made = bytes.__new__(cls, [value])
+            made._value_ = value + 1
+            return made
+        RED = 1
+    class Flags(enum.IntFlag):
+        A = enum.auto()
+        B = enum.auto()
+    """,
+    "middle.py",
+    "value + 1",
+    "value + 2",
+    "middle.Color",
+    "middle.Color (members)",
+)
+
+case(
+    "named_tuple",
+    """
+    from .middle import P, Q
+    def f(x):
+        return P(x), Q(x)
+    # --- middle.py
+    from collections import namedtuple
+    from typing import NamedTuple
+    class P(NamedTuple):
+        x: int
+        y: int = 1
+        def m(self):
+            return self.x
+    Q = namedtuple('Q', 'x y', defaults=[2])
+    """,
+    "middle.py",
+    "defaults=[2]",
+    "defaults=[3]",
+    "middle.Q._field_defaults",
+)
+
+case(
+    "abstract",
+    """
+    from .middle import C
+    def f(x):
+        return C().m(x)
+    # --- middle.py
+    from abc import ABC, abstractmethod
+    from typing import Generic, Protocol, TypeVar
+    T = TypeVar('T')
+    class P(Protocol):
+        def m(self, x): ...
+    class A(ABC, Generic[T]):
+        @abstractmethod
+        def m(self, x):
+            return x
+    class C(A[int], P):
+        def m(self, x):
+            return super().m(x)
+    """,
+    "middle.py",
+    "        return x\n",
+    "        return -x\n",
+    "middle.A",
+    "middle.A.m",
+)
+
+case(
+    "dictionary_of_functions",
+    """
+    from .middle import TABLE
+    def f(x):
+        return TABLE['h'](x)
+    # --- middle.py
+    from .deep import h, k
+    TABLE = {'h': h, 'k': [k]}
+    # --- deep.py
+    def h(x):
+        return x
+    def k(x):
+        return 1
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "configured_instance",
+    """
+    from .middle import MODEL
+    def f(x):
+        return MODEL.run(x)
+    # --- middle.py
+    from .deep import Model
+    MODEL = Model(3, {'a': [1.5]})
+    # --- deep.py
+    class Model:
+        def __init__(self, n, more):
+            self.n = n
+            self.more = more
+        def run(self, x):
+            return x * self.n
+    """,
+    "middle.py",
+    "1.5",
+    "2.5",
+    "main.MODEL",
+)
+
+case(
+    "class_of_instance",
+    """
+    from .middle import MODEL
+    def f(x):
+        return MODEL.run(x)
+    # --- middle.py
+    from .deep import Model
+    MODEL = Model()
+    # --- deep.py
+    class Model:
+        def run(self, x):
+            return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.Model",
+    "deep.Model.run",
+)
+
+case(
+    "regular_expression",
+    """
+    from .middle import WORD
+    def f(x):
+        return WORD.match(x)
+    # --- middle.py
+    import re
+    WORD = re.compile('a+')
+    """,
+    "middle.py",
+    "'a+'",
+    "'a*'",
+    "main.WORD",
+)
+
+case(
+    "nested_function",
+    """
+    from .middle import g
+    def f(x):
+        def inner(y):
+            return g(y)
+        return inner(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "lambda",
+    """
+    from .middle import g
+    f = lambda x: [g(x)]
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "lambda_on_one_line",
+    """
+    from .middle import p
+    def f(x):
+        return p(x)
+    # --- middle.py
+    q, p = lambda x: x + 1, (lambda x: x + 2)
+    """,
+    "middle.py",
+    "x + 2",
+    "x + 3",
+    "middle.<lambda>",
+)
+
+case(
+    "comprehension",
+    """
+    from .middle import g
+    def f(x):
+        return [g(y) for y in range(x) if g(y)]
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "generator",
+    """
+    from .middle import g
+    def f(x):
+        return sum(g(x))
+    # --- middle.py
+    from .deep import h
+    def g(x):
+        yield from (h(y) for y in range(x))
+    async def unused():
+        pass
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "class_in_function",
+    """
+    from .middle import g
+    def f(x):
+        class C:
+            y = g(x)
+        return C.y
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "import_in_body",
+    """
+    def f(x):
+        from .middle import g
+        return g(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "import_of_module_in_body",
+    """
+    def f(x):
+        from . import middle as m
+        return m.g(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "import_by_full_name_in_body",
+    """
+    def f(x):
+        import {}.middle
+        return {}.middle.g(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "global_value",
+    """
+    from . import middle
+    def f(x):
+        return middle.g(x)
+    # --- middle.py
+    from .deep import RATE
+    def g(x):
+        return x * RATE
+    # --- deep.py
+    RATE = 1.5
+    """,
+    "deep.py",
+    "1.5",
+    "2.5",
+    "middle.RATE",
+)
+
+case(
+    "computed_value",
+    """
+    from .middle import TABLE
+    def f(x):
+        return TABLE[x]
+    # --- middle.py
+    from .deep import h
+    TABLE = [h(x) for x in range(3)]
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "main.TABLE",
+)
+
+case(
+    "global_statement",
+    """
+    n = 1
+    def f(x):
+        global n
+        n += x
+        return n
+    """,
+    "main.py",
+    "n = 1",
+    "n = 2",
+    "main.n",
+)
+
+case(
+    "function_attribute",
+    """
+    from .middle import g
+    def f(x):
+        return g.n
+    # --- middle.py
+    def g(x):
+        return x
+    g.n = 1
+    """,
+    "middle.py",
+    "g.n = 1",
+    "g.n = 2",
+    "main.g.n",
+)
+
+case(
+    "shadowed_builtin",
+    """
+    from .middle import len
+    def f(x):
+        return len(x)
+    # --- middle.py
+    def len(x):
+        return 1
+    """,
+    "middle.py",
+    "return 1",
+    "return 2",
+    "middle.len",
+)
+
+case(
+    "module_as_a_whole",
+    """
+    from . import middle
+    def f(x):
+        return getattr(middle, 'g')(x)
+    # --- middle.py
+    from . import deep
+    def g(x):
+        return deep.h(x)
+    # --- deep.py
+    def h(x):
+        return x + 1
+    def unrelated(x):
+        return x
+    """,
+    "deep.py",
+    "x + 1",
+    "x + 2",
+    "deep.h",
+)
+
+case(
+    "mutual_recursion",
+    """
+    from .middle import even
+    def f(x):
+        return even(x)
+    # --- middle.py
+    def even(x):
+        return x == 0 or odd(x - 1)
+    def odd(x):
+        return x != 0 and even(x - 1)
+    """,
+    "middle.py",
+    "x != 0",
+    "x > 0",
+    "middle.odd",
+)
+
+case(
+    "recursive_closure",
+    """
+    from .middle import make
+    g = make(2)
+    def f(x):
+        return g(x)
+    # --- middle.py
+    def make(n):
+        def count(x):
+            return 0 if x == 0 else count(x - 1) + n
+        return count
+    """,
+    "main.py",
+    "make(2)",
+    "make(3)",
+    "middle.make.<locals>.count:n",
+)
+
+case(
+    "lazy_module",
+    """
+    from . import middle
+    def f(x):
+        return middle.h(x)
+    # --- middle.py
+    def __getattr__(name):
+        from . import deep
+        return getattr(deep, name)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "method_and_self",
+    """
+    from .middle import C
+    f = C.m
+    # --- middle.py
+    class C:
+        def m(self, x):
+            return self.n(x)
+        def n(self, x):
+            return x
+    """,
+    "middle.py",
+    "return x",
+    "return -x",
+    "middle.C",
+    "middle.C.n",
+)
+
+case(
+    "pydantic",
+    """
+    from .middle import M
+    def f(x):
+        return M(x=x).x
+    # --- middle.py
+    from pydantic import BaseModel, field_validator
+    from .deep import h
+    class M(BaseModel):
+        x: int
+        y: float = 1.0
+        @field_validator('x')
+        @classmethod
+        def check(cls, v):
+            return h(v)
+    # --- deep.py
+    def h(x):
+        return x
+    """,
+    "deep.py",
+    "return x",
+    "return -x",
+    "deep.h",
+)
+
+case(
+    "pydantic_field",
+    """
+    from .middle import M
+    def f(x):
+        return M(x=x).x
+    # --- middle.py
+    from pydantic import BaseModel, Field
+    class M(BaseModel):
+        x: int = Field(ge=1)
+    """,
+    "middle.py",
+    "ge=1",
+    "ge=2",
+    "middle.M",
+)
+
+case(
+    "array",
+    """
+    from .middle import A
+    def f(x):
+        return A * x
+    # --- middle.py
+    import numpy as np
+    A = np.arange(3)
+    """,
+    "middle.py",
+    "arange(3)",
+    "arange(4)",
+    "main.A",
+)

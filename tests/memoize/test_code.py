@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -97,5 +96,5 @@ def test_comments_formatting_docstrings_and_annotations_do_not_count(
         for name, case in CASES.items()
     }
     assert edited["attribute"] != CASES["attribute"].files
-    whole = {name: case for name, case in prints(write(tmp_path, edited)).items()}
+    whole = prints(write(tmp_path, edited))
     assert {name for name in CASES if whole[name] != before[name]} <= {"module_as_a_whole"}

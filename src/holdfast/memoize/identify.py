@@ -10,12 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 from .origin import Origin, Origins, module_name
 
-__all__ = ["Found", "Taken", "function_of", "identify", "is_natural", "mark_of", "origin_of_class"]
+__all__ = ["Found", "Look", "Taken", "function_of", "identify", "is_natural", "mark_of"]
 
 Taken = Callable[[Any], dict[str, Any]]
 """Gives what a value is made of."""
 
 Look = Literal["", "module", "class", "function", "native", "wrapper"]
+"""How to look into a piece of code."""
 
 _HEAP_TYPE = 1 << 9
 _partial: Taken = lambda value: {"of": value.func, "args": value.args, "keywords": value.keywords}  # noqa: E731
@@ -64,12 +65,12 @@ def identify(value: Any, origins: Origins) -> Found | None:
         origin = origins.of(vars(value))
         return Found(_public(module_name(vars(value)), origin), origin, "module" if origin is None else "")
     if isinstance(value, type):
-        origin = origin_of_class(value, origins)
+        origin = _origin_of_class(value, origins)
         return Found(_name_of(value, origin), origin, "class" if origin is None else "")
     if kind is types.FunctionType:
         return _function(value, origins)
     if kind in _DESCRIPTORS:
-        origin = origin_of_class(value.__objclass__, origins)
+        origin = _origin_of_class(value.__objclass__, origins)
         return Found(f"{_name_of(value.__objclass__, origin)}.{value.__name__}", origin)
     made_of = _MADE_OF.get(kind)
     if made_of is None and not callable(value):
@@ -81,14 +82,14 @@ def identify(value: Any, origins: Origins) -> Found | None:
         return Found(f" ({kind.__qualname__})", made_of=made_of)
     if kind.__module__.startswith("holdfast.memoize."):
         return Found(" (memoized)", made_of=_memoized)
-    if "__wrapped__" in getattr(value, "__dict__", ()) and origin_of_class(kind, origins) is not None:
+    if "__wrapped__" in getattr(value, "__dict__", ()) and _origin_of_class(kind, origins) is not None:
         return Found(
             f" ({kind.__qualname__})", look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__}
         )
     return None
 
 
-def origin_of_class(cls: type, origins: Origins) -> Origin:
+def _origin_of_class(cls: type, origins: Origins) -> Origin:
     """Where a class comes from; one that is not found under its name was made by whoever uses it."""
     origin = origins.of_name(cls.__module__)
     if origin is not None and cls.__flags__ & _HEAP_TYPE and not is_natural(cls, cls.__module__, cls.__qualname__):
@@ -121,16 +122,18 @@ def _function(function: types.FunctionType, origins: Origins) -> Found:
         return Found(name, None, "function")
     if isinstance(getattr(function, "registry", None), types.MappingProxyType):  # of functools.singledispatch
         return Found(" (singledispatch)", made_of=lambda function: {"registry": function.registry})
-    # What a package's decorator made holds what it was given.
-    if function.__closure__ or "__wrapped__" in vars(function):
-        return Found(f" ({name})", origin, made_of=_closure)
+    if "<" in name or function.__closure__ or "__wrapped__" in vars(function):
+        line = f" in line {function.__code__.co_firstlineno}" if name.endswith("<lambda>") else ""
+        return Found(f" ({name}{line})", origin, made_of=_held)
     return Found(name, origin)
 
 
-def _closure(function: types.FunctionType) -> dict[str, Any]:
+def _held(function: types.FunctionType) -> dict[str, Any]:
+    """What a function that a package made at run time was given."""
     names = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     held = {name: cell.cell_contents for name, cell in names if cell != types.CellType()}
-    return held | {"__wrapped__": vars(function).get("__wrapped__")}
+    defaults = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__}
+    return {**held, **defaults, "wrapped": vars(function).get("__wrapped__")}
 
 
 def _named(value: Any, origins: Origins) -> Found | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, get_args, get_origin
 
 from .canonical import Canonical, CodeOf
 from .framing import framed
 
-__all__ = ["Plain", "is_fixed"]
+__all__ = ["Plain"]
 
 _HARMLESS = {
     *("logging.Filterer", "logging.LoggerAdapter", "_contextvars.ContextVar", "concurrent.futures._base.Executor"),
@@ -19,16 +20,9 @@ _HARMLESS = {
     *(f"asyncio.locks.{name}" for name in ("Lock", "Event", "Condition", "Semaphore", "Barrier")),
     *(f"multiprocessing.synchronize.{name}" for name in ("SemLock", "Condition", "Event", "Barrier")),
 }
-_FIXED = (str, bytes, int, float, complex, bool, type(None), range, enum.Enum, re.Pattern, type(...), type)
+_SCALARS = frozenset((str, bytes, int, float, complex, bool))
+_FIXED = (type(None), type(...), range, re.Pattern, enum.Enum, FunctionType, BuiltinFunctionType, type)
 _FIXED_MODULES = ("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "zoneinfo", "typing")
-
-
-def is_fixed(value: Any) -> bool:
-    """Whether a value can never change, code in it aside."""
-    kind = type(value)
-    if kind is tuple or kind is frozenset:
-        return all(map(is_fixed, value))
-    return kind in _FIXED or isinstance(value, enum.Enum) or kind.__module__ in _FIXED_MODULES or callable(value)
 
 
 class Plain(Canonical):
@@ -37,6 +31,15 @@ class Plain(Canonical):
     def __init__(self, code_of: CodeOf) -> None:
         super().__init__(code_of)
         self._by_type: dict[type, Callable[[Any], Any] | None] = {}
+
+    def is_fixed(self, value: Any) -> bool:
+        """Whether the bytes of a value that was encoded can never change, code in it aside."""
+        kind = type(value)
+        if kind is tuple or kind is frozenset:
+            return all(map(self.is_fixed, value))
+        if kind in _SCALARS or self._by_type.get(kind) is not None:
+            return True
+        return kind.__module__ in _FIXED_MODULES or isinstance(value, _FIXED)
 
     def _nested(self, value: Any, trail: dict[Any, Any], depth: int) -> bytes:
         kind = type(value)

@@ -12,6 +12,7 @@ import linecache
 import os
 import subprocess
 import time
+import warnings
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -35,7 +36,8 @@ class _File:
         self.name = name
         self.lines = lines
         try:
-            self.tree = ast.parse("".join(lines), name)
+            with warnings.catch_warnings(action="ignore"):
+                self.tree = ast.parse("".join(lines), name)
         except (SyntaxError, ValueError):  # being edited, or no Python
             self.tree = ast.Module([], [])
         self.starts = [_first_line(node) for node in self.tree.body]
@@ -63,7 +65,9 @@ class _File:
         codes = self.compiled.get((at, flags))
         if codes is None:
             tree = self.tree if at < 0 else ast.Module([self.tree.body[at]], [])
-            codes = self.compiled[at, flags] = set(_nested(compile(tree, self.name, "exec", flags, dont_inherit=True)))
+            with warnings.catch_warnings(action="ignore"):  # they were told when it was imported
+                code = compile(tree, self.name, "exec", flags, dont_inherit=True)
+            codes = self.compiled[at, flags] = set(_nested(code))
         return codes
 
     @property

@@ -20,7 +20,7 @@ from ..errors import UnhashableError
 from .identify import Found, function_of, identify, mark_of
 from .origin import Origins, module_name
 from .pieces import Pieces
-from .plain import Plain, is_fixed
+from .plain import Plain
 from .syntax import NAME, Syntax, Use
 from .watch import Watches
 
@@ -98,7 +98,7 @@ class Walk:
         except UnhashableError as error:
             used = f"{error.message}; {self._user} uses it: pass version= to leave the code out of the key"
             raise UnhashableError(f"{role}{used}") from error
-        if not is_fixed(value):
+        if not self._plain.is_fixed(value):
             self.watches.value(value, encoded)
         return sha256(encoded).hexdigest()[:32]
 
@@ -293,19 +293,22 @@ def _counts(cls: type, attribute: str, value: Any, is_known: bool, origins: Orig
     hidden = attribute[:1] == "_" == attribute[-1:] or (hasattr(cls, "_fields") and attribute in _NAMEDTUPLE)
     function = function_of(value)
     if isinstance(function, types.FunctionType):
-        if attribute in _GENERATED or not hidden:
-            return attribute not in _GENERATED
-        made = "__create_fn__", "namedtuple_"
-        code, module = function.__code__, str(function.__globals__.get("__name__"))
-        generated = (
-            code.co_qualname.startswith(made)
-            or module.startswith(made)
-            or (is_known and not _is_own(function, cls) and code.co_filename[0] == "<")
-        )
-        return origins.of(function.__globals__) is None and not generated
+        if not hidden or attribute in _GENERATED:
+            return not hidden
+        return _is_own(function, cls) or (origins.of(function.__globals__) is None and not _is_made(function, is_known))
     if isinstance(value, _SLOTS) or attribute == "_abc_impl":
         return False
-    return not hidden and not (isinstance(cls, EnumMeta) and attribute in cls.__members__)
+    if hidden:  # what it may hold is in the source
+        found = None if is_known else identify(value, origins)
+        return found is not None and found.made_of is not None
+    return not (isinstance(cls, EnumMeta) and attribute in cls.__members__)
+
+
+def _is_made(function: types.FunctionType, is_known: bool) -> bool:
+    """Whether a method was written by a decorator, from the body that the class has."""
+    code, module = function.__code__, str(function.__globals__.get("__name__"))
+    by_name = code.co_qualname.startswith("__create_fn__") or module.startswith("namedtuple_")
+    return by_name or (is_known and code.co_filename[:1] == "<")
 
 
 def _fields(cls: type) -> list[Any]:

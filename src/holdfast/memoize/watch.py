@@ -35,6 +35,7 @@ class Watches:
         _, there, missing = self._names.setdefault(id(namespace), (namespace, {}, set()))
         if name in namespace:
             there[name] = namespace[name]
+            missing.discard(name)
         else:
             missing.add(name)
 
@@ -64,12 +65,11 @@ class Watches:
 
     def check(self, encode: Callable[[Any], bytes]) -> Callable[[], bool]:
         """A function that says whether all is as it was; ``encode`` gives the bytes of values as they were made."""
-        # Each name twice, as a single one would not come as a tuple.
-        names = [
-            (itemgetter(*there, *there), namespace, (*there.values(), *there.values()))
-            for namespace, there, _ in self._names.values()
-            if there
-        ]
+        names = []
+        for namespace, there, _ in self._names.values():
+            if there:
+                wanted = list(there) * 2 if len(there) == 1 else list(there)  # a single one would not come as a tuple
+                names.append((itemgetter(*wanted), namespace, tuple(there[name] for name in wanted)))
         missing = [(namespace.keys(), absent) for namespace, _, absent in self._names.values() if absent]
         sizes, empty, values = self._sizes, self._empty, self._values
         attributes = [
@@ -95,11 +95,18 @@ class Watches:
                 for keys, absent in missing:
                     if not keys.isdisjoint(absent):
                         return False
-                if any(len(namespace) != size for namespace, size in sizes) or any(map(_filled, empty)):
-                    return False
-                return all(encode(value) == encoded for value, encoded in values)
+                for namespace, size in sizes:
+                    if len(namespace) != size:
+                        return False
+                for cell in empty:
+                    if _filled(cell):
+                        return False
+                for value, encoded in values:
+                    if encode(value) != encoded:
+                        return False
             except (KeyError, ValueError, UnhashableError):  # a name or a cell's content is gone, a value has no hash
                 return False
+            return True
 
         return current
 
