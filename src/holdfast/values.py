@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar, Unpack
+from typing import Any, Protocol, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
 from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Fence, Ledger, NewBlob, Put, ValueRow
@@ -31,12 +31,18 @@ from .reading import load, load_stored, make_record, missing, read_current, visi
 from .steps import Steps, run
 from .writing import put
 
-__all__ = ["Values"]
+__all__ = ["Target", "Values"]
 
 T = TypeVar("T")
 
 _RAISE: Any = object()
 _NOTHING: Any = object()
+
+
+class Target(Protocol):
+    """A scope, of either colour."""
+
+    path: Path
 
 
 class Values:
@@ -197,7 +203,7 @@ class Values:
         if row is None:
             if default is _RAISE:
                 raise missing(path, key)
-            new = change(default)
+            new = _plain(change(default))
             return Entry(new, put(kernel, ledger, path, key, new, plan._replace(if_version=ABSENT)))
         try:
             old = load(kernel, path, key, row[HEAD:])
@@ -205,7 +211,7 @@ class Values:
             if visible_record(kernel, ledger.entry(path, key)) == row:
                 raise
             raise ConflictError(f"{format_address(path, key)} was replaced while it was read") from None
-        new = change(old)
+        new = _plain(change(old))
         standing = {"tags": row[7], "expires": row[6]}
         plan = plan._replace(if_version=_expected(row[2]), **{name: standing[name] for name in kept})
         return Entry(new, put(kernel, ledger, path, key, new, plan))
@@ -278,7 +284,7 @@ class Values:
         key: str,
         new_key: str | None = None,
         *,
-        to: Values | None = None,
+        to: Target | None = None,
         replace: bool = False,
         lease: Fenced | None = None,
     ) -> Record:
@@ -295,7 +301,7 @@ class Values:
         key: str,
         new_key: str | None = None,
         *,
-        to: Values | None = None,
+        to: Target | None = None,
         replace: bool = False,
         lease: Fenced | None = None,
     ) -> Record:
@@ -308,7 +314,7 @@ class Values:
         return self._repeat(key, new_key, to, replace, fence_of(lease), move=True)
 
     def _repeat(
-        self, key: str, new_key: str | None, to: Values | None, replace: bool, fence: Fence | None, *, move: bool
+        self, key: str, new_key: str | None, to: Target | None, replace: bool, fence: Fence | None, *, move: bool
     ) -> Record:
         if to is not None:
             self._check_target(to)
@@ -339,13 +345,22 @@ class Values:
             assert done[0].row is not None
             return make_record(self._kernel, path, done[0].row)
 
-    def _check_target(self, to: Values) -> None:
+    def _check_target(self, to: object) -> None:
         if not isinstance(to, Values):
             raise InvalidArgumentError(f"copy and rename go to a scope of this store, not to {to!r}")
         if not self._kernel.same_store(to._kernel):
             raise InvalidArgumentError("copy and rename stay within one store: use get and put between two")
         if to._ledger is not to._kernel.catalog and to._ledger is not self._ledger:
             raise InvalidArgumentError(f"{to!r} acts in a transaction: name the scope to copy from in it, too")
+
+
+def _plain(new: Any) -> Any:
+    """The new value, which is not still to be awaited."""
+    if hasattr(type(new), "__await__"):
+        if hasattr(new, "close"):
+            new.close()
+        raise InvalidArgumentError("update takes a plain function: it is called in the middle of an atomic write")
+    return new
 
 
 def _expected(version: int) -> int | None:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.aio.driver import driver_of
 from holdfast.aio.workers import Workers
 from holdfast.errors import ClosedError
 from holdfast.payload import Buffer
@@ -109,12 +108,13 @@ async def test_an_awaited_transfer_that_fails_or_is_cancelled(scope: holdfast.Sc
     async def fail(*arguments: Any, **options: Any) -> Any:
         raise OSError("the line is dead")
 
-    storage.awaited.write = fail  # type: ignore[method-assign]
+    vars(storage.awaited)["write"] = fail
     with pytest.raises(OSError, match="the line is dead"):
         await scope.aio.put("k", LARGE)
-    del storage.awaited.write
-    for pause in (0, 0.001, 0.005, 0.01, 0.019, 0.02, 0.021, 0.022, 0.025):
-        task = asyncio.ensure_future(scope.aio.put("k", LARGE))
+    del vars(storage.awaited)["write"]
+    for number, pause in enumerate((0, 0.001, 0.005, 0.01, 0.019, 0.02, 0.021, 0.022, 0.025)):
+        before = len(storage._pieces)
+        task = asyncio.ensure_future(scope.aio.put("k", LARGE + bytes([number])))
         await asyncio.sleep(pause)
         task.cancel()
         await asyncio.wait([task])
@@ -122,9 +122,8 @@ async def test_an_awaited_transfer_that_fails_or_is_cancelled(scope: holdfast.Sc
             there = scope.exists("k")
             await asyncio.sleep(0.03)
             assert scope.exists("k") == there
-        assert len(storage._pieces) == scope.exists("k")
+        assert len(storage._pieces) - before == scope.exists("k")
         scope.delete("k", missing_ok=True)
-        storage._pieces.clear()
 
 
 # --- steps ------------------------------------------------------------------------------------------------------------
@@ -217,23 +216,3 @@ async def test_errors_of_any_kind_reach_the_caller() -> None:
     with pytest.raises(RuntimeError, match="StopIteration"):
         await workers.begin(lambda: fail(StopIteration())).outcome()
     workers.close()
-
-
-@awaited
-async def test_a_result_that_nobody_gets_is_undone(scope: holdfast.Scope) -> None:
-    driver = driver_of(scope._kernel)
-    leave, undone = threading.Event(), []
-
-    def make() -> int:
-        leave.wait(5)
-        return 7
-
-    task = asyncio.ensure_future(driver.away(make, undo=undone.append))
-    await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.sleep(0.05)
-    assert not task.done()
-    leave.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert undone == [7]

@@ -197,6 +197,8 @@ async def test_update_takes_a_plain_function(scope: holdfast.Scope) -> None:
     for wrong in (change, partial(change), lambda value: change(value), lambda value: asyncio.sleep(0)):
         with pytest.raises(holdfast.InvalidArgumentError, match="plain function"):
             await aio.update("n", wrong, default=0)
+        with pytest.raises(holdfast.InvalidArgumentError, match="plain function"):
+            scope.update("n", wrong, default=0)
     with pytest.raises(holdfast.InvalidArgumentError, match="takes a function"):
         await aio.update("n", 3, default=0)  # type: ignore[arg-type]
     with pytest.raises(holdfast.NotFoundError):

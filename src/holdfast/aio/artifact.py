@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ..artifact import Artifact, Metadata
-from ..scope import BaseScope
-from .driver import AnyDriver
+from .driver import Ways
 from .files import Opening
 from .transaction import AsyncAtomic
-from .verbs import Colour, brief, described, lifted, paged, pages, uncoloured
+from .verbs import Colour, Looked, Shown, brief, described, lifted, paged, pages
 
 __all__ = ["AsyncArtifact", "AsyncMetadata"]
 
@@ -21,25 +20,20 @@ S = TypeVar("S", bound=Colour)
 class AsyncMetadata(Colour):
     """An artifact's metadata; see :class:`~holdfast.artifact.Metadata`. ``await metadata["author"]`` gives an entry."""
 
-    _sync: Metadata
-
     __getitem__ = lifted(Metadata.__getitem__)
     merge = lifted(Metadata.merge)
 
     async def read(self) -> dict[str, Any]:
         """All entries, from one read."""
-        return await self._driver.look(self._sync._read)
+        found: dict[str, Any] = await self._driver.look(self._sync._read)
+        return found
 
     async def get(self, key: str, default: Any = None) -> Any:
         """An entry, or the default."""
         return (await self.read()).get(key, default)
 
     async def remove(self, key: str) -> None:
-        """Remove an entry, as ``del metadata[key]`` does.
-
-        Raises:
-            NotFoundError: there is none.
-        """
+        """Remove an entry, as ``del metadata[key]`` does; NotFoundError when there is none."""
         await self._driver.away(partial(self._sync.__delitem__, key))
 
 
@@ -49,31 +43,19 @@ class AsyncArtifact(Colour, Generic[S]):
     Attributes:
         scope: the scope that it is; everything that a scope can do can be done to it.
         metadata: see :class:`AsyncMetadata`.
+        name: name among the artifacts of the scope above.
+        exists, is_empty: to be awaited.
     """
 
-    _sync: Artifact
-
-    def __init__(self, sync: Artifact, driver: AnyDriver, scope: Callable[[BaseScope[Any], AnyDriver], S]) -> None:
+    def __init__(self, sync: Artifact, driver: Ways, colour: Callable[[Any, Ways], S]) -> None:
         super().__init__(sync, driver)
-        self._colour = scope
-        self.scope: S = scope(sync.scope, driver)
+        self._colour = colour
+        self.scope: S = colour(sync.scope, driver)
         self.metadata = AsyncMetadata(sync.metadata, driver)
 
-    @property
-    def name(self) -> str:
-        """Name among the artifacts of the scope above."""
-        return self._sync.name
-
-    @property
-    def exists(self) -> Coroutine[Any, Any, bool]:
-        """To be awaited: whether it was created or written to, and not deleted since."""
-        return self._driver.look(lambda: self._sync.exists)
-
-    @property
-    def is_empty(self) -> Coroutine[Any, Any, bool]:
-        """To be awaited: whether it has no file; metadata does not count."""
-        return self._driver.look(lambda: self._sync.is_empty)
-
+    name = Shown[str]()
+    exists = Looked[bool]()
+    is_empty = Looked[bool]()
     read = lifted(Artifact.read)
     read_text = lifted(Artifact.read_text)
     write = lifted(Artifact.write)
@@ -83,6 +65,7 @@ class AsyncArtifact(Colour, Generic[S]):
     add_dir = lifted(Artifact.add_dir)
     download = lifted(Artifact.download)
     drop = lifted(Artifact.drop)
+    _copy = lifted(Artifact.copy)
 
     @described(Artifact.create)
     async def create(self, *, exist_ok: bool = False) -> Self:
@@ -95,8 +78,7 @@ class AsyncArtifact(Colour, Generic[S]):
 
     @described(Artifact.copy)
     async def copy(self, name: str, *, to: Any = None) -> AsyncArtifact[S]:
-        made = await self._driver.away(partial(self._sync.copy, name, to=uncoloured(to)))
-        return AsyncArtifact(made, self._driver, self._colour)
+        return AsyncArtifact(await self._copy(name, to=to), self._driver, self._colour)
 
     @described(Artifact.transaction)
     def transaction(self, *, durability: str | None = None) -> AsyncAtomic[AsyncArtifact[S]]:

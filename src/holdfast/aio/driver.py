@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from enum import Enum
 from functools import partial
 from inspect import GEN_SUSPENDED, getgeneratorstate
 from time import monotonic, perf_counter
-from typing import Any, Final, Literal, TypeVar, Union
+from typing import Any, Final, Literal, TypeVar
 
 from ..errors import BusyError
 from ..kernel import Kernel
@@ -22,7 +23,7 @@ from ..steps import Steps, Transfer, advance
 from ..stopping import told
 from .workers import Workers
 
-__all__ = ["LATER", "AnyDriver", "Driver", "Later", "Serial", "driver_of", "is_brief", "is_plain"]
+__all__ = ["LATER", "Driver", "Later", "Serial", "Ways", "driver_of", "is_brief", "is_plain"]
 
 T = TypeVar("T")
 
@@ -108,27 +109,24 @@ def _advance(steps: Steps[T], resume: Callable[[], Transfer]) -> tuple[Transfer 
         return None, end.value
 
 
-class Driver:
-    """How the verbs of one store run. A verb is a function without arguments here."""
+class Ways(ABC):
+    """The ways to run verbs: functions without arguments, of one store, or of a transaction or file in it."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
-        self._pool = Workers("holdfast-aio", _THREADS)
-        self._lane = Workers("holdfast-aio-brief", 1)  # brief writes, so that they never wait behind long work
-        self._hasty = 0
+    kernel: Kernel
 
+    @abstractmethod
     async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
         """Call it in the loop, in its turn; LATER where it would have to wait for somebody, with nothing done."""
-        turn = _share.turn()
-        if turn is not None:
-            await turn
-        catalog, began = self.kernel.catalog, perf_counter()
-        try:
-            return catalog.impatient(_true, verb) if catalog.prompt else LATER
-        except BusyError:
-            return LATER
-        finally:
-            _share.add(began)
+
+    @abstractmethod
+    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        """A brief write: in the loop, if it need not wait; else behind others in a thread of their own. LATER, with
+        nothing done, if it does not fit there."""
+
+    @abstractmethod
+    async def away(self, verb: Callable[[], T], must: bool = False) -> T:
+        """Call it in a thread. Cancelled, it is withdrawn if it has not begun (unless it ``must`` be done), else told
+        to stop and waited for."""
 
     async def look(self, verb: Callable[[], T]) -> T:
         """A brief read: in the loop, if it need not wait."""
@@ -136,51 +134,9 @@ class Driver:
         return await self.away(verb) if found is LATER else found
 
     async def brief(self, verb: Callable[[], T]) -> T:
-        """A brief write: in the loop, if it need not wait; else behind others in a thread of their own."""
+        """A brief write, as of :meth:`brief_if`."""
         done = await self.brief_if(_true, verb)
         return await self.away(verb) if done is LATER else done
-
-    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        """The same, if it is one; else LATER, with nothing done."""
-        turn = _share.turn()
-        if turn is not None:
-            await turn
-        catalog, began = self.kernel.catalog, perf_counter()
-        try:
-            if self.kernel.power or not fits():
-                return LATER
-            if catalog.prompt and not self._lane.pending and self._hasty < _UPKEEP:
-                self._hasty += 1
-                with suppress(BusyError):
-                    return catalog.impatient(_true, verb)
-            self._hasty = 0
-            late = monotonic() + self.kernel.config.timeout
-            job = self._lane.begin(partial(self._patiently, lambda: monotonic() > late, verb))
-        finally:
-            _share.add(began)
-        return await job.outcome()
-
-    async def away(self, verb: Callable[[], T], must: bool = False, undo: Callable[[T], object] | None = None) -> T:
-        """Call it in a thread.
-
-        Cancelled, it is withdrawn if it has not begun (unless it ``must`` be done), else told to stop and waited for. A
-        result that a cancelled caller does not get is undone by ``undo``, in a thread.
-        """
-        turn = None if must else _share.turn()
-        if turn is not None:
-            await turn
-        began = perf_counter()
-        job = self._pool.begin(partial(self._patiently, bool, verb))
-        _share.add(began)
-        try:
-            return await job.outcome(must)
-        except asyncio.CancelledError:
-            if undo is not None and job.result is not None:
-                await self.away(partial(undo, job.result), must=True)
-            raise
-
-    def _patiently(self, late: Callable[[], bool], verb: Callable[[], T]) -> T:
-        return self.kernel.catalog.impatient(lambda: told() or late(), verb)
 
     async def drive(self, begin: Callable[[], Steps[T]]) -> T:
         """Make the steps of a verb: in a thread, but for the transfers of a storage that has a twin ``awaited``, whose
@@ -205,6 +161,59 @@ class Driver:
                 await self.away(steps.close, must=True)
             raise
 
+
+class Driver(Ways):
+    """The ways of a store."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._pool = Workers("holdfast-aio", _THREADS)
+        self._lane = Workers("holdfast-aio-brief", 1)  # brief writes, so that they never wait behind long work
+        self._hasty = 0
+
+    async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        turn = _share.turn()
+        if turn is not None:
+            await turn
+        catalog, began = self.kernel.catalog, perf_counter()
+        try:
+            return catalog.impatient(_true, verb) if catalog.prompt else LATER
+        except BusyError:
+            return LATER
+        finally:
+            _share.add(began)
+
+    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
+        turn = _share.turn()
+        if turn is not None:
+            await turn
+        catalog, began = self.kernel.catalog, perf_counter()
+        try:
+            if self.kernel.power or not fits():
+                return LATER
+            if catalog.prompt and not self._lane.pending and self._hasty < _UPKEEP:
+                self._hasty += 1
+                with suppress(BusyError):
+                    return catalog.impatient(_true, verb)
+            self._hasty = 0
+            late = monotonic() + self.kernel.config.timeout
+            job = self._lane.begin(partial(self._patiently, lambda: monotonic() > late, verb))
+        finally:
+            _share.add(began)
+        return await job.outcome()
+
+    async def away(self, verb: Callable[[], T], must: bool = False) -> T:
+        turn = None if must else _share.turn()
+        if turn is not None:
+            await turn
+        began = perf_counter()
+        job = self._pool.begin(partial(self._patiently, bool, verb))
+        _share.add(began)
+        return await job.outcome(must)
+
+    def _patiently(self, late: Callable[[], bool], verb: Callable[[], T]) -> T:
+        return self.kernel.catalog.impatient(lambda: told() or late(), verb)
+
     def close(self) -> None:
         """End the threads."""
         self._pool.close()
@@ -217,13 +226,13 @@ def driver_of(kernel: Kernel) -> Driver:
     return found or kernel.companions.setdefault(Driver, Driver(kernel))
 
 
-class Serial:
-    """A driver for what two threads may not use at once: one call waits for the other."""
+class Serial(Ways):
+    """The ways of what two threads may not use at once: one call waits for the other."""
 
-    def __init__(self, driver: AnyDriver) -> None:
+    def __init__(self, driver: Ways) -> None:
+        self.kernel = driver.kernel
         self._driver = driver
         self._lock = asyncio.Lock()
-        self.kernel: Kernel = driver.kernel
 
     @property
     def free(self) -> bool:
@@ -231,27 +240,14 @@ class Serial:
         return not self._lock.locked()
 
     async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        """As :meth:`Driver.here`."""
         async with self._lock:
             return await self._driver.here(verb)
 
-    async def look(self, verb: Callable[[], T]) -> T:
-        """As :meth:`Driver.look`."""
-        async with self._lock:
-            return await self._driver.look(verb)
-
-    async def brief(self, verb: Callable[[], T]) -> T:
-        """As :meth:`Driver.brief`."""
-        async with self._lock:
-            return await self._driver.brief(verb)
-
     async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        """As :meth:`Driver.brief_if`."""
         async with self._lock:
             return await self._driver.brief_if(fits, verb)
 
-    async def away(self, verb: Callable[[], T], must: bool = False, undo: Callable[[T], object] | None = None) -> T:
-        """As :meth:`Driver.away`; what must be done waits for its turn even when it is cancelled."""
+    async def away(self, verb: Callable[[], T], must: bool = False) -> T:
         cancelled: asyncio.CancelledError | None = None
         while True:
             try:
@@ -260,22 +256,13 @@ class Serial:
             except asyncio.CancelledError as error:
                 if not must:
                     raise
-                cancelled = error
+                cancelled = error  # what must be done waits for its turn nevertheless
         try:
-            return await self._driver.away(verb, must, undo)
+            return await self._driver.away(verb, must)
         finally:
             self._lock.release()
             if cancelled is not None:
                 raise cancelled
-
-    async def drive(self, begin: Callable[[], Steps[T]]) -> T:
-        """As :meth:`Driver.drive`."""
-        async with self._lock:
-            return await self._driver.drive(begin)
-
-
-AnyDriver = Union[Driver, Serial]
-"""How the verbs of a store, or of one transaction or file, run."""
 
 
 def is_brief(kernel: Kernel, value: Any) -> bool:

@@ -10,11 +10,10 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..model import Record
-from .driver import AnyDriver, Serial
+from .driver import Serial, Ways
 
 __all__ = ["AsyncFile", "Opening"]
 
-T = TypeVar("T")
 B = TypeVar("B")  # bytes or str
 
 _ROOM = 1 << 20  # bytes that a file being written takes before it hands them on
@@ -28,14 +27,14 @@ class AsyncFile(Generic[B]):
     an exception, or a cancellation in the middle of a write, discards it.
     """
 
-    def __init__(self, driver: AnyDriver, file: Any) -> None:
+    def __init__(self, driver: Ways, file: Any) -> None:
         self._driver = Serial(driver)
-        self._file: Any = file
-        self._abort: Callable[[], object] | None = getattr(file, "abort", None)  # which files to read have not
+        self._file = file
+        self._discard: Callable[[], object] | None = getattr(file, "abort", None)  # which files to read have not
         self._filled = 0
-        self._lines: deque[B] = deque()
+        self._lines: deque[B] = deque()  # read ahead
         self._given = 0
-        self._before: Any = None  # where the lines read ahead begin
+        self._before: Any = None  # the position before those, and those that were given
 
     @property
     def name(self) -> Any:
@@ -53,32 +52,29 @@ class AsyncFile(Generic[B]):
         found: Record | None = getattr(self._file, "record", None)
         return found
 
-    async def _do(self, verb: Callable[[], T]) -> T:
+    async def _do(self, verb: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return await self._driver.away(verb)
+            return await self._driver.away(partial(verb, *arguments))
         except asyncio.CancelledError:
-            if self._abort is not None:
-                await self._driver.away(self._abort, must=True)
+            if self._discard is not None:
+                await self._driver.away(self._discard, must=True)
             raise
-
-    # --- writing ------------------------------------------------------------------------------------------------------
 
     async def write(self, data: B | bytearray | memoryview) -> int:
         """Append; gives how many characters or bytes it were."""
         given: Any = data
         size = 4 * len(given) if isinstance(given, str) else memoryview(given).nbytes
         if self._filled + size < _ROOM and self._driver.free:
-            written: int = self._file.write(data)  # into memory
             self._filled += size
+            written: int = self._file.write(given)  # into memory
             return written
-
-        def through() -> int:
-            written: int = self._file.write(data)
-            self._file.flush()
-            return written
-
         self._filled = 0
-        return await self._do(through)
+        return await self._do(self._write_through, given)  # type: ignore[no-any-return]
+
+    def _write_through(self, data: Any) -> Any:
+        written = self._file.write(data)
+        self._file.flush()
+        return written
 
     async def writelines(self, lines: Iterable[B]) -> None:
         """Append each of them."""
@@ -89,16 +85,9 @@ class AsyncFile(Generic[B]):
         """Hand on what was written so far; nothing of it is visible before the end."""
         await self._do(self._file.flush)
 
-    async def abort(self) -> None:
-        """Discard; does nothing after a ``close()``, nor to a file to read but close it."""
-        await self._driver.away(self._abort or self._file.close, must=True)
-
-    # --- reading ------------------------------------------------------------------------------------------------------
-
     async def read(self, size: int | None = -1) -> B:
         """At most so many characters or bytes; by default all that follow."""
-        data: B = await self._do(partial(self._from_here, self._file.read, size))
-        return data
+        return await self._do(self._from_here, self._file.read, size)  # type: ignore[no-any-return]
 
     async def readline(self) -> B:
         """The next line with its end; empty at the end of the file."""
@@ -109,6 +98,18 @@ class AsyncFile(Generic[B]):
         self._given += 1
         return self._lines.popleft()
 
+    async def readlines(self) -> list[B]:
+        """All lines that follow."""
+        return await self._do(self._from_here, self._file.readlines)  # type: ignore[no-any-return]
+
+    async def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a position, as with Python's files; a file being written has none."""
+        return await self._do(self._from_here, self._file.seek, offset, whence)  # type: ignore[no-any-return]
+
+    async def tell(self) -> int:
+        """The position."""
+        return await self._do(self._from_here, self._file.tell)  # type: ignore[no-any-return]
+
     def _read_ahead(self) -> None:
         if self._lines:
             return  # another task was faster
@@ -117,28 +118,13 @@ class AsyncFile(Generic[B]):
             self._lines.append(line)
             room -= len(line)
 
-    def _from_here(self, verb: Callable[..., T], *arguments: Any) -> T:
+    def _from_here(self, verb: Callable[..., Any], *arguments: Any) -> Any:
         if self._lines:
             self._file.seek(self._before)
             for _ in range(self._given):
                 self._file.readline()
             self._lines.clear()
         return verb(*arguments)
-
-    async def readlines(self) -> list[B]:
-        """All lines that follow."""
-        lines: list[B] = await self._do(partial(self._from_here, self._file.readlines))
-        return lines
-
-    async def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position, as with Python's files; a file being written has none."""
-        position: int = await self._do(partial(self._from_here, self._file.seek, offset, whence))
-        return position
-
-    async def tell(self) -> int:
-        """The position."""
-        position: int = await self._do(partial(self._from_here, self._file.tell))
-        return position
 
     def __aiter__(self) -> Self:
         return self
@@ -149,8 +135,6 @@ class AsyncFile(Generic[B]):
             raise StopAsyncIteration
         return line
 
-    # --- the end ------------------------------------------------------------------------------------------------------
-
     async def close(self) -> None:
         """Close; what was written is committed.
 
@@ -158,6 +142,10 @@ class AsyncFile(Generic[B]):
             HoldfastError: what a put would raise; then nothing is visible and nothing stays.
         """
         await self._do(self._file.close)
+
+    async def abort(self) -> None:
+        """Discard; does nothing after a ``close()``. A file to read is closed."""
+        await self._driver.away(self._discard or self._file.close, must=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -171,26 +159,26 @@ class AsyncFile(Generic[B]):
 class Opening(Generic[B]):
     """A file that is opened by ``await``, or by ``async with`` for a block."""
 
-    def __init__(self, driver: AnyDriver, begin: Callable[[], Any]) -> None:
+    def __init__(self, driver: Ways, begin: Callable[[], Any]) -> None:
         self._driver = driver
         self._begin = begin
-        self._file: AsyncFile[B] | None = None
 
     async def _open(self) -> AsyncFile[B]:
-        def undo(file: Any) -> None:
-            getattr(file, "abort", file.close)()
-
-        return AsyncFile(self._driver, await self._driver.away(self._begin, undo=undo))
+        made: list[Any] = []
+        try:
+            await self._driver.away(lambda: made.append(self._begin()))
+        except asyncio.CancelledError:
+            for file in made:
+                await self._driver.away(getattr(file, "abort", file.close), must=True)
+            raise
+        self._file: AsyncFile[B] = AsyncFile(self._driver, made[0])
+        return self._file
 
     def __await__(self) -> Generator[Any, Any, AsyncFile[B]]:
         return self._open().__await__()
 
     async def __aenter__(self) -> AsyncFile[B]:
-        self._file = await self._open()
-        return self._file
+        return await self._open()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        assert self._file is not None
-        await self._file.__aexit__(kind, error, trace)
+    async def __aexit__(self, *how: Any) -> None:
+        await self._file.__aexit__(*how)

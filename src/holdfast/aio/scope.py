@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from ..address import Path, check_key
 from ..artifact import Artifact, Artifacts
 from ..catalog.base import HEAD, Ledger
-from ..errors import InvalidArgumentError
 from ..kernel import Kernel
 from ..model import Entry, Record
 from ..navigation import Names, Navigation
-from ..options import Fenced, Plan, PutOptions
+from ..options import Plan, PutOptions
 from ..payload import Buffer
 from ..reading import load, make_record, missing, visible
 from ..scope import BaseScope
 from ..steps import Steps
 from ..streams import Draft, flat
-from ..transaction import Transaction
 from ..values import _RAISE
 from ..writing import prepare, put, put_inline, put_stored
 from .artifact import AsyncArtifact
-from .driver import LATER, AnyDriver, Later, is_brief, is_plain
+from .driver import LATER, Later, is_brief, is_plain
 from .files import Opening
 from .transaction import AsyncAtomic
-from .verbs import Colour, brief, described, lifted, look, paged, pages, uncoloured
+from .verbs import Colour, Looked, Shown, brief, described, lifted, look, paged, pages
 
 __all__ = ["AsyncScope", "AsyncTransaction", "Below"]
-
-T = TypeVar("T")
 
 _PIECE = 1 << 18  # bytes of an asynchronous stream that are gathered before they go to a thread
 
@@ -40,9 +35,7 @@ _PIECE = 1 << 18  # bytes of an asynchronous stream that are gathered before the
 class Below(Colour, Names["AsyncScope"]):
     """Names the scopes below something, and lists those that exist."""
 
-    def __init__(self, sync: Any, driver: AnyDriver) -> None:
-        super().__init__(sync, driver)
-        self.path = sync.path
+    path = Shown[Path]()
 
     def _at(self, path: Path) -> AsyncScope:
         return AsyncScope(self._sync._at(path), self._driver)
@@ -53,31 +46,31 @@ class Below(Colour, Names["AsyncScope"]):
         async for scope in pages(self._driver, verb, verb()):
             yield AsyncScope(scope, self._driver)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (self._sync, "aio")
+
+
+class AsyncTransaction(Below):
+    """What ``store.aio.transaction()`` gives: scopes named from it write in its one commit."""
+
 
 class AsyncScope(Below):
     """A scope for async programs. Its verbs are those of :class:`~holdfast.Scope`, to be awaited.
 
-    None of them blocks the loop: small values are read and written in it, all else in threads of the store's own. A
-    verb whose await is cancelled is over then; it has been done or not, wholly.
+    None of them blocks the loop: small values are read and written in it, all else in threads of the store's own; so
+    are functions and iterables that are passed in called there. A verb whose await is cancelled is over then, and was
+    done wholly or not at all.
+
+    Attributes:
+        path, kind, name: as of the scope itself.
+        present, was_dropped: to be awaited.
     """
 
-    _sync: BaseScope[Any]
-
-    @property
-    def kind(self) -> str:
-        """Kind of this scope, such as ``namespace``."""
-        return self._sync.kind
-
-    @property
-    def name(self) -> str:
-        """Name of this scope among those of its kind beside it."""
-        return self._sync.name
+    kind = Shown[str]()
+    name = Shown[str]()
 
     def __str__(self) -> str:
         return str(self._sync)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self._sync, "aio")
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -104,7 +97,8 @@ class AsyncScope(Below):
         found = await self._driver.here(partial(_plain_entry, self._sync, key))
         if found is not LATER:
             return found
-        return await self._driver.away(partial(self._sync.entry, key, verify=verify, trust=trust))
+        verb = partial(self._sync.entry, key, verify=verify, trust=trust)
+        return await self._driver.away(verb)
 
     record = look(BaseScope.record)
     exists = look(BaseScope.exists)
@@ -113,52 +107,11 @@ class AsyncScope(Below):
     touch = brief(BaseScope.touch)
     set_tags = brief(BaseScope.set_tags)
     set_content_type = brief(BaseScope.set_content_type)
+    update = lifted(BaseScope.update)
+    copy = lifted(BaseScope.copy)
+    rename = lifted(BaseScope.rename)
     get_many = lifted(BaseScope.get_many)
     put_many = lifted(BaseScope.put_many)
-
-    async def update(
-        self, key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]
-    ) -> Entry[Any]:
-        """Replace a value by ``change(value)``, atomically, and give the new value with its record.
-
-        ``change`` is a plain function and is called in a thread, again when somebody else wrote in between. Tags and
-        expiry are kept unless they are given.
-
-        Raises:
-            NotFoundError: no such record, and no ``default`` to begin from.
-            ConflictError: others were faster all the time until the store's time-out; in a transaction, once.
-            InvalidArgumentError: ``if_version`` or ``if_absent`` is given, or a coroutine function.
-        """
-        given: object = change
-        wary = partial(_changed, change) if callable(given) else change
-        return await self._driver.away(partial(self._sync.update, key, wary, default, **options))
-
-    @described(BaseScope.copy)
-    async def copy(
-        self,
-        key: str,
-        new_key: str | None = None,
-        *,
-        to: AsyncScope | BaseScope[Any] | None = None,
-        replace: bool = False,
-        lease: Fenced | None = None,
-    ) -> Record:
-        verb = partial(self._sync.copy, key, new_key, to=uncoloured(to), replace=replace, lease=lease)
-        return await self._driver.away(verb)
-
-    @described(BaseScope.rename)
-    async def rename(
-        self,
-        key: str,
-        new_key: str | None = None,
-        *,
-        to: AsyncScope | BaseScope[Any] | None = None,
-        replace: bool = False,
-        lease: Fenced | None = None,
-    ) -> Record:
-        verb = partial(self._sync.rename, key, new_key, to=uncoloured(to), replace=replace, lease=lease)
-        return await self._driver.away(verb)
-
     keys = paged(BaseScope.keys)
     list = paged(BaseScope.list)
 
@@ -180,13 +133,7 @@ class AsyncScope(Below):
     ) -> Opening[Any]: ...
     @described(BaseScope.open)
     def open(
-        self,
-        key: str,
-        mode: str = "r",
-        *,
-        encoding: str = "utf-8",
-        newline: str | None = None,
-        **options: Unpack[PutOptions],
+        self, key: str, mode: str = "r", *, encoding: str = "utf-8", newline: str | None = None, **options: Any
     ) -> Opening[Any]:
         verb = partial(self._sync.open, key, mode, encoding=encoding, newline=newline, **options)
         return Opening(self._driver, verb)
@@ -198,24 +145,23 @@ class AsyncScope(Below):
 
         An asynchronous one is asked for more when what it gave is written; another one is run in a thread.
         """
-        scope = self._sync
+        scope, driver = self._sync, self._driver
         if not isinstance(chunks, AsyncIterable):
-            return await self._driver.away(partial(scope.put_chunks, key, chunks, **options))
+            return await driver.away(partial(scope.put_chunks, key, chunks, **options))
         plan = scope._plan(options)
-        draft = await self._driver.away(partial(Draft, scope._kernel, scope._ledger, scope.path, check_key(key), plan))
+        draft = await driver.away(partial(Draft, scope._kernel, scope._ledger, scope.path, check_key(key), plan))
         try:
-            pieces: list[Buffer] = []
-            size = 0
+            pieces, size = [], 0
             async for chunk in chunks:
                 piece = flat(chunk)
                 size += len(piece)
                 pieces.append(piece if size >= _PIECE else bytes(piece))
                 if size >= _PIECE:
-                    await self._driver.drive(partial(_write, draft, pieces))
+                    await driver.drive(partial(_write, draft, pieces))
                     pieces, size = [], 0
-            return await self._driver.drive(partial(_write_last, draft, pieces))
+            return await driver.drive(partial(_write_last, draft, pieces))
         except (asyncio.CancelledError, Exception):
-            await self._driver.away(draft.abort, must=True)
+            await driver.away(draft.abort, must=True)
             raise
 
     @described(BaseScope.get_chunks)
@@ -254,9 +200,12 @@ class AsyncScope(Below):
 
     # --- the scope itself ---------------------------------------------------------------------------------------------
 
+    present = Looked[bool]()
+    was_dropped = Looked[bool]()
     info = look(BaseScope.info)
     usage = lifted(BaseScope.usage)
     drop = lifted(BaseScope.drop)
+    _rename = lifted(BaseScope.rename_scope)
 
     @described(BaseScope.create)
     async def create(self, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> Self:
@@ -265,23 +214,7 @@ class AsyncScope(Below):
 
     @described(BaseScope.rename_scope)
     async def rename_scope(self, name: str) -> AsyncScope:
-        return AsyncScope(await self._driver.away(partial(self._sync.rename_scope, name)), self._driver)
-
-    @property
-    def present(self) -> Coroutine[Any, Any, bool]:
-        """To be awaited: whether the scope exists now."""
-        return self._driver.look(lambda: self._sync.present)
-
-    @property
-    def was_dropped(self) -> Coroutine[Any, Any, bool]:
-        """To be awaited: whether the scope was dropped and not written to since."""
-        return self._driver.look(lambda: self._sync.was_dropped)
-
-
-class AsyncTransaction(Below):
-    """What ``store.aio.transaction()`` gives: scopes named from it write in its one commit."""
-
-    _sync: Transaction[Any]
+        return AsyncScope(await self._rename(name), self._driver)
 
 
 # --- what the verbs do ------------------------------------------------------------------------------------------------
@@ -315,17 +248,6 @@ def _plain_entry(scope: BaseScope[Any], key: str) -> Entry[Any] | Literal[Later.
     if not is_plain(kernel, row[HEAD:]):
         return LATER
     return Entry(load(kernel, path, key, row[HEAD:]), make_record(kernel, path, row[:HEAD]))
-
-
-def _changed(change: Callable[[Any], Any], old: Any) -> Any:
-    new = change(old)
-    if inspect.isawaitable(new):
-        if inspect.iscoroutine(new):
-            new.close()
-        raise InvalidArgumentError(
-            f"update calls {change!r} in the middle of an atomic write, in a thread: it takes a plain function"
-        )
-    return new
 
 
 def _write(draft: Draft, pieces: list[Buffer]) -> Steps[None]:

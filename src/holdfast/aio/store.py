@@ -19,7 +19,7 @@ from ..store import BaseStore
 from ..verifier import Verifying
 from .scope import AsyncScope, AsyncTransaction, Below
 from .transaction import AsyncAtomic
-from .verbs import Colour, described, lifted
+from .verbs import Colour, Shown, described, lifted
 
 __all__ = ["AsyncLease", "AsyncStore"]
 
@@ -32,70 +32,45 @@ class AsyncLease(Colour):
     """A named lease for ``async with``; see :class:`~holdfast.Lease`. Waiting for it occupies no thread.
 
     Pass it as ``lease=`` to the verbs of either colour.
+
+    Attributes:
+        name, owner, expires, held, fence, token: as of a lease; the last two raise LeaseLost while it is not held.
     """
 
-    _sync: Lease
-
-    @property
-    def name(self) -> str:
-        """What there may be only one of."""
-        return self._sync.name
-
-    @property
-    def owner(self) -> str:
-        """Who holds it, when it is held."""
-        return self._sync.owner
-
-    @property
-    def expires(self) -> float:
-        """When it ends unless it is renewed, by the catalog's clock."""
-        return self._sync.expires
-
-    @property
-    def held(self) -> bool:
-        """Whether it was acquired here and not given back or found lost since; it may have expired."""
-        return self._sync.held
-
-    @property
-    def fence(self) -> Fence:
-        """Name and fencing token.
-
-        Raises:
-            LeaseLost: the lease is not held.
-        """
-        return self._sync.fence
-
-    @property
-    def token(self) -> int:
-        """The fencing token: greater for each new owner of this name."""
-        return self._sync.token
+    name = Shown[str]()
+    owner = Shown[str]()
+    expires = Shown[float]()
+    held = Shown[bool]()
+    fence = Shown[Fence]()
+    token = Shown[int]()
 
     @described(Lease.acquire)
     async def acquire(self) -> Self:
         lease = self._sync
-        wait = lease._wait
-        if wait == 0:
-            return await self._take(None)
+        end = None if lease._wait is None else monotonic() + lease._wait
+        if lease._wait == 0:
+            return await self._take(end)
         # Of one loop's tasks one looks at a time, so that a hundred do not get into each other's way.
-        key = (asyncio.get_running_loop(), lease._kernel, lease.name)
-        queue = _queues.setdefault(key, asyncio.Lock())
-        end = None if wait is None else monotonic() + wait
+        queue = _queues.setdefault((asyncio.get_running_loop(), lease._kernel, lease.name), asyncio.Lock())
         try:
-            async with asyncio.timeout(wait):
+            async with asyncio.timeout(lease._wait):
                 await queue.acquire()
         except TimeoutError:
-            raise BusyError(f"lease {lease.name!r} is held by somebody else") from None
+            raise self._busy() from None
         try:
             return await self._take(end)
         finally:
             queue.release()
+
+    def _busy(self) -> BusyError:
+        return BusyError(f"lease {self.name!r} is held by somebody else")
 
     async def _take(self, end: float | None) -> Self:
         attempts = self._sync.attempts()
         try:
             while (pause := await self._driver.away(partial(next, attempts, None))) is not None:
                 if end is not None and monotonic() >= end:
-                    raise BusyError(f"lease {self.name!r} is held by somebody else")
+                    raise self._busy()
                 await asyncio.sleep(pause)
         except (asyncio.CancelledError, Exception):
             await self._driver.away(attempts.close, must=True)
@@ -110,7 +85,7 @@ class AsyncLease(Colour):
         await self._driver.away(self._sync.release, must=True)
 
     async def __aenter__(self) -> Self:
-        return self if self._sync.held else await self.acquire()
+        return self if self.held else await self.acquire()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -123,19 +98,13 @@ class AsyncStore(Below):
 
     It can be used from several loops, in several threads, one after the other or at once. As a context manager
     (``async with store.aio:``) it closes the store at the end.
+
+    Attributes:
+        id, config, path: as of the store itself.
     """
 
-    _sync: BaseStore[Any]
-
-    @property
-    def id(self) -> str:
-        """32 hex digits that were made with the store."""
-        return self._sync.id
-
-    @property
-    def config(self) -> StoreConfig:
-        """How it was opened."""
-        return self._sync.config
+    id = Shown[str]()
+    config = Shown[StoreConfig]()
 
     @described(BaseStore.find)
     def find(self, address: str) -> tuple[AsyncScope, str]:
@@ -152,25 +121,25 @@ class AsyncStore(Below):
 
     sync = lifted(BaseStore.sync)
     verify = lifted(Verifying.verify)
-
-    @described(BaseStore.close)
-    async def close(self) -> None:
-        if not self._sync._kernel.closed:
-            await self._driver.away(self._sync.close, must=True)
+    _gc = lifted(Collecting.gc)
 
     @described(Collecting.gc)
     async def gc(
         self, *, dry_run: bool = False, wait: float = 0.0, progress: Callable[[int], object] | None = None
     ) -> Collected:
-        sync: Any = self._sync
         end = monotonic() + wait
         while True:
             try:
-                return await self._driver.away(partial(Collecting.gc, sync, dry_run=dry_run, progress=progress))
+                return await self._gc(dry_run=dry_run, progress=progress)
             except BusyError:
                 if monotonic() >= end:
                     raise
             await asyncio.sleep(_POLL)
+
+    @described(BaseStore.close)
+    async def close(self) -> None:
+        if not self._sync._kernel.closed:
+            await self._driver.away(self._sync.close, must=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -179,6 +148,3 @@ class AsyncStore(Below):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (self._sync, "aio")

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from ..model import Record
 from ..transaction import Atomic
-from .driver import AnyDriver, Serial
+from .driver import Serial, Ways
 
 __all__ = ["AsyncAtomic"]
 
@@ -23,7 +23,7 @@ class AsyncAtomic(Generic[A]):
     Verbs in it run one after the other, also those of several tasks.
     """
 
-    def __init__(self, driver: AnyDriver, atomic: Atomic[Any], colour: Callable[[Any, AnyDriver], A]) -> None:
+    def __init__(self, driver: Ways, atomic: Atomic[Any], colour: Callable[[Any, Ways], A]) -> None:
         self._driver = driver
         self._atomic = atomic
         self._colour = colour

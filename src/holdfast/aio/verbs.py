@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
 from itertools import islice
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from .driver import LATER, AnyDriver
+from .driver import LATER, Ways
 
-__all__ = ["Colour", "brief", "described", "lifted", "look", "paged", "pages", "uncoloured"]
+__all__ = ["Colour", "Looked", "Shown", "brief", "described", "lifted", "look", "paged", "pages"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,10 +21,7 @@ _PAGE = 1000  # as many as the kernel reads at once
 class Colour:
     """The asynchronous side of something: its verbs are those of ``_sync``, run by ``_driver``."""
 
-    _sync: Any
-    _driver: AnyDriver
-
-    def __init__(self, sync: Any, driver: AnyDriver) -> None:
+    def __init__(self, sync: Any, driver: Ways) -> None:
         self._sync = sync
         self._driver = driver
 
@@ -38,36 +35,49 @@ class Colour:
         return f"<{type(self).__name__} of {self._sync!r}>"
 
 
-def uncoloured(thing: Any) -> Any:
-    """What synchronous verbs take: the thing itself, or what it is the asynchronous side of."""
-    return thing._sync if isinstance(thing, Colour) else thing
+class Shown(Generic[T]):
+    """An attribute of the twin's that takes no I/O."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, colour: Any, kind: Any = None) -> T:
+        found: Any = self if colour is None else getattr(colour._sync, self._name)
+        return found  # type: ignore[no-any-return]
+
+
+class Looked(Shown[Coroutine[Any, Any, T]]):
+    """An attribute that takes a look into the catalog, and is to be awaited."""
+
+    def __get__(self, colour: Any, kind: Any = None) -> Coroutine[Any, Any, T]:
+        found: Any = self if colour is None else colour._driver.look(partial(getattr, colour._sync, self._name))
+        return found  # type: ignore[no-any-return]
 
 
 def lifted(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """The verb, in a thread."""
-
-    async def awaited(self: Colour, /, *args: P.args, **options: P.kwargs) -> T:
-        return await self._driver.away(partial(verb, self._sync, *args, **options))
-
-    return _like(verb, awaited)
+    return _lifted(verb, "away")  # type: ignore[no-any-return]
 
 
 def brief(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """The verb, a write of a few bytes: in the loop, unless it would have to wait."""
-
-    async def awaited(self: Colour, /, *args: P.args, **options: P.kwargs) -> T:
-        return await self._driver.brief(partial(verb, self._sync, *args, **options))
-
-    return _like(verb, awaited)
+    return _lifted(verb, "brief")  # type: ignore[no-any-return]
 
 
 def look(verb: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
     """The verb, a read of a few bytes: in the loop, unless it would have to wait."""
+    return _lifted(verb, "look")  # type: ignore[no-any-return]
 
-    async def awaited(self: Colour, /, *args: P.args, **options: P.kwargs) -> T:
-        return await self._driver.look(partial(verb, self._sync, *args, **options))
 
-    return _like(verb, awaited)
+def _lifted(verb: Any, way: str) -> Any:
+    async def awaited(self: Colour, /, *args: Any, **options: Any) -> Any:
+        # A scope given as an argument may be of either colour.
+        args = tuple([given._sync if isinstance(given, Colour) else given for given in args])
+        if isinstance(options.get("to"), Colour):
+            options["to"] = options["to"]._sync
+        return await getattr(self._driver, way)(partial(verb, self._sync, *args, **options))
+
+    return update_wrapper(awaited, verb)
 
 
 def paged(verb: Callable[Concatenate[Any, P], Iterator[T]]) -> Callable[Concatenate[Any, P], AsyncIterator[T]]:
@@ -77,10 +87,11 @@ def paged(verb: Callable[Concatenate[Any, P], Iterator[T]]) -> Callable[Concaten
         begin = partial(verb, self._sync, *args, **options)
         return pages(self._driver, begin, begin())  # which tells of wrong arguments
 
-    return _like(verb, listing)
+    update_wrapper(listing, verb)
+    return listing
 
 
-async def pages(driver: AnyDriver, begin: Callable[[], Iterator[T]], items: Iterator[T]) -> AsyncIterator[T]:
+async def pages(driver: Ways, begin: Callable[[], Iterator[T]], items: Iterator[T]) -> AsyncIterator[T]:
     """What a listing gives, whole pages at a time."""
     page: Any = await driver.here(lambda: list(islice(items, _PAGE)))
     if page is LATER:
@@ -100,8 +111,3 @@ def described(verb: Any) -> Callable[[F], F]:
         return own
 
     return describe
-
-
-def _like(verb: Callable[..., Any], own: F) -> F:
-    update_wrapper(own, verb)
-    return own
