@@ -171,8 +171,10 @@ def test_equal_arrays() -> None:
     before = encode(generator)
     generator.random()
     assert encode(generator) != before
-    generator.spawn(1)
-    assert encode(np.random.default_rng(3)) == before
+    again = np.random.default_rng(3)
+    assert encode(again) == before
+    again.spawn(1)  # so that what it spawns next will be another one
+    assert encode(again) != before
 
 
 def test_what_lies_between_the_fields_does_not_count() -> None:
@@ -187,11 +189,33 @@ def test_what_lies_between_the_fields_does_not_count() -> None:
     assert encode(zeros) != encode(ones)
 
 
-def test_overlapping_fields() -> None:
-    dtype = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i2"], "offsets": [0, 2], "itemsize": 6})
-    first, second = np.zeros(2, dtype), np.zeros(2, dtype)
-    second["a"] = 1 << 16
-    assert encode(first) != encode(second)
+@pytest.mark.parametrize(("offsets", "size"), [([0, 2], 6), ([2, 0], 8), ([0, 4], 8), ([2, 6], 8)])
+def test_fields_that_overlap_or_leave_gaps(offsets: list[int], size: int) -> None:
+    dtype = np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i2"], "offsets": offsets, "itemsize": size})
+    zeros, ones = (np.frombuffer(bytearray([fill]) * size * 2, dtype) for fill in (0, 255))
+    for array in (zeros, ones):
+        array["a"], array["b"] = 7, 9
+    assert zeros.tobytes() != ones.tobytes()
+    assert encode(zeros) == encode(ones)
+    ones["a"] = 1 << 24
+    assert encode(zeros) != encode(ones)
+
+
+def test_the_unused_bytes_of_long_doubles_do_not_count() -> None:
+    size, used = np.longdouble().itemsize, 10 if np.finfo(np.longdouble).nmant == 63 else np.longdouble().itemsize
+    number = np.longdouble(1.5).tobytes()[:used]
+    first, second = (np.frombuffer(number + bytes([fill]) * (size - used), np.longdouble) for fill in (0, 255))
+    assert encode(first) == encode(second) == encode(np.array([1.5], np.longdouble))
+    assert encode(first[0]) == encode(np.longdouble(1.5)) != encode(np.longdouble(1.25))
+    assert encode(np.array([1.5], ">g")) != encode(first)
+    assert encode(np.array([1.5 + 2j], "G")) != encode(np.array([1.5 + 3j], "G"))
+
+
+def test_element_types_of_other_packages() -> None:
+    from numpy._core._rational_tests import rational  # type: ignore[import-not-found]
+
+    half = np.array([rational(1, 2)])
+    assert encode(half) == encode(half.copy()) != encode(half.view("V8"))
 
 
 def test_subclasses_of_arrays_count_with_their_attributes(tmp_path: Any) -> None:
@@ -269,7 +293,8 @@ def test_different_frames() -> None:
     all_different(
         [
             base, noted, base[["b", "a"]], base.rename(columns={"a": "c"}), base.set_axis([1, 0]), base.iloc[::-1],
-            base.astype({"a": "i4"}), base.astype(float), base.astype("Int64"), base.astype("int64[pyarrow]"),
+            base.astype({"a": "i4"}), base.astype("u8"), base.astype(float), base.astype("Int64"),
+            base.astype("int64[pyarrow]"),
             base.astype(object), base.set_flags(allows_duplicate_labels=False), base.set_axis(["a", "a"], axis=1),
             base.rename_axis("i"), base.rename_axis("i", axis=1), base.set_index("a"), base.set_index(["a", "b"]),
             base.iloc[:0], base[[]], pd.DataFrame(), base["a"], base["a"].rename("b"), base["a"].to_numpy(),
@@ -288,6 +313,7 @@ def test_different_frames() -> None:
             pd.arrays.SparseArray([0, 1, 0]), pd.MultiIndex.from_tuples([(1, "a")]),
             pd.MultiIndex.from_tuples([(1.0, "a")]),
             pd.MultiIndex.from_tuples([(1, "a")], names=["x", "y"]), pd.MultiIndex.from_tuples([(1, "a"), (1, "a")]),
+            pd.MultiIndex([[1]], [[0, -1]]), pd.MultiIndex([[1.0]], [[0, -1]]),
             pd.NA, pd.NaT, None, pd.Timestamp("2024"), pd.Timestamp("2024", tz="UTC"),
             pd.Timestamp("2024").to_pydatetime(),
             pd.Timestamp("2024").as_unit("ns"), pd.Timestamp("2024") + pd.Timedelta(1, "ns"), pd.Timedelta(1, "s"),
@@ -422,7 +448,8 @@ def test_different_arrow_and_polars_values() -> None:
             pa.nulls(3), pa.array([None, None], pa.int8()), pa.array([0, 0], pa.int8()),
             pa.struct([("a", pa.int8())]),
             pa.struct([("b", pa.int8())]), pa.struct([pa.field("a", pa.int8(), nullable=False)]),
-            one, one.rename({"a": "b"}),
+            table.select([]), table[:1].select([]), pa.schema([pa.field("a", pa.int8(), metadata={"k": "v"})]),
+            pa.schema([("a", pa.int8())]), one, one.rename({"a": "b"}),
             one["a"], one["a"].cast(pl.Int32), one["a"].cast(pl.Int128), one["a"].rename("b"),
             one.head(0), pl.DataFrame(),
             pl.Series(["u"], dtype=pl.Enum(["u"])), pl.Series(["u"], dtype=pl.Enum(["u", "v"])), pl.Int8, pl.Int8(),
@@ -456,6 +483,7 @@ def test_labelled_arrays() -> None:
     others = [make(name="o"), make(attrs={}), make(coords={"x": [1, 3]}), make(dims=("x", "z"), coords=None)]
     stacked = base.stack(s=("x", "y"))
     all_different([base, *others, make(data=np.ones((2, 3))), base.T, base.variable, base.to_dataset(), stacked])
+    assert encode(base.drop_indexes("x")) != encode(base)
     assert encode(stacked) == encode(make().stack(s=("x", "y")))
     assert ".flat[0]: an object has no hash" in refused(xr.DataArray(np.array([[object()]], dtype=object)))
 
@@ -476,7 +504,8 @@ def test_images() -> None:
     palette.putpalette([9] * 768)
     noted = red.copy()
     noted.info["transparency"] = 3
-    all_different([red, Image.new("RGB", (2, 3), "red"), red.convert("RGBA"), Image.new("P", (3, 2)), palette, noted])
+    others = [Image.new("L", (3, 2)), Image.new("P", (3, 2)), Image.new("RGB", (2, 3), "red"), red.convert("RGBA")]
+    all_different([red, *others, palette, noted])
     file = io.BytesIO()
     red.save(file, "PNG")
     first, second = (Image.open(io.BytesIO(file.getvalue())) for _ in range(2))

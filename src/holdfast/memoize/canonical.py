@@ -82,7 +82,7 @@ _PLAIN: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     bytes: lambda value: bytes(memoryview(value)),
     list: list.copy,
-    dict: dict.copy,
+    dict: lambda value: dict(dict.items(value)),
     tuple: lambda value: tuple.__getitem__(value, slice(None)),
     set: lambda value: {*set.__iter__(value)},
     frozenset: lambda value: frozenset([*frozenset.__iter__(value)]),
@@ -278,7 +278,7 @@ def _adds_attributes_only(kind: Any, base: Any) -> bool:
         return False
     while kind is not base:
         below = kind.__base__
-        if below is None or kind.__itemsize__ != below.__itemsize__:
+        if below is None:
             return False
         slots = vars(kind).get("__slots__", ())
         pointers = 1 if isinstance(slots, str) else len(tuple(slots))
