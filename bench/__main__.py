@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import counter, growth, imports, large, memoize, small
+from . import aio, counter, growth, imports, large, memoize, small
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "small": small.run,
     "large": large.run,
     "counter": counter.run,
+    "aio": aio.run,
     "memoize": memoize.run,
     "growth": growth.run,
 }
