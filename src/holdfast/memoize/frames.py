@@ -120,13 +120,21 @@ def _masked(value: Any) -> dict[str, Any]:
     import numpy as np
 
     parts = {"mask": np.ma.getmaskarray(value), "fill_value": value.fill_value, "hard": value.hardmask}
-    return {**parts, **_array(np.asarray(value.data))}
+    return {**parts, **_array(np.asarray(value.data)), **_set_on(value)}
 
 
 def _scalar(value: Any) -> dict[str, Any]:
     import numpy as np
 
     return {**_array(np.asarray(value)), **attributes(object.__getstate__(value))}
+
+
+def _set_on(value: Any) -> dict[str, Any]:
+    """Attributes that somebody set on an object of a library, which has its own in private ones; no accessors."""
+    kind, items = type(value), getattr(value, "__dict__", {}).copy().items()
+    return attributes(
+        {key: item for key, item in items if key[:1] != "_" and getattr(kind, key, None) is not type(item)}
+    )
 
 
 def _function(value: Any) -> dict[str, Any]:
@@ -140,13 +148,17 @@ def _function(value: Any) -> dict[str, Any]:
 # pandas
 
 
+def _timestamp(value: Any) -> dict[str, Any]:
+    return {**_reduced(value), **({"fold": 1} if value.fold and value.tzinfo is None else {})}
+
+
 def _extension(array: Any) -> dict[str, Any]:
     import numpy as np
 
     dtype = array.dtype
-    if isinstance(dtype, np.dtype):
-        return _array(array.to_numpy())
     kinds = {kind.__name__ for kind in type(dtype).__mro__}
+    if isinstance(dtype, np.dtype) or kinds & {"NumpyEADtype", "PandasDtype"}:
+        return _array(array.to_numpy())
     values: Any
     if kinds & {"DatetimeTZDtype", "PeriodDtype"}:
         values = array.asi8
@@ -173,7 +185,7 @@ def _extension_dtype(dtype: Any) -> dict[str, Any]:
 
 
 def _index(value: Any) -> dict[str, Any]:
-    parts = {"names": list(value.names), "freq": getattr(value, "freqstr", None)}
+    parts = {"names": list(value.names), "freq": getattr(value, "freqstr", None), **_set_on(value)}
     if hasattr(value, "levels"):
         parts["dtypes"] = [getattr(level.dtype, "str", level.dtype) for level in value.levels]
         return {**parts, "": [value.get_level_values(level).array for level in range(value.nlevels)]}
@@ -183,7 +195,7 @@ def _index(value: Any) -> dict[str, Any]:
 def _labelled(value: Any) -> dict[str, Any]:
     flags = value.flags.allows_duplicate_labels
     extra = {f".{name}": getattr(value, name, None) for name in value._metadata if name != "_name"}
-    return {"index": value.index, "attrs": dict(value.attrs), "duplicates": flags, **extra}
+    return {"index": value.index, "attrs": dict(value.attrs), "duplicates": flags, **_set_on(value), **extra}
 
 
 def _series(value: Any) -> dict[str, Any]:
@@ -215,14 +227,14 @@ def _frame(value: Any) -> dict[str, Any]:
 
 
 def _polars_series(value: Any) -> dict[str, Any]:
-    parts = {"name": value.name, "dtype": value.dtype}
+    parts = {"name": value.name, "dtype": value.dtype, **_set_on(value)}
     if any(name in str(value.dtype) for name in ("Object", "Int128")):  # which Arrow does not have
         return {**parts, "": value.to_list()}
     return {**parts, "": value.to_arrow()}
 
 
 def _polars_frame(value: Any) -> dict[str, Any]:
-    return {"shape": value.shape, ".get_columns()": value.get_columns()}
+    return {"shape": value.shape, ".get_columns()": value.get_columns(), **_set_on(value)}
 
 
 def _arrow_type(kind: Any) -> Any:
@@ -253,7 +265,8 @@ def _arrow_content(array: Any) -> Any:
     if isinstance(kind, pa.BaseExtensionType):
         return _arrow_content(array.storage)
     if types.is_dictionary(kind):
-        return _arrow_content(array.dictionary_decode())
+        decoded = _arrow_content(array.dictionary_decode())
+        return (decoded, _arrow_content(array.dictionary)) if kind.ordered else decoded
     if types.is_union(kind):
         raise refusal(array, "it is a union")
     if types.is_string_view(kind) or types.is_binary_view(kind):
@@ -344,7 +357,8 @@ FOREIGN: Mapping[str, Take] = {
     "pandas.Index": _index,
     "pandas.ExtensionArray": _extension,
     "pandas.ExtensionDtype": _extension_dtype,
-    **table("pandas", ("Timestamp", "Timedelta", "Period", "Interval", "NaTType", "NAType", "BaseOffset"), _reduced),
+    "pandas.Timestamp": _timestamp,
+    **table("pandas", ("Timedelta", "Period", "Interval", "NaTType", "NAType", "BaseOffset"), _reduced),
     "polars.DataFrame": _polars_frame,
     "polars.Series": _polars_series,
     "polars.Categories": lambda value: {"": (value.name(), value.namespace(), str(value.physical()))},
