@@ -607,6 +607,8 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "in a list": (lambda: [1, [2, object()]], "[1][1]: an object has no hash"),
     "in a tuple": (lambda: (object(),), "[0]: an object has no hash"),
     "in a dict": (lambda: {"a": {(1, 2): object()}}, "['a'][<tuple>]: an object has no hash"),
+    "under a huge key": (lambda: {10**5000: object()}, "[<int>]: an object has no hash"),
+    "under a long key": (lambda: {"x" * 99: object()}, f"['{'x' * 59}]: an object has no hash"),
     "as a key": (lambda: {Bare(): 1}, "Bare>]: a "),
     "in a set": (lambda: {1, Bare()}, "{}: a "),
     "in an attribute": (lambda: Holder([Point(object(), 1)]), ".inner[0].x: an object has no hash"),  # type: ignore[arg-type]

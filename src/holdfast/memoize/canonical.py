@@ -172,7 +172,7 @@ class Canonical:
                 scalar = _SCALARS.get(type(item))
                 done.append(name + (scalar(item) if scalar is not None else self._nested(item, trail, depth)))
         except UnhashableError as error:
-            _prefix(error, f"[{key!r:.60}]" if type(key) in _SCALARS else f"[<{type_name(type(key))}>]")
+            _prefix(error, f"[{_shown(key)}]")
             raise
         done.sort()
         return framed(b"d", b"".join(done))
@@ -242,6 +242,12 @@ def _prefix(error: UnhashableError, step: str) -> None:
     """Put a step before the error's path."""
     error.message = step + error.message
     error.args = (error.message,)
+
+
+def _shown(key: Any) -> str:
+    """A key as it stands in a path; Python refuses to write very large integers down."""
+    large = type(key) is int and key.bit_length() > 64
+    return f"<{type_name(type(key))}>" if large or type(key) not in _SCALARS else f"{key!r:.60}"
 
 
 def _back(depth: int, trail: dict[Any, Any]) -> bytes:
@@ -324,9 +330,15 @@ def _refuse(self: Canonical, value: Any, trail: dict[Any, Any], depth: int) -> b
     raise refusal(value)
 
 
+def _is_memoized(kind: type) -> bool:
+    """Whether it is that of memoized functions, which pickle by name alone."""
+    ours = str(kind.__module__).startswith(f"{__package__}.")
+    return ours and any("__call__" in vars(base) for base in kind.__mro__)
+
+
 def _encoder_for(kind: type) -> _Encoder:
     """How values of a type that was not met before are encoded."""
-    if issubclass(kind, _CALLABLES):
+    if issubclass(kind, _CALLABLES) or _is_memoized(kind):
         return Canonical._code
     names = {f"{str(base.__module__).partition('.')[0]}.{base.__name__}": base for base in kind.__mro__}
     if not _LIBRARIES.isdisjoint(name.partition(".")[0] for name in names):
