@@ -178,6 +178,20 @@ async def test_other_verbs_cancelled_at_any_moment(store: holdfast.Store, scope:
             assert scope.record(key).size == 300_016 + MB
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__.strip("_"))
+@awaited
+async def test_at_length(store: holdfast.Store, scope: holdfast.Scope, verb: Any) -> None:
+    async def make(key: str) -> None:
+        await verb(scope, key)
+
+    for seed in range(20):
+        trials = Trials(store, scope, 100 + seed)
+        await trials.run(make, 50, (0.5 + seed % 4 / 2) * await _seconds(make))
+        await trials.end()
+
+
 def test_those_that_wait_for_another_process_end_at_once(store: holdfast.Store, scope: holdfast.Scope) -> None:
     async def main() -> None:
         verbs: list[Callable[[], Coroutine[Any, Any, Any]]] = [

@@ -276,6 +276,32 @@ def test_several_loops_at_once_and_one_after_the_other(store: holdfast.Store) ->
     assert [scope.get(key) for key in ("n", "m", "t")] == [400, 400, 20]
 
 
+def test_several_processes_count_together(store: holdfast.Store) -> None:
+    code = """
+        import asyncio, sys, holdfast
+        with holdfast.open(sys.argv[1]) as store:
+            aio = store.aio.namespace("a")
+            async def main():
+                print("ready")
+                sys.stdin.readline()
+                await asyncio.gather(*(aio.update("n", lambda n: n + 1, default=0) for _ in range(200)),
+                                     *(aio.add("m") for _ in range(200)), *(aio.put(f"k{n}", n) for n in range(200)))
+            asyncio.run(main())
+            print("done")
+    """
+    with start_python(code, store.config.store) as one, start_python(code, store.config.store) as other:
+        for process in (one, other):
+            said(process, "ready")
+        for process in (one, other):
+            tell(process)
+        for process in (one, other):
+            said(process, "done")
+            assert process.stdin is not None
+            process.stdin.close()
+    scope = store.namespace("a")
+    assert (scope.get("n"), scope.get("m"), len(list(scope.keys("k")))) == (400, 400, 200)
+
+
 def test_many_runs_on_one_store(scope: holdfast.Scope) -> None:
     for number in range(50):
         asyncio.run(scope.aio.put("k", number), debug=number % 2 == 0)

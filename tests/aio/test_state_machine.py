@@ -37,8 +37,9 @@ def test_with_everything_on_disk(thread: LoopThread) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 def test_at_length(thread: LoopThread) -> None:
-    check_store(opener(thread), max_examples=1000, stateful_step_count=50)
+    check_store(opener(thread), max_examples=300, stateful_step_count=50)
 
 
 # --- planted faults: each is a colour that is wrong in one way --------------------------------------------------------
