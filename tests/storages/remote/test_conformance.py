@@ -7,7 +7,7 @@ import pytest
 from holdfast.storages.objectstore import ObjectStorage
 from holdfast.testing.storage_suite import StorageSuite
 
-from .conftest import AZURE_KEYS, S3_KEYS
+from .conftest import AZURE_KEYS, GCS_KEYS, S3_KEYS
 
 
 class TestS3(StorageSuite):
@@ -30,3 +30,14 @@ class TestAzure(StorageSuite):
 
     def reopen(self, storage):
         return ObjectStorage(storage.url, credentials=AZURE_KEYS)
+
+
+class TestGoogle(StorageSuite):
+    @pytest.fixture
+    def storage(self, gcs_url):
+        storage = ObjectStorage(gcs_url, credentials=GCS_KEYS)
+        yield storage
+        storage.close()
+
+    def reopen(self, storage):
+        return ObjectStorage(storage.url, credentials=GCS_KEYS)

@@ -158,7 +158,7 @@ def _configure(place: Place, credentials: Credentials | None) -> tuple[dict[str,
     if endpoint is not None:
         config[names["endpoint"]] = endpoint
         if place.scheme == "gs" and not os.environ.get("GOOGLE_BASE_URL"):
-            config["skip_signature"] = "true"  # an emulator asks for no keys
+            config["bearer_token"] = "emulator"  # it asks for none, and none is to be asked for anywhere else
     if place.scheme == "s3":
         config["disable_bulk_delete"] = "true"  # not every server that speaks S3 has it
         if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):

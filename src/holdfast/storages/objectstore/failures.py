@@ -35,6 +35,7 @@ _QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
 _NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified (?:container|bucket) does not exist", re.IGNORECASE)
 _FULL = re.compile(r"Quota(?!.*Request)|StorageFull|InsufficientStorage|insufficient.storage", re.IGNORECASE)
 _DENIED = {"AccessDenied", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions", "AllAccessDisabled"}
+_TOKEN = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 
 
@@ -71,7 +72,7 @@ def explain(error: BaseException, shown: str, name: str | None = None, *, writin
     if code in _REGION or "incorrectly configured region" in text:
         return StoreError(f"{shown} is in another region: set AWS_REGION to it ({code or 'the server redirects'})")
     kind = type(error).__name__
-    if status in (401, 403) or kind in ("PermissionDeniedError", "UnauthenticatedError"):
+    if status in (401, 403) or code in _TOKEN or kind in ("PermissionDeniedError", "UnauthenticatedError"):
         if writing and code in _DENIED:
             return ReadOnlyError(f"{shown} may not be written with these credentials ({code}): give them the right to")
         why = f"{status or kind}{f', {code}' if code else ''}"
@@ -99,7 +100,7 @@ def _status(text: str) -> int | None:
 
 
 def _lacks_credentials(text: str) -> bool:
-    return re.search(r"credential|access.?key|token request|metadata|service account", text, re.I) is not None
+    return re.search(r"credential|access.?key|token request|api/token|metadata|service account", text, re.I) is not None
 
 
 def _reason(text: str) -> str:

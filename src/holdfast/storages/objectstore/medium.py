@@ -19,7 +19,7 @@ __all__ = ["BucketMedium", "parts_of"]
 _PART = 8 << 20  # of an upload in parts, and of a large read
 _PARALLEL = 4  # parts under way
 _PARTS = 9_000  # S3 and Google take 10,000, Azure 50,000
-_MEMORY = 40 << 20  # bytes of parts under way
+_MEMORY = 60 << 20  # bytes of all parts together that a stream has in memory
 _PIECE = 1 << 20  # of a stream, at least
 _MOST = 4 << 20
 _COPIED = 1 << 16  # up to here bytes are handed out as ``bytes``, above as a view of obstore's memory
@@ -34,11 +34,12 @@ def parts_of(size: int | None) -> tuple[int, int]:
     if size is None or size <= _PART * _PARTS:
         return _PART, _PARALLEL
     part = -(-size // _PARTS)
-    if part > _MEMORY:
+    if part > _MEMORY // 3:
+        most = _MEMORY // 3 * _PARTS >> 30
         raise StoreError(
-            f"a stream of {size} bytes is more than one object takes in parts of {_MEMORY >> 20} MB: cut it"
+            f"{size} bytes do not go into one object, which takes {most} GB in parts that fit memory: cut it"
         )
-    return part, max(1, _MEMORY // part)
+    return part, min(_PARALLEL, _MEMORY // part - 2)  # two more: the next one, and the one that is being filled
 
 
 class BucketMedium(Medium):
@@ -144,7 +145,7 @@ class BucketMedium(Medium):
             result = load().get(self._store, name, options=options)
             pieces = Handle(result.stream(min_chunk_size=_PIECE))
             del result
-            for piece in pieces():
+            while (piece := next(pieces(), None)) is not None:
                 yield from _cut(piece)
         except Exception as error:
             if not is_beyond_the_end(error):
@@ -166,7 +167,7 @@ class BucketMedium(Medium):
         """The objects of a folder, a thousand a request."""
         try:
             batches = Handle(load().list(self._store, folder, chunk_size=1000))
-            for batch in batches():
+            while (batch := next(batches(), None)) is not None:
                 yield [Entry(item["path"], item["last_modified"].timestamp()) for item in batch]
         except Exception as error:
             raise self._explain(error, None) from None
