@@ -46,7 +46,13 @@ class _Keyed(Protocol):
 
 
 class Changes(Engine):
-    """``commit``."""
+    """``commit``.
+
+    Attributes:
+        SAME_PLACE: condition on a blob that it lies at the place ?2.
+    """
+
+    SAME_PLACE = "place=?2"
 
     def commit(
         self,
@@ -69,7 +75,7 @@ class Changes(Engine):
                     raise ScopeDroppedError(
                         f"{format_path(path)} was dropped or renamed during this write: begin it again"
                     )
-            return [_apply(session, change, power) for change in changes]
+            return [_apply(session, change, power, self.SAME_PLACE) for change in changes]
 
         locks = Locks(
             keys=[(change.path, change.key) for change in changes],
@@ -81,9 +87,9 @@ class Changes(Engine):
         return [outcome() for outcome in self.transaction(work, power=power, spare=spare, locks=locks)]
 
 
-def _apply(session: Session, change: Change, power: bool) -> _Outcome:
+def _apply(session: Session, change: Change, power: bool, same_place: str) -> _Outcome:
     if isinstance(change, Put):
-        return _put(session, change, power)
+        return _put(session, change, power, same_place)
     if isinstance(change, Delete):
         return _delete(session, change)
     if isinstance(change, Edit):
@@ -117,13 +123,13 @@ def _check_version(session: Session, change: _Keyed, scope: int | None, version:
 # --- put --------------------------------------------------------------------------------------------------------------
 
 
-def _put(session: Session, put: Put, power: bool) -> _Outcome:
+def _put(session: Session, put: Put, power: bool, same_place: str) -> _Outcome:
     scope = session.make_scope(put.path)
     _check_version(session, put, scope, put.if_version)
     blob, taken = None, True
     storage: tuple[Any, Any, Any] = (None, None, None)
     if isinstance(put.blob, NewBlob):
-        blob, taken, storage = _take(session, put, put.blob)
+        blob, taken, storage = _take(session, put, put.blob, same_place)
     elif put.blob is not None:
         blob = put.blob
         rows = session.rows(
@@ -152,13 +158,13 @@ def _put(session: Session, put: Put, power: bool) -> _Outcome:
     return outcome
 
 
-def _take(session: Session, put: Put, new: NewBlob) -> tuple[int, bool, tuple[Any, Any, Any]]:
+def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> tuple[int, bool, tuple[Any, Any, Any]]:
     """A reference to the new bytes or to live ones that equal them: blob id, whether the new ones are needed, place."""
-    same_place = session.rows(
-        "SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=?1 AND place=?2", (new.storage, new.config)
+    there = session.rows(
+        f"SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=?1 AND {same_place}", (new.storage, new.config)
     )
-    if same_place:
-        return _take_again(session, put, new, *same_place[0])
+    if there:
+        return _take_again(session, put, new, *there[0])
     synced = int(new.synced)
     if put.digest is not None:
         equal = session.rows(_TAKE_EQUAL, (put.digest, put.algorithm, put.size, new.storage, synced, new.boot))

@@ -41,21 +41,22 @@ class Places(Engine):
             self._remember(epoch, {path: scope})
         return epoch, scope
 
-    def in_scope(self, path: Path, sql: str, values: Callable[[int, int], tuple[Any, ...]]) -> list[Any]:
-        """See :meth:`Engine.in_scope <holdfast.catalog.sql.engine.Engine.in_scope>`.
+    def in_scope(self, path: Path, sql: str, values: Callable[[int, int], tuple[Any, ...]], **how: Any) -> list[Any]:
+        """See :meth:`Engine.in_scope <holdfast.catalog.sql.engine.Engine.in_scope>`; ``how`` is for the catalog's own
+        :meth:`read`.
 
         An empty answer is one only when the epoch is still the same.
         """
         epoch, known = self._known
         scope = known.get(path)
         if scope is not None:
-            rows = self.read(sql, values(scope, epoch))
+            rows = self.read(sql, values(scope, epoch), **how)
             if rows or self.read(EPOCH)[0][0] == epoch:
                 return rows
         while True:
             epoch, scope = self.resolve(path)
             if scope is None:
                 return []
-            rows = self.read(sql, values(scope, epoch))
+            rows = self.read(sql, values(scope, epoch), **how)
             if rows or self.read(EPOCH)[0][0] == epoch:
                 return rows

@@ -12,14 +12,18 @@ from ...errors import ConflictError, ExistsError, InvalidArgumentError, NotFound
 from ...model import ScopeInfo
 from .engine import Engine, Locks, Session, check_limit, refuse_root
 
-__all__ = ["Scopes"]
+__all__ = ["Scopes", "tree_statement"]
 
-# The scopes from ?1 down with their paths as text, the first one's being ?2 (address.format_path's encoding).
 _NAMED = "replace(replace(replace({0},'%','%25'),'/','%2F'),':','%3A')"
-_TREE = (
-    "WITH RECURSIVE tree(id,path) AS (SELECT CAST(?1 AS BIGINT),CAST(?2 AS TEXT) UNION ALL SELECT s.id,t.path||'/'||"
-    f"{_NAMED.format('s.kind')}||':'||{_NAMED.format('s.name')} FROM tree t JOIN scopes s ON s.parent=t.id)"
-)
+
+
+def tree_statement(path: str) -> str:
+    """The scopes from ?1 down with their paths as text (address.format_path's encoding), the first one's being ?2."""
+    return (
+        f"WITH RECURSIVE tree(id,path) AS (SELECT CAST(?1 AS BIGINT),{path} UNION ALL SELECT s.id,t.path||'/'||"
+        f"{_NAMED.format('s.kind')}||':'||{_NAMED.format('s.name')} FROM tree t JOIN scopes s ON s.parent=t.id)"
+    )
+
 
 _HOLDS = (
     "SELECT 1 WHERE EXISTS(SELECT 1 FROM records WHERE scope=?1 AND (expires IS NULL OR expires>?2)) "
@@ -36,12 +40,14 @@ class Scopes(Engine):
     and finds its marks is told by the methods and texts below.
 
     Attributes:
+        TREE: the scopes from ?1 down with their paths, the first one's being ?2, as the table ``tree(id,path)``.
         CHILDREN: statement for a page of the children of ?1 in epoch ?4, from behind the pair ?2, ?3, at most ?5.
         MARK: the column of ``marks`` by which one is found.
         MARK_OF: what stands in that column for the path {0}.
         BELOW: condition on a row of ``marks`` that its path is from ?1 on and before ?2.
     """
 
+    TREE = tree_statement("?2")
     CHILDREN: str
     MARK = "path"
     MARK_OF = "{0}"
@@ -131,7 +137,7 @@ class Scopes(Engine):
             if only_empty and session.rows(_HOLDS, (scope, session.now)):
                 raise ConflictError(f"the scope {format_path(path)} is not empty")
             self._leave(session, scope, path, dropped=True)
-            session.rows(_TREE + "INSERT INTO dropped SELECT id FROM tree", (scope, ""))
+            session.rows(self.TREE + "INSERT INTO dropped SELECT id FROM tree", (scope, ""))
             session.rows("DELETE FROM scopes WHERE id IN (SELECT scope FROM dropped)")
 
         self.transaction(work, spare=True, locks=_ALONE)
@@ -145,8 +151,8 @@ class Scopes(Engine):
         """The scopes from here down are no longer found under their paths: what is made there is higher in versions."""
         tree = (scope, format_path(path))
         mark = f"SELECT path,CAST(?3 AS INTEGER) FROM tree WHERE true {self._replaced()}"
-        session.rows(f"{_TREE}INSERT INTO marks(path,dropped) {mark}", (*tree, int(dropped)))
-        self.raise_versions(session, _TREE, tree)
+        session.rows(f"{self.TREE}INSERT INTO marks(path,dropped) {mark}", (*tree, int(dropped)))
+        self.raise_versions(session, self.TREE, tree)
         session.forget_scopes()
 
     def _replaced(self) -> str:
@@ -167,8 +173,8 @@ class Scopes(Engine):
     def _arrive(self, session: Session, scope: int, path: Path) -> None:
         """Scopes that take the paths of earlier ones move their versions above those that were seen there."""
         tree, place = (scope, format_path(path)), self.MARK_OF.format("t.path")
-        reused = session.rows(f"{_TREE}SELECT t.id FROM tree t JOIN marks m ON m.{self.MARK}={place}", tree)
-        session.rows(f"{_TREE}DELETE FROM marks WHERE {self.MARK} IN (SELECT {place} FROM tree t)", tree)
+        reused = session.rows(f"{self.TREE}SELECT t.id FROM tree t JOIN marks m ON m.{self.MARK}={place}", tree)
+        session.rows(f"{self.TREE}DELETE FROM marks WHERE {self.MARK} IN (SELECT {place} FROM tree t)", tree)
         for (below,) in reused:
             self.lift(session, below)
 

@@ -1,0 +1,51 @@
+"""The catalog in PostgreSQL, put together from its parts."""
+
+from __future__ import annotations
+
+from ..base import Catalog
+from ..sql.changes import Changes
+from ..sql.leases import Leases
+from ..sql.shared import Shared
+from .blobs import Blobs
+from .core import Core
+from .listing import Listing
+from .schema import HASH
+from .scopes import Scopes
+from .values import Values
+
+__all__ = ["PostgreSQLCatalog"]
+
+
+class _Changes(Changes, Core):
+    """See :class:`holdfast.catalog.sql.changes.Changes`."""
+
+    SAME_PLACE = f"{HASH.format('place')}={HASH.format('?2::text')} AND place=?2"
+
+
+class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Leases, Blobs, Catalog):
+    """A catalog in one schema of a PostgreSQL database, shared by processes of many machines.
+
+    What an acknowledgement means: each commit is in the log on the server's disk before the call returns (and on the
+    disks of its standbys where the server is told to wait for them), whatever ``power`` says: with less, the death of
+    the server would take back writes that no process' death may take. A connection that breaks while a write is on its
+    way leaves it open whether that was committed: then, and only then, a write ends in a StoreError that says so.
+
+    Args:
+        url: ``postgresql://user@host:port/database?schema=name``, with libpq's parameters; without schema it is
+            ``holdfast``. The password may come from where libpq looks for it, too (PGPASSWORD, ~/.pgpass, a service).
+        create: make the schema and its tables when they are missing.
+        timeout: seconds to wait for other writers before a BusyError, and for a server that went away before a
+            StoreError.
+
+    Raises:
+        InvalidArgumentError: no such URL.
+        StoreNotFoundError: no database of that name, or no catalog in it and ``create`` is False.
+        NotAStoreError: the schema holds something else.
+        ReadOnlyError: this user may not make or write it.
+        SchemaError: it was written by a newer version, or is damaged.
+        StoreError: no server answers, it lets nobody in, is too old, or the database is not in UTF-8.
+    """
+
+    def close(self) -> None:
+        """Close all connections of this process; later calls raise ClosedError."""
+        self._pool.close()

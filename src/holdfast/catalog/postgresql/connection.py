@@ -1,0 +1,184 @@
+"""One connection, below psycopg's cursors: these would take as long as the server does.
+
+Each statement is prepared when it is first run, sent with its values as text or bytes, and its rows come back binary.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
+from psycopg.types.numeric import Int8Dumper
+
+__all__ = ["Link", "Statement"]
+
+Statement = tuple[str, tuple[Any, ...]]
+"""A text with values ``$1``, ``$2`` and so on, and the values."""
+
+_ROWS, _DONE, _SYNC = ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC
+_FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.NONFATAL_ERROR)
+_CANCEL = 2.0  # seconds
+_AUTO = [[PyFormat.AUTO] * count for count in range(30)]
+
+
+class Link:
+    """A connection to the server, used by one thread at a time.
+
+    Attributes:
+        pid: the process that opened it; only that one may close it.
+        used: when it was last given back, by the monotonic clock.
+    """
+
+    __slots__ = ("__weakref__", "_connection", "_loader", "_names", "_pg", "_poll", "pid", "used")
+
+    def __init__(self, parameters: dict[str, str], settings: str) -> None:
+        connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
+        self._connection = connection
+        self.pid = os.getpid()
+        self.used = time.monotonic()
+        self._pg = connection.pgconn
+        # As text, a number has the type that the statement gives its place, whatever its size.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        self._loader = Transformer(connection)
+        self._names: dict[str, bytes] = {}
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket, select.POLLIN)
+        try:
+            connection.execute(settings.encode())
+        except BaseException:
+            connection.close()
+            raise
+
+    @property
+    def version(self) -> int:
+        """The server's version, as 160004 for 16.4."""
+        return self._connection.info.server_version
+
+    @property
+    def encoding(self) -> str:
+        """The database's encoding."""
+        return self._connection.info.parameter_status("server_encoding") or ""
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def rows(self, sql: str, values: tuple[Any, ...] = (), *, once: bool = False) -> list[Any]:
+        """Run a statement and give its rows; with ``once`` it is planned for these values and not prepared."""
+        parameters = self._loader.dump_sequence(values, _AUTO[len(values)])
+        formats = self._loader.formats
+        if once:
+            self._pg.send_query_params(sql.encode(), parameters, None, formats, Format.BINARY)
+        else:
+            name = self._names.get(sql) or self._prepare(sql)
+            self._pg.send_query_prepared(name, parameters, formats, Format.BINARY)
+        self._send()
+        result = self._next()
+        while (later := self._next()) is not None:
+            if later.status in _FAILURES:
+                result = later  # the commit after the statement failed
+        return self._loaded(result)
+
+    def batch(self, statements: Sequence[Statement]) -> list[list[Any]]:
+        """Run several statements in one round trip and give the rows of each; those after a failure are not run."""
+        names = [self._names.get(sql) or self._prepare(sql) for sql, _ in statements]
+        pg = self._pg
+        pg.enter_pipeline_mode()
+        for name, (_, values) in zip(names, statements, strict=True):
+            parameters = self._loader.dump_sequence(values, _AUTO[len(values)])
+            pg.send_query_prepared(name, parameters, self._loader.formats, Format.BINARY)
+        pg.pipeline_sync()
+        self._send()
+        results = []
+        while (result := self._next()) is None or result.status != _SYNC:
+            if result is not None:
+                results.append(result)
+        pg.exit_pipeline_mode()
+        return [self._loaded(result) for result in results]
+
+    def script(self, sql: str) -> None:
+        """Run several statements without values, given as one text."""
+        self._connection.execute(sql.encode())
+
+    def _prepare(self, sql: str) -> bytes:
+        name = b"s%d" % len(self._names)
+        result = self._pg.prepare(name, sql.encode())
+        if result.status != _DONE:
+            raise error_from_result(result)
+        self._names[sql] = name
+        return name
+
+    def _send(self) -> None:
+        while self._pg.flush():
+            writing = select.poll()  # and reading: a server that cannot get rid of its answers takes no more
+            writing.register(self._pg.socket, select.POLLIN | select.POLLOUT)
+            writing.poll()
+            self._pg.consume_input()
+
+    def _next(self) -> Any:
+        pg = self._pg
+        while pg.is_busy():
+            self._poll.poll()
+            pg.consume_input()
+        return pg.get_result()
+
+    def _loaded(self, result: Any) -> list[Any]:
+        if result.status == _ROWS:
+            self._loader.set_pgresult(result)
+            return self._loader.load_rows(0, result.ntuples, tuple)
+        if result.status != _DONE:
+            raise error_from_result(result)
+        return []
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection broke."""
+        return self._pg.status != ConnStatus.OK
+
+    def is_alive(self) -> bool:
+        """Whether the server has not ended this idle connection, as far as is known here; asks nobody."""
+        try:
+            while self._poll.poll(0):
+                self._pg.consume_input()
+        except psycopg.Error:
+            return False
+        return not self.lost
+
+    def settle(self) -> bool:
+        """After an error: roll back what is open. False when the connection cannot be used any more."""
+        status = self._pg.transaction_status
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+            try:
+                self.rows("ROLLBACK")
+            except psycopg.Error:
+                return False
+            status = self._pg.transaction_status
+        return status == TransactionStatus.IDLE and not self._pg.pipeline_status
+
+    def close(self) -> None:
+        """Close; a statement that is still running on the server is cancelled."""
+        if self.pid == os.getpid():
+            try:
+                if not self.lost and self._pg.transaction_status == TransactionStatus.ACTIVE:
+                    self._connection.cancel_safe(timeout=_CANCEL)
+            finally:
+                self._connection.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the socket without a word to the server, which the parent goes on talking to."""
+        _ABANDONED.append(self)
+        if not self.lost:
+            null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(null, self._pg.socket, inheritable=False)  # the number stays taken
+            os.close(null)
+
+
+_ABANDONED: list[Link] = []
+"""Kept, as what is collected is closed."""

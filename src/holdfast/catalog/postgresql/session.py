@@ -1,0 +1,196 @@
+"""An open transaction: what one commit is made of, in few round trips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...address import Path, format_path
+from ...model import RecordRow
+from ..sql.engine import Locks
+from ..sql.engine import Session as AnySession
+from .connection import Link, Statement
+from .schema import HASH
+from .statements import (
+    BEGIN,
+    DELETE,
+    EDIT,
+    HOLD,
+    HOLD_KEYS,
+    LOOK,
+    MAKE_SCOPE,
+    PUT_FULL,
+    RECORD,
+    RESOLVE,
+)  # fmt: skip
+
+__all__ = ["Again", "Session", "resolving", "split"]
+
+_QUEUE, _BYTES = 100, 1 << 20  # statements that wait to be sent together, and bytes of their values
+_UNMARK = f"DELETE FROM marks WHERE place={HASH.format('$1::text')}"
+
+
+class Again(Exception):
+    """Another transaction was in between: roll back, and do all of it again."""
+
+
+def resolving(path: Path) -> Statement:
+    """The statement that gives epoch and id of a path, and its values."""
+    from hashlib import sha256
+
+    return RESOLVE, ([sha256(f"{kind}\x01{name}".encode()).digest() for kind, name in path], len(path))
+
+
+def split(data: bytes | int | None) -> tuple[int | None, bytes | None]:
+    """Content as the two columns that hold it: the one of native integers, and the one of bytes."""
+    return (data, None) if data.__class__ is int else (None, data)  # type: ignore[return-value]
+
+
+class Session(AnySession):
+    """See :class:`holdfast.catalog.sql.engine.Session`. Writes whose result nobody waits for are sent together.
+
+    Attributes:
+        epoch: the epoch of the store, of the ids in use.
+        found: ids of scopes that were looked up or made.
+        committing: whether the commit was sent.
+    """
+
+    def __init__(self, link: Link, known: tuple[int, dict[Path, int]], locks: Locks | None) -> None:
+        self._link = link
+        self._queue: list[Statement] = []
+        self._slots: list[list[Any]] = []
+        self._waiting = 0
+        self._looked: dict[tuple[int, str], list[RecordRow]] = {}
+        self.found: dict[Path, int] = {}
+        self.committing = False
+        if locks is None:
+            _, ((self.epoch, self.now),) = link.batch([("BEGIN", ()), (BEGIN, ())])
+            self._known = known[1] if known[0] == self.epoch else {}
+        else:
+            self._begin(known, locks)
+
+    def _begin(self, known: tuple[int, dict[Path, int]], locks: Locks) -> None:
+        """Begin, take the locks, and look at what is under the keys: in one round trip where all scopes are known."""
+        ids = [known[1].get(path) for path, _ in locks.keys]
+        keys = [key for _, key in locks.keys]
+        ready = None not in ids
+        held = (locks.alone, known[0], locks.lease, locks.fence, *((ids, keys) if ready else ([], [])))
+        statements: list[Statement] = [("BEGIN", ()), (HOLD, held)]
+        if locks.look and ready:
+            statements.append((LOOK, (ids, keys)))
+        _, ((self.epoch, self.now),), *rows = self._link.batch(statements)
+        if self.epoch == known[0] and ready:
+            self._known = known[1]
+        else:
+            self._known = known[1] if self.epoch == known[0] else {}
+            there = [(scope, key) for path, key in locks.keys if (scope := self.scope(path)) is not None]
+            ids, keys, rows = [scope for scope, _ in there], [key for _, key in there], []
+            if keys:
+                _, *rows = self._link.batch([(HOLD_KEYS, (ids, keys)), *[(LOOK, (ids, keys))] * locks.look])
+        if locks.look:
+            self._looked = {(scope, key): [] for scope, key in zip(ids, keys, strict=True) if scope is not None}
+            for row in rows[0] if rows else ():
+                self._looked[row[0], row[1]].append(RecordRow._make(row[1:]))
+
+    # --- statements ---------------------------------------------------------------------------------------------------
+
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """Run a statement with its values and give its rows."""
+        self._flush()
+        return self._link.rows(sql.replace("?", "$"), values)
+
+    def _later(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        """Have a statement run before the next one, or with the commit; its rows come into the list given."""
+        slot: list[Any] = []
+        self._queue.append((sql, values))
+        self._slots.append(slot)
+        self._waiting += sum(len(value) for value in values if value.__class__ is bytes)
+        if len(self._queue) >= _QUEUE or self._waiting > _BYTES:
+            self._flush()
+        return slot
+
+    def _flush(self, *more: Statement) -> None:
+        queue, slots = self._queue, self._slots
+        if queue or more:
+            self._queue, self._slots, self._waiting = [], [], 0
+            for slot, rows in zip(slots, self._link.batch([*queue, *more]), strict=False):
+                slot += rows
+
+    def commit(self) -> None:
+        """Send what waits, and commit."""
+        self.committing = True
+        self._flush(("COMMIT", ()))
+
+    # --- scopes -------------------------------------------------------------------------------------------------------
+
+    def scope(self, path: Path) -> int | None:
+        """See :meth:`Session.scope <holdfast.catalog.sql.engine.Session.scope>`."""
+        scope = self._known.get(path) or self.found.get(path)
+        if scope is None:
+            scope = self.rows(*resolving(path))[0][1]
+            if scope is not None:
+                self.found[path] = scope
+        return scope
+
+    def make_scope(self, path: Path) -> int:
+        """See :meth:`Session.make_scope <holdfast.catalog.sql.engine.Session.make_scope>`."""
+        scope = self.scope(path)
+        if scope is not None:
+            return scope
+        if not path:
+            return 0
+        parent = self.make_scope(path[:-1])
+        made = self.rows(MAKE_SCOPE, (parent, *path[-1], self.now))
+        if not made:
+            raise Again  # somebody else has just made it, and we hold no key in it
+        self.rows(_UNMARK, (format_path(path),))
+        scope = self.found[path] = int(made[0][0])
+        return scope
+
+    def forget_scopes(self) -> None:
+        """See :meth:`Session.forget_scopes <holdfast.catalog.sql.engine.Session.forget_scopes>`."""
+        self._known = {}
+        self.found.clear()
+
+    # --- rows of a key ------------------------------------------------------------------------------------------------
+
+    def visible(self, scope: int | None, key: str) -> int:
+        """See :meth:`Session.visible <holdfast.catalog.sql.engine.Session.visible>`."""
+        rows = [] if scope is None else self.records(scope, key)
+        return max((row.version for row in rows if row.expires is None or row.expires > self.now), default=0)
+
+    def records(self, scope: int, key: str) -> list[RecordRow]:
+        """See :meth:`Session.records <holdfast.catalog.sql.engine.Session.records>`."""
+        looked = self._looked.get((scope, key))
+        if looked is None:
+            looked = [RecordRow._make(row) for row in self.rows(RECORD, (scope, key, self.epoch))]
+        return looked
+
+    def number(self, scope: int, key: str) -> int | None:
+        """See :meth:`Session.number <holdfast.catalog.sql.engine.Session.number>`."""
+        rows = self.rows("SELECT number FROM records WHERE scope=$1 AND key=$2 AND tier=0", (scope, key))
+        return rows[0][0] if rows else None
+
+    def next_token(self) -> int:
+        """See :meth:`Session.next_token <holdfast.catalog.sql.engine.Session.next_token>`."""
+        return int(self.rows("SELECT nextval('tokens')")[0][0])
+
+    def seen(self, scope: int, version: int) -> None:
+        """See :meth:`Session.seen <holdfast.catalog.sql.engine.Session.seen>`; later versions are higher anyway."""
+
+    def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
+        """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
+        self._looked.pop((scope, key), None)
+        made = self._later(PUT_FULL, (scope, key, tier, *values[:10], *split(values[10]), *values[11:]))
+        return lambda: made[0]
+
+    def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
+        """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""
+        self._looked.pop((scope, key), None)
+        made = self._later(EDIT, (scope, key, tier, *values))
+        return lambda: int(made[0][0])
+
+    def delete_rows(self, scope: int, key: str, tier: int | None) -> None:
+        """See :meth:`Session.delete_rows <holdfast.catalog.sql.engine.Session.delete_rows>`."""
+        self._looked.pop((scope, key), None)
+        self._later(DELETE, (scope, key, tier))

@@ -1,0 +1,204 @@
+"""The statements of the hot path, of commits and of the listings."""
+
+from __future__ import annotations
+
+from ..sql.columns import KEPT_COLUMNS, RECORD_COLUMNS, VALUE_COLUMNS
+from ..sql.places import EPOCH
+from .schema import CHILD
+
+__all__ = [
+    "ADD", "BEGIN", "CHILDREN", "CLOCK", "DELETE", "EDIT", "ENTRY", "FIND", "HOLD", "HOLD_KEYS", "KEPT", "LOOK",
+    "MAKE_SCOPE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT", "RESOLVE", "USAGE", "keys_statement", "search_statement",
+]  # fmt: skip
+
+CLOCK = "date_part('epoch',clock_timestamp())"
+"""Now, by the server's clock, while the statement runs."""
+
+# When the statement began, which is the same for all its rows.
+_MOMENT = "date_part('epoch',statement_timestamp())"
+
+BEGIN = f"SELECT epoch,{CLOCK} FROM store WHERE id=1"
+"""Epoch and time of a transaction that takes no locks."""
+
+HOLD = "SELECT epoch,now FROM hold('store'::regclass::oid::int8::bit(32)::int4,$1,$2,$3,$4,$5,$6)"
+"""Take the locks of a transaction and give epoch and time: $1 whether alone, $2 the epoch of the scopes' ids, $3 a
+lease that is taken, $4 one that must stay, $5 and $6 scopes and keys."""
+
+HOLD_KEYS = "SELECT 1 FROM hold_keys($1,$2)"
+"""Take the locks of keys $2 in the scopes $1."""
+
+_FROM = "FROM records r LEFT JOIN blobs b ON b.id=r.blob"
+
+LOOK = f"SELECT r.scope,{RECORD_COLUMNS} FROM unnest($1::int8[],$2::text[]) AS wanted(s,k) " + (
+    'JOIN records r ON r.scope=wanted.s AND r.key=wanted.k COLLATE "C" LEFT JOIN blobs b ON b.id=r.blob'
+)
+"""Scope and record of each of the keys $2 in the scopes $1."""
+
+RECORD = f"SELECT {RECORD_COLUMNS} {_FROM} WHERE r.scope=$1 AND r.key=$2 AND ({EPOCH})=$3"
+"""The record rows of key $2 in scope $1 of epoch $3, at most one a tier."""
+
+# A native integer comes last. From the store on: no row at all says that the epoch is another one.
+_VALUES = VALUE_COLUMNS.replace("storage,place", "b.storage,b.place") + ",number"
+_FROM_STORE = (
+    "FROM store s LEFT JOIN records r ON r.scope=$1 AND r.key=$2 LEFT JOIN blobs b ON b.id=r.blob "
+    "WHERE s.id=1 AND s.epoch=$3"
+)
+FIND = f"SELECT {_VALUES} {_FROM_STORE}"
+"""Value rows of key $2 in scope $1, with the number behind; one of NULLs when there is none, and none at all when $3 is
+not the epoch."""
+
+ENTRY = f"SELECT {RECORD_COLUMNS},{_VALUES} {_FROM} WHERE r.scope=$1 AND r.key=$2 AND ({EPOCH})=$3"
+"""Record and value rows, in one row."""
+
+RESOLVE = (
+    "WITH RECURSIVE walk(n,id) AS (SELECT 0,0::int8 UNION ALL SELECT n+1,c.id FROM walk JOIN scopes c "
+    "ON c.parent=walk.id AND c.place=($1::bytea[])[n+1])"
+    "SELECT epoch,(SELECT id FROM walk WHERE n=$2::int4) FROM store WHERE store.id=1"
+)
+"""Epoch, and the id of the path whose hashed pairs are $1, $2 of them."""
+
+MAKE_SCOPE = (
+    "INSERT INTO scopes(parent,kind,name,created) VALUES($1,$2,$3,$4) ON CONFLICT(parent,place) DO NOTHING RETURNING id"
+)
+"""Make a scope; no row comes back when somebody else has just made it."""
+
+
+# --- put --------------------------------------------------------------------------------------------------------------
+
+
+def _next(guard: str = "true") -> str:
+    """The next version of key $2 in scope $1; NULL when the epoch is not $3. The locks come first, whatever is made of
+    the rest: CASE has an order."""
+    return (
+        "CASE WHEN pg_advisory_xact_lock_shared(1213156420,'store'::regclass::oid::int8::bit(32)::int4) IS NOT NULL "
+        "THEN CASE WHEN pg_advisory_xact_lock(hashtextextended($2,$1)) IS NOT NULL "
+        f"THEN CASE WHEN epoch()=$3 AND {guard} THEN nextval('versions') END END END"
+    )
+
+
+# created is that of the record replaced, unless that one had expired and so was no longer there.
+_REPLACED = (
+    "version=excluded.version,flags=excluded.flags,created=CASE WHEN records.expires<=excluded.updated "
+    "THEN excluded.updated ELSE records.created END,updated=excluded.updated,expires=excluded.expires,"
+    "tags=excluded.tags,session=excluded.session,algorithm=excluded.algorithm,digest=excluded.digest,"
+    "size=excluded.size,codec=excluded.codec,config=excluded.config,signature=excluded.signature,"
+    "number=excluded.number,data=excluded.data"
+)
+_COLUMNS = "expires,tags,algorithm,digest,size,codec,config,signature,number,data"
+
+PUT = (
+    f"INSERT INTO records(scope,key,tier,version,created,updated,flags,{_COLUMNS})"
+    "SELECT $1,$2,0,v.version,v.now,v.now,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14 "
+    f"FROM (SELECT {_next()} AS version,{CLOCK} AS now) v WHERE v.version IS NOT NULL "
+    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_REPLACED} WHERE records.blob IS NULL "
+    "RETURNING version,created,updated"
+)
+"""Put an inline durable value. It does not name blob, so no trigger is called; a record with a blob is left as it is
+(no row comes back) for PUT_FULL."""
+
+_SET = ",".join(f"{name}=${number}" for number, name in enumerate(_COLUMNS.split(","), 5))
+REPLACE_AT = (
+    f"UPDATE records SET version=v.version,updated=v.now,flags=$4,{_SET} "
+    f"FROM (SELECT {_next('is_alone($1,$2)')} AS version,{CLOCK} AS now) v "
+    "WHERE records.scope=$1 AND key=$2 AND tier=0 AND records.version=$15 AND blob IS NULL "
+    "AND(expires IS NULL OR expires>v.now)AND v.version IS NOT NULL RETURNING records.version,created,updated"
+)
+"""As PUT, over the inline record of version $15. An ephemeral record may be the visible one, so where one is, nothing
+is done."""
+
+ADD = (
+    "INSERT INTO records(scope,key,tier,version,created,updated,flags,algorithm,size,number,codec)"
+    f"SELECT $1,$2,0,v.version,v.now,v.now,$4,0,8,$5,$6 "
+    f"FROM (SELECT {_next('is_alone($1,$2)')} AS version,{CLOCK} AS now) v WHERE v.version IS NOT NULL "
+    "ON CONFLICT(scope,key,tier) DO UPDATE SET version=excluded.version,flags=excluded.flags,updated=excluded.updated,"
+    "number=records.number+excluded.number WHERE records.codec=excluded.codec AND records.number IS NOT NULL "
+    "AND records.number BETWEEN CASE WHEN excluded.number<0 THEN -9223372036854775808-excluded.number "
+    "ELSE -9223372036854775808 END AND CASE WHEN excluded.number>0 THEN 9223372036854775807-excluded.number "
+    "ELSE 9223372036854775807 END AND(records.expires IS NULL OR records.expires>excluded.updated)"
+    "RETURNING number,key,tier,version,flags,created,updated,expires,tags,session,algorithm,digest,size,codec,config,"
+    "NULL,NULL,NULL"
+)
+"""Add $5 to a native integer (codec $6) unless the sum leaves 64 bits. An ephemeral record may hide the number, so
+where one is, nothing is done."""
+
+PUT_FULL = (
+    f"INSERT INTO records(scope,key,tier,version,flags,created,updated,{_COLUMNS},session,blob)"
+    "VALUES($1,$2,$3,nextval('versions'),$4,$5,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)"
+    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
+)
+"""Put any value in tier $3, by who holds its key; the reference to its blob was taken before."""
+
+EDIT = (
+    "UPDATE records SET version=nextval('versions'),flags=$4,updated=$5,expires=$6,tags=$7,codec=$8 "
+    "WHERE scope=$1 AND key=$2 AND tier=$3 RETURNING version"
+)
+"""Change what is not content of a row of tier $3, by who holds its key."""
+
+DELETE = "DELETE FROM records WHERE scope=$1 AND key=$2 AND($3::int2 IS NULL OR tier=$3)"
+"""Remove the rows of a key, of tier $3 or of both."""
+
+KEPT = KEPT_COLUMNS + ",number"
+"""The columns that a record and a row kept in its place have both."""
+
+
+# --- listings ---------------------------------------------------------------------------------------------------------
+
+CHILDREN = (
+    f"SELECT kind,name,created,properties FROM scopes WHERE parent=$1 AND {CHILD.format('kind', 'name')}>="
+    f'{CHILD.format("$2::text", "$3::text")} COLLATE "C" AND (kind,name)>($2,$3) AND ({EPOCH})=$4 '
+    f"ORDER BY {CHILD.format('kind', 'name')},kind,name LIMIT $5"
+)
+"""Children of scope $1 in epoch $4 from behind the one of kind $2 and name $3, at most $5."""
+
+_LIVE = f"(r.expires IS NULL OR r.expires>{_MOMENT})"
+
+# $1 scope, $2 epoch
+USAGE = {
+    expired: "SELECT count(*),coalesce(sum(size) FILTER (WHERE blob IS NULL),0)::int8,"
+    "coalesce(sum(size) FILTER (WHERE blob IS NOT NULL),0)::int8 "
+    f"FROM records r WHERE scope=$1 AND {ones} HAVING ({EPOCH})=$2"
+    for expired, ones in ((False, _LIVE), (True, f"r.expires<={_MOMENT}"))
+}
+"""How much the records of a scope hold: the visible ones, or (True) the expired."""
+
+
+def keys_statement(limit: int, *, bounded: bool) -> str:
+    """Keys of scope $1 from $2 on, in epoch $3, to before $4 when ``bounded``; the index alone has all that is asked.
+
+    The limit is part of the text, since with an unknown one the plan may be to sort all.
+    """
+    end = "AND r.key<$4 " if bounded else ""
+    return (
+        f"SELECT DISTINCT r.key FROM records r WHERE r.scope=$1 AND r.key>=$2 {end}AND ({EPOCH})=$3 AND {_LIVE} "
+        f"ORDER BY r.key LIMIT {limit}"
+    )
+
+
+# Of two tiers the higher version; the other one is next to it in the index. No join: a plan for one that is made while
+# no record is ephemeral would look at all of those, for each row.
+_HIGHEST = (
+    "coalesce((SELECT o.version FROM records o WHERE o.scope=$1 AND o.key=r.key AND o.tier=1-r.tier "
+    f"AND {_LIVE.replace('r.', 'o.')}),0)<r.version"
+)
+# Row by row, whatever the plan expects.
+_PLACE = "LEFT JOIN LATERAL (SELECT storage,place,synced FROM blobs WHERE id=r.blob LIMIT 1) b ON true"
+
+
+def search_statement(column: str, descending: bool, limit: int, *, bounded: bool, after: bool, tagged: bool) -> str:
+    """A page of records: $1 scope, $2 start, $3 epoch; then, each only where it is asked for, the end, where the page
+    before ended (value and key; in the order of keys start or end say that), and tags as JSON."""
+    way, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    where, used = "r.scope=$1 AND r.key>=$2 ", 3
+    order = f"r.key {way}" if column == "key" else f"r.{column} {way},r.key"
+    if bounded:
+        used += 1
+        where += f"AND r.key<${used} "
+    if after:
+        used += 2
+        where += f"AND(r.{column}{beyond}${used - 1} OR r.{column}=${used - 1} AND r.key>${used})"
+    if tagged:
+        where += f"AND r.tags IS NOT NULL AND labels(r.tags)@>labels(${used + 1})"
+    return (
+        f"SELECT {RECORD_COLUMNS} FROM records r {_PLACE} WHERE {where} AND {_LIVE} AND ({EPOCH})=$3 AND {_HIGHEST} "
+        f"ORDER BY {order} LIMIT {limit}"
+    )
