@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -382,6 +384,15 @@ def test_threads_end_with_the_store_and_when_there_is_nothing_to_do(
         asyncio.run(work())
         wait_until_none()
         asyncio.run(work())
+
+
+def test_a_store_that_is_forgotten_goes(tmp_path: Path) -> None:
+    store = holdfast.open(tmp_path / "data")
+    asyncio.run(store.namespace("a").aio.put("k", LARGE[0]))
+    kernel = weakref.ref(store._kernel)
+    del store
+    gc.collect()
+    assert kernel() is None
 
 
 def test_a_program_ends_with_work_under_way(tmp_path: Path) -> None:

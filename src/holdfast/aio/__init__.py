@@ -5,6 +5,7 @@ Nothing of asyncio is imported before the first of them is asked for.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidArgumentError
@@ -20,7 +21,7 @@ __all__ = ["ScopeAwaited", "StoreAwaited"]
 class ScopeAwaited:
     """The attribute that a scope has from here."""
 
-    @property
+    @cached_property
     def aio(self: Any) -> AsyncScope:
         """This scope for async programs: the same verbs, to be awaited."""
         from .driver import driver_of
@@ -34,7 +35,7 @@ class ScopeAwaited:
 class StoreAwaited:
     """The attribute that a store has from here."""
 
-    @property
+    @cached_property
     def aio(self: Any) -> AsyncStore:
         """This store for async programs: the same verbs, to be awaited."""
         from .driver import driver_of
