@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -384,6 +385,22 @@ def test_threads_end_with_the_store_and_when_there_is_nothing_to_do(
         asyncio.run(work())
         wait_until_none()
         asyncio.run(work())
+
+
+@awaited
+async def test_a_full_default_executor_keeps_nobody_waiting(scope: holdfast.Scope) -> None:
+    leave = threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(2))
+    busy = [loop.run_in_executor(None, leave.wait, 10) for _ in range(10)]
+    try:
+        async with asyncio.timeout(5):
+            await scope.aio.put("k", LARGE[0])
+            assert await scope.aio.get_bytes("k") == LARGE[0]
+            await scope.aio.update("n", lambda n: n + 1, default=0)
+    finally:
+        leave.set()
+        await asyncio.gather(*busy)
 
 
 def test_a_store_that_is_forgotten_goes(tmp_path: Path) -> None:
