@@ -1502,3 +1502,183 @@ case(
     "arange(4)",
     "main.A",
 )
+
+case(
+    "attributes_of_the_same_names",
+    """
+    from .middle import C, g, E
+    def f(x):
+        return C.members, C.fields, g(x), g.n, g.k, E.members
+    # --- middle.py
+    import enum
+    from .deep import A, B, D
+    C = type("C", (), {"members": 1, "fields": A})
+    class E(enum.Enum):
+        members = 1
+    def g(x, n=1):
+        return x
+    g.n = B
+    g.k = D
+    # --- deep.py
+    A = 1
+    B = 2
+    D = 3
+    """,
+    "deep.py",
+    "A = 1\nB = 2",
+    "A = 3\nB = 4",
+    "main.g.n",
+    "middle.C.fields",
+)
+
+case(
+    "sentinel",
+    """
+    from .middle import MISSING, other, g
+    def f(x):
+        return g(x, MISSING), other
+    # --- middle.py
+    from .deep import MISSING, OTHER
+    other = {"a": [OTHER], "b": MISSING}
+    def g(x, y=MISSING):
+        return 1 if y is MISSING else 2
+    # --- deep.py
+    MISSING = object()
+    class Other:
+        pass
+    OTHER = Other()
+    """,
+    "middle.py",
+    "y=MISSING",
+    "y=OTHER",
+    "middle.g:y (name)",
+)
+
+case(
+    "subclass_of_partial",
+    """
+    from .middle import p, s
+    def f(x):
+        return p(x), s
+    # --- middle.py
+    import functools
+    from .deep import h, k
+    class Partial(functools.partial):
+        pass
+    class Static(staticmethod):
+        pass
+    p = Partial(h, 1)
+    s = [Static(k)]
+    # --- deep.py
+    def h(x):
+        return x
+    def k(x):
+        return 1
+    """,
+    "deep.py",
+    "return 1",
+    "return 2",
+    "deep.k",
+)
+
+case(
+    "special_method_of_a_class",
+    """
+    from .middle import C
+    def f(x):
+        return C() + x
+    # --- middle.py
+    import functools
+    from .deep import N
+    def add(self, other, n):
+        return other + n
+    class C:
+        __add__ = functools.partialmethod(add, N)
+        __slots__ = ("a", "b")
+    # --- deep.py
+    N = 1
+    """,
+    "deep.py",
+    "N = 1",
+    "N = 2",
+    "middle.C.__add__ (partialmethod)",
+    "middle.N",
+)
+
+case(
+    "class_under_a_condition",
+    """
+    from .middle import C
+    def f(x):
+        return C
+    # --- middle.py
+    from .deep import N
+    if N:
+        class C:
+            n: int
+    else:
+        class C:
+            n: str
+    # --- deep.py
+    N = 1
+    """,
+    "middle.py",
+    "n: int",
+    "n: bool",
+    "middle.C",
+)
+
+case(
+    "many_things_of_the_standard_library",
+    """
+    import collections.abc, contextlib, datetime, decimal, enum, itertools, logging, os, pathlib, re, threading, typing
+    from functools import cached_property, reduce, singledispatchmethod, total_ordering, wraps
+    from pathlib import Path
+    from typing import Any, Optional
+    log = logging.getLogger(__name__)
+    lock = threading.RLock()
+    HOME = Path("a") / "b"
+    WHEN = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc), decimal.Decimal("1.5")
+    KINDS = (int, str, Path, Optional[int], list[int], int | None, Any)
+    class Kind(enum.StrEnum):
+        A = enum.auto()
+        B = "b"
+    class Flag(enum.Flag):
+        X = 1
+        Y = 2
+    class Error(ValueError):
+        pass
+    class Table(typing.TypedDict, total=False):
+        a: int
+    @total_ordering
+    class C(collections.abc.Sequence):
+        def __init__(self, items=()):
+            self.items = items
+        def __len__(self):
+            return len(self.items)
+        def __getitem__(self, at):
+            return self.items[at]
+        def __lt__(self, other):
+            return self.items < other.items
+        @singledispatchmethod
+        def m(self, x):
+            return x
+        @m.register(int)
+        def _(self, x):
+            return -x
+        @contextlib.contextmanager
+        def c(self):
+            yield self
+    def f(x, *more, path=HOME, kind=Kind.A, flag=Flag.X | Flag.Y):
+        with lock, C([x]).c() as c:
+            log.info("%s", os.path.join("a", str(path)))
+            if isinstance(x, KINDS[:2]) and re.match("a", str(x)):
+                raise Error(reduce(max, itertools.chain(more)))
+        return c, WHEN, Table(a=1), path
+    """,
+    "main.py",
+    "return -x",
+    "return +x",
+    "main.C",
+    "main.C._",
+)

@@ -32,7 +32,9 @@ class Modules:
         importlib.invalidate_caches()
 
     def __call__(self, **texts: str) -> Any:
-        """The first of the modules."""
+        """The first of the modules; one of a name that there was is made anew."""
+        for name in texts:
+            sys.modules.pop(name, None)
         self.write(**texts)
         found: list[ModuleType] = [importlib.import_module(name) for name in texts]
         return found[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import weakref
@@ -98,7 +99,9 @@ CHANGES: dict[str, Callable[[Any, Any], Any]] = {
     "a method": lambda helper, user: setattr(helper.Model, "method", lambda self: 2),
     "a method of a base class": lambda helper, user: setattr(helper.Base, "run", lambda self: 2),
     "a new method": lambda helper, user: setattr(helper.Model, "run", lambda self: 2),
+    "a new special method that is no function": lambda helper, user: setattr(helper.Model, "__call__", len),
     "a new special method": lambda helper, user: setattr(helper.Model, "__call__", lambda self: 2),
+    "a special method of a partial": lambda helper, user: setattr(helper.Model, "__len__", functools.partial(len, "a")),
     "the bases": lambda helper, user: setattr(helper.Model, "__bases__", (helper.Other,)),
     "a dictionary": lambda helper, user: helper.TABLE.update(b=1),
     "a list in a dictionary": lambda helper, user: helper.TABLE["a"].append(3),

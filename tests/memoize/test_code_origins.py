@@ -8,8 +8,11 @@ import concurrent.futures
 import contextvars
 import logging
 import multiprocessing
+import os
+import sys
 import threading
 import typing
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import pytest
 
 import holdfast
 from holdfast import UnhashableError
+from holdfast.memoize.canonical import Canonical
 from holdfast.memoize.code import Codes
 
 from .code_modules import Modules, modules, run  # noqa: F401
@@ -128,6 +132,74 @@ def test_a_memoized_function_goes_by_what_it_memoizes(tmp_path: Path, modules: M
     assert made("memo_6", "(version=2)") != versioned
 
 
+def test_a_memoized_function_in_a_value_or_an_argument_goes_by_what_it_memoizes(
+    tmp_path: Path,
+    modules: Modules,  # noqa: F811
+) -> None:
+    text = "import holdfast\nstore = holdfast.open({path!r})\n@store.memoize\ndef g(x): return x\nclass A:\n"
+    text += "    @store.memoize\n    def m(self): return 1\nTABLE = {{'g': [g], 'm': A().m}}\n"
+    text += "def f(x): return TABLE['g'][0](x)\n"
+    found = []
+    for old, new in [("", ""), ("return x\n", "return -x\n"), ("return 1\n", "return 2\n"), ("", "")]:
+        module = modules(memo=text.format(path=str(tmp_path / "s")).replace(old, new))
+        codes = Codes()
+        digests = codes.tag(module.f), codes.tag(module.g), codes.tag(module.A().m)
+        for function in (module.g, module.A().m):
+            assert codes.tag(function) in Canonical(codes.tag).encode([function])
+        found.append([digest.hex() for digest in digests])
+        module.store.close()
+    (f, g, m), (other_f, other_g, same_m), (another_f, same_g, other_m), again = found
+    assert len({f, other_f, another_f}) == 3
+    assert g == same_g != other_g
+    assert m == same_m != other_m
+    assert [f, g, m] == again
+
+
+OPAQUE = """
+import json, site, sys
+site.addsitedir(sys.argv[1])
+import fast
+N = 1
+@fast.compiled(level=N)
+def inner(x: int) -> int: return x
+@fast.checked
+def other(x: int): return x
+def f(x): return inner(x), other(x)
+from holdfast.memoize.code import Codes
+print(json.dumps(Codes().fingerprint(f).parts))
+"""
+
+FAST = """
+import functools
+class Compiled:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.__dict__["machine_code"] = iter([])
+    def __call__(self, x): return self.__wrapped__(x)
+def compiled(level): return Compiled
+def checked(function):
+    @functools.wraps(function)
+    def call(*args): return function(*args)
+    return call
+"""
+
+
+def test_what_another_packages_decorator_was_told_counts(tmp_path: Path) -> None:
+    site = install(tmp_path, "fast", "1", {"fast.py": FAST})
+    one = parts(tmp_path, site, OPAQUE)
+    assert parts(tmp_path, site, OPAQUE.replace("return x\n", "return x  # so\n")) == one
+    for old, new, part in [
+        ("level=N", "level=-N", "user.inner (Compiled) (decorators)"),
+        ("N = 1", "N = 2", "user.N"),
+        ("x: int) ->", "x: str) ->", "user.inner (Compiled) (decorators)"),
+        ("inner(x: int) -> int: return x", "inner(x: int) -> int: return -x", "user.inner"),
+        ("other(x: int)", "other(x: str)", "user.other (fast.checked.<locals>.call) (decorators)"),
+    ]:
+        assert OPAQUE.count(old) == 1
+        changed = parts(tmp_path, site, OPAQUE.replace(old, new))
+        assert [name for name in one if one[name] != changed[name]] == [part]
+
+
 # --- what has no hash -------------------------------------------------------------------------------------------------
 
 BROKEN = """
@@ -193,6 +265,9 @@ HARMLESS: dict[str, Callable[[], Any]] = {
     "a pool": lambda: concurrent.futures.ThreadPoolExecutor(1),
     "a type variable": lambda: T,
     "an annotation": lambda: typing.Optional[list[int]],  # noqa: UP045
+    "a standard stream": lambda: sys.stdout,
+    "a weak dictionary": weakref.WeakKeyDictionary,
+    "the environment": lambda: os.environ,
     "a union": lambda: int | str,
     "all of them": lambda: [threading.Lock(), {"log": logging.getLogger("b")}],
 }

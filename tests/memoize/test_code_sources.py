@@ -291,3 +291,16 @@ def test_a_module_that_is_only_imported_when_called(modules: Modules) -> None:  
     assert "later.h" in parts
     assert parts["broken (module)"] == parts["nowhere (module)"] == "cannot be imported"
     assert "later" in sys.modules
+
+
+def test_a_class_that_was_edited_and_reloaded_is_another_one(tmp_path: Path) -> None:
+    text = "import dataclasses\n@dataclasses.dataclass(order=True)\nclass D:\n    x: int\ndef f(): return D\n"
+    program = (
+        "import importlib, pathlib, sys\nfrom holdfast.memoize.code import Codes\ncodes = Codes()\n"
+        f"path = pathlib.Path('edited.py')\npath.write_text({text!r})\nsys.path.insert(0, '')\nimport edited\n"
+        "one = codes.fingerprint(edited.f).digest\nassert codes.fingerprint(edited.f).digest == one\n"
+        f"path.write_text({text.replace('order=True', 'order=False')!r})\nold = edited.D\nimportlib.reload(edited)\n"
+        "assert codes.fingerprint(edited.f).digest != one\nedited.D = old\n"
+        "assert codes.fingerprint(edited.f).digest == one\n"
+    )
+    run("-c", program, folder=tmp_path)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from .origin import Origin, Origins, module_name
+from .plain import is_sentinel
 
 __all__ = ["Found", "Look", "Taken", "function_of", "identify", "is_natural", "mark_of"]
 
@@ -71,10 +72,11 @@ def identify(value: Any, origins: Origins) -> Found | None:
         return _function(value, origins)
     if kind in _DESCRIPTORS:
         origin = _origin_of_class(value.__objclass__, origins)
-        return Found(f"{_name_of(value.__objclass__, origin)}.{value.__name__}", origin)
-    made_of = _MADE_OF.get(kind)
+        of_class: Taken | None = (lambda value: {"of": value.__objclass__}) if origin is None else None
+        return Found(f"{_name_of(value.__objclass__, origin)}.{value.__name__}", origin, made_of=of_class)
+    made_of = _MADE_OF.get(kind) or _derived(kind)
     if made_of is None and not callable(value):
-        return None
+        return Found(f" ({kind.__qualname__})", made_of=lambda value: {"by": kind}) if is_sentinel(value) else None
     found = _named(value, origins)
     if found is not None:
         return found
@@ -87,6 +89,19 @@ def identify(value: Any, origins: Origins) -> Found | None:
             f" ({kind.__qualname__})", look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__}
         )
     return None
+
+
+def _derived(kind: type) -> Taken | None:
+    """What an instance of a class made from ``partial``, ``property`` or the like is made of."""
+    for base in kind.__mro__:
+        made_of = _MADE_OF.get(base)
+        if made_of is not None:
+            return lambda value: {"by": kind, **made_of(value), "more": _state(value)}
+    return None
+
+
+def _state(value: Any) -> dict[str, Any]:
+    return {name: held for name, held in getattr(value, "__dict__", {}).items() if name[:2] != "__"}
 
 
 def _origin_of_class(cls: type, origins: Origins) -> Origin:
@@ -124,7 +139,8 @@ def _function(function: types.FunctionType, origins: Origins) -> Found:
         return Found(" (singledispatch)", made_of=lambda function: {"registry": function.registry})
     if "<" in name or function.__closure__ or "__wrapped__" in vars(function):
         line = f" in line {function.__code__.co_firstlineno}" if name.endswith("<lambda>") else ""
-        return Found(f" ({name}{line})", origin, made_of=_held)
+        look: Look = "wrapper" if origin and "__wrapped__" in vars(function) else ""
+        return Found(f" ({name}{line})", origin, look, _held)
     return Found(name, origin)
 
 
@@ -144,7 +160,8 @@ def _named(value: Any, origins: Origins) -> Found | None:
     owner = getattr(value, "__self__", None)
     if owner is not None and not isinstance(owner, types.ModuleType):  # as random.random is
         module, name = type(owner).__module__, value.__name__
-        natural = getattr(sys.modules.get(module), name, None) == value
+        found = getattr(sys.modules.get(module), name, None)
+        natural = type(found) is type(value) and found == value
     else:
         natural = is_natural(value, module, name)
     if not natural or not isinstance(module, str):

@@ -77,15 +77,22 @@ class Pieces:
             found = [self._sources.function(method.__code__, namespace) for method in methods]
             lines = [node.lineno for node in found if node is not None]
             nodes = [node for node in nodes if any(node.lineno <= line <= (node.end_lineno or 0) for line in lines)]
-        certain = {read(node) for node in nodes}
-        if len(certain) == 1 and (file is None or unchanged(file)):
-            return certain.pop()
+        certain = dict.fromkeys(map(read, nodes))
+        if certain and (len(certain) == 1 if file is None else unchanged(file)):
+            return _joined(*certain)  # one, but where a module has several under conditions
         return _doubt(*syntaxes) if syntaxes else None
 
 
+def _joined(first: Syntax, *others: Syntax) -> Syntax:
+    if not others:
+        return first
+    said = " ".join(syntax.digest for syntax in (first, *others))
+    uses = dict.fromkeys(use for syntax in (first, *others) for use in syntax.uses)
+    return Syntax(sha256(said.encode()).hexdigest()[:32], tuple(uses))
+
+
 def _doubt(*syntaxes: Syntax) -> Syntax:
-    uses = dict.fromkeys(use for syntax in syntaxes for use in syntax.uses)
-    return Syntax(f"of this process only: {uuid.uuid4()}", tuple(uses))
+    return Syntax(f"of this process only: {uuid.uuid4()}", _joined(Syntax("", ()), *syntaxes).uses)
 
 
 def _native(file: str) -> Syntax:

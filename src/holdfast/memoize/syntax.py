@@ -58,12 +58,18 @@ def read(node: Function | ast.ClassDef) -> Syntax:
 
 
 def read_decorators(node: Function) -> Syntax:
-    """The syntax of a function's decorators, but for those that memoize: their options are no part of the code."""
+    """The syntax of a function's decorators and annotations, which only other packages' decorators read.
+
+    Those that memoize are left out: their options are no part of the code.
+    """
     reader = _Reader()
     for decorator in getattr(node, "decorator_list", ()):
         name = decorator.func if isinstance(decorator, ast.Call) else decorator
         if not (isinstance(name, ast.Attribute) and name.attr == "memoize"):
             reader.visit(decorator)
+    if not isinstance(node, ast.Lambda):
+        groups = node.args.posonlyargs, node.args.args, node.args.kwonlyargs, [node.args.vararg, node.args.kwarg]
+        reader.value([argument and argument.annotation for group in groups for argument in group] + [node.returns])
     return reader.done()
 
 

@@ -32,7 +32,7 @@ _WHERE = frozenset(
     f"__{name}__" for name in ("name", "file", "path", "spec", "loader", "package", "cached", "builtins", "annotations")
 )  # where a module is, not what it does
 _NAMEDTUPLE = ("_make", "_replace", "_asdict")
-_GENERATED = ("_new_member_", "__new_member__", "__annotate__", "__annotate_func__")
+_GENERATED = ("_new_member_", "__new_member__", "__annotate__", "__annotate_func__", "_abc_impl")
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType, type(Use.name))  # also those of named tuples
 
 
@@ -54,9 +54,9 @@ class Walk:
         self._bound: set[tuple[int, str]] = set()
         self._written: set[tuple[int, str]] = set()
         self._queue: deque[tuple[Found, Any, str]] = deque()
-        self._plain = Plain(lambda value: self._refer(value, self._place).encode())
-        self._place = self._user = "the memoized function"
-        self._bind(self, "", "function", root, "")
+        self._plain = Plain(lambda value: self._name(value, self._place))
+        self._place = self._user = ""
+        self._bind(self, "", "function", root, "the function")
         while self._queue:
             found, value, self._user = self._queue.popleft()
             if found.made_of is not None:
@@ -67,7 +67,7 @@ class Walk:
     def encode_again(self) -> Callable[[Any], bytes]:
         """Encodes values as this walk did; code that it did not meet is all alike."""
         names = self._names
-        return Plain(lambda value: names.get(mark_of(value), "?").encode()).encode
+        return Plain(lambda value: names.get(mark_of(value))).encode
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -96,14 +96,12 @@ class Walk:
         try:
             encoded = self._plain.encode(value)
         except UnhashableError as error:
-            used = f"{error.message}; {self._user} uses it: pass version= to leave the code out of the key"
-            raise UnhashableError(f"{role}{used}") from error
+            used = f"; {self._user} uses it" if self._user else ""
+            problem = f"{role}{error.message}{used}: pass version= to leave the code out of the key"
+            raise UnhashableError(problem) from error
         if not self._plain.is_fixed(value):
             self.watches.value(value, encoded)
         return sha256(encoded).hexdigest()[:32]
-
-    def _refer(self, value: Any, place: str) -> str:
-        return self._name(value, place) or f"a {type(value).__qualname__}"
 
     def _name(self, value: Any, place: str) -> str | None:
         """The name of a piece of code, which is looked into once; None for what is no code."""
@@ -186,7 +184,9 @@ class Walk:
             name = rest[0]
             self.watches.name(vars(value), name)
             if name in vars(value) or name == "__doc__":
-                self._bind(value, name, f"{place}.{name}", getattr(value, name), f"the attribute {name!r} of {place}")
+                self._bind(
+                    value, f".{name}", f"{place}.{name}", getattr(value, name), f"the attribute {name!r} of {place}"
+                )
 
     # --- looking into pieces ------------------------------------------------------------------------------------------
 
@@ -216,17 +216,17 @@ class Walk:
         defaults = function.__defaults__ or ()
         names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
         for variable, value in [*zip(names, defaults, strict=True), *(function.__kwdefaults__ or {}).items()]:
-            self._bind(function, variable, f"{name}:{variable}", value, f"the default of {variable!r} of {name}")
+            self._bind(function, f"={variable}", f"{name}:{variable}", value, f"the default of {variable!r} of {name}")
         if "__wrapped__" in vars(function):
             self.watches.name(vars(function), "__wrapped__")
-            self._bind(function, "__wrapped__", f"{name}:__wrapped__", vars(function)["__wrapped__"], name)
+            self._bind(function, ".__wrapped__", f"{name}:__wrapped__", vars(function)["__wrapped__"], name)
         # A method rests on its class: what it uses by way of self is there.
         above = code.co_qualname.rpartition(".")[0]
         owner: Any = namespace
         for part in above.split("."):
             owner = owner.get(part) if isinstance(owner, dict) else getattr(owner, part, None)
         if isinstance(owner, type):
-            self._bind(function, "class", f"{module}.{above}", owner, f"the class of {name}")
+            self._bind(function, "(class)", f"{module}.{above}", owner, f"the class of {name}")
 
     def _says(self, syntax: Syntax | None, name: str, namespace: dict[str, Any]) -> None:
         """Write down what a piece says, and follow what it uses."""
@@ -246,7 +246,7 @@ class Walk:
         self.parts[name] = ", ".join(said)
         wrapped = getattr(value, "__wrapped__", None)
         if found.look == "wrapper" and isinstance(wrapped, types.FunctionType):
-            # A package's own object, whose settings cannot be read off it: they stand in the decorator.
+            # A package's own object: what it was told stands in the decorator, or in the annotations.
             syntax = self._pieces.decorators(wrapped)
             self._says(syntax, self._key(f"{name} (decorators)"), wrapped.__globals__)
 
@@ -257,20 +257,23 @@ class Walk:
         methods = [function for function in map(function_of, vars(cls).values()) if _is_own(function, cls)]
         module = sys.modules.get(cls.__module__)
         namespace = methods[0].__globals__ if methods else {} if module is None else vars(module)
+        if not methods and str(namespace.get("__file__")).endswith((".so", ".pyd")):
+            self._says(self._pieces.native(module), name, {})
+            return
         syntax = self._pieces.klass(cls, methods, namespace)
         if cls.__bases__ != (object,):
-            self.parts[f"{name} (bases)"] = ", ".join(self._refer(base, name) for base in cls.__bases__)
+            self.parts[f"{name} (bases)"] = ", ".join(str(self._name(base, name)) for base in cls.__bases__)
         if type(cls) is not type:
-            self.parts[f"{name} (metaclass)"] = self._refer(type(cls), name)
+            self.parts[f"{name} (metaclass)"] = str(self._name(type(cls), name))
         self._says(syntax, name, namespace)
         is_known = syntax is not None
         if isinstance(cls, EnumMeta):
             values: Any = [(key, member.value) for key, member in dict[str, Any](cls.__members__).items()]
-            self._bind(cls, "members", f"{name} (members)", values, f"a member of {name}")
+            self._bind(cls, "(members)", f"{name} (members)", values, f"a member of {name}")
         if not is_known:
-            self._bind(cls, "fields", f"{name} (fields)", _fields(cls), f"a field of {name}")
+            self._bind(cls, "(fields)", f"{name} (fields)", _fields(cls), f"a field of {name}")
         for attribute, value in list(vars(cls).items()):
-            if _counts(cls, attribute, value, is_known, self._origins):
+            if _counts(cls, attribute, value, self._origins):
                 role = f"the attribute {attribute!r} of class {name}"
                 try:
                     self._bind(cls, attribute, f"{name}.{attribute}", value, role)
@@ -285,30 +288,33 @@ class Walk:
 
 def _is_own(function: Any, cls: type) -> bool:
     """Whether a function was written in the body of the class."""
-    return isinstance(function, types.FunctionType) and function.__code__.co_qualname.startswith(f"{cls.__qualname__}.")
+    return (
+        isinstance(function, types.FunctionType)
+        and function.__globals__.get("__name__", "builtins") == cls.__module__
+        and function.__code__.co_qualname.startswith(f"{cls.__qualname__}.")
+    )
 
 
-def _counts(cls: type, attribute: str, value: Any, is_known: bool, origins: Origins) -> bool:
+def _counts(cls: type, attribute: str, value: Any, origins: Origins) -> bool:
     """Whether something on a class is more than Python, or the library that made the class, puts there by itself."""
     hidden = attribute[:1] == "_" == attribute[-1:] or (hasattr(cls, "_fields") and attribute in _NAMEDTUPLE)
+    if isinstance(value, _SLOTS) or attribute in _GENERATED:
+        return False
+    if not hidden:
+        return not (isinstance(cls, EnumMeta) and attribute in cls.__members__)
     function = function_of(value)
     if isinstance(function, types.FunctionType):
-        if not hidden or attribute in _GENERATED:
-            return not hidden
-        return _is_own(function, cls) or (origins.of(function.__globals__) is None and not _is_made(function, is_known))
-    if isinstance(value, _SLOTS) or attribute == "_abc_impl":
+        return _is_own(function, cls) or (origins.of(function.__globals__) is None and not _is_generated(function))
+    if isinstance(value, type) or isinstance(cls, EnumMeta):
         return False
-    if hidden:  # what it may hold is in the source
-        found = None if is_known else identify(value, origins)
-        return found is not None and found.made_of is not None
-    return not (isinstance(cls, EnumMeta) and attribute in cls.__members__)
+    return identify(value, origins) is not None  # code; other values are in the source, or among the fields
 
 
-def _is_made(function: types.FunctionType, is_known: bool) -> bool:
+def _is_generated(function: types.FunctionType) -> bool:
     """Whether a method was written by a decorator, from the body that the class has."""
     code, module = function.__code__, str(function.__globals__.get("__name__"))
     by_name = code.co_qualname.startswith("__create_fn__") or module.startswith("namedtuple_")
-    return by_name or (is_known and code.co_filename[:1] == "<")
+    return by_name or code.co_filename.startswith("<attrs generated")
 
 
 def _fields(cls: type) -> list[Any]:
