@@ -9,10 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .servers import AZURE_ACCOUNT, AZURE_KEY, azurite, moto
+from .servers import AZURE_ACCOUNT, AZURE_KEY, azurite, ftp, moto
 
 S3_KEYS = {"access_key_id": "tester", "secret_access_key": "of-no-worth"}
 AZURE_KEYS = {"account_name": AZURE_ACCOUNT, "account_key": AZURE_KEY}
+FTP_KEYS = {"password": "its-password"}
 GCS_KEYS = {"bearer_token": os.environ.get("HOLDFAST_TEST_GCS_TOKEN", "none-needed")}
 
 _prefixes = itertools.count()
@@ -59,3 +60,14 @@ def gcs_url(request: pytest.FixtureRequest) -> str:
     """
     endpoint = os.environ.get("HOLDFAST_TEST_GCS") or request.getfixturevalue("s3_endpoint")
     return f"gs://bucket/google/{secrets.token_hex(4)}?endpoint={endpoint}"
+
+
+@pytest.fixture(scope="session")
+def ftp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with ftp(tmp_path_factory.mktemp("ftp")) as port:
+        yield port
+
+
+@pytest.fixture
+def ftp_url(ftp_port: int) -> str:
+    return f"ftp://writer@127.0.0.1:{ftp_port}/tests/{next(_prefixes)}"

@@ -217,3 +217,33 @@ class CuttingProxy:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+
+FTP = """
+import sys
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.servers import ThreadedFTPServer
+
+port, folder = int(sys.argv[1]), sys.argv[2]
+people = DummyAuthorizer()
+people.add_user("writer", "its-password", folder, perm="elradfmwMT")
+people.add_user("reader", "its-password", folder, perm="elr")
+
+class Handler(FTPHandler):
+    authorizer = people
+    auth_failed_timeout = 0
+    tcp_no_delay = True
+
+ThreadedFTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def ftp(folder: Path) -> Iterator[int]:
+    """An FTP server on a folder, for the users ``writer`` and ``reader``; gives its port."""
+    port = free_port()
+    home = folder / "home"
+    home.mkdir()
+    with running([sys.executable, "-c", FTP, str(port), str(home)], port, folder / "ftp.log"):
+        yield port

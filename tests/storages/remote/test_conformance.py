@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
+from holdfast.storages.fsspec import FsspecStorage
 from holdfast.storages.objectstore import ObjectStorage
 from holdfast.testing.storage_suite import StorageSuite
 
-from .conftest import AZURE_KEYS, GCS_KEYS, S3_KEYS
+from .conftest import AZURE_KEYS, FTP_KEYS, GCS_KEYS, S3_KEYS
 
 
 class TestS3(StorageSuite):
@@ -41,3 +44,23 @@ class TestGoogle(StorageSuite):
 
     def reopen(self, storage):
         return ObjectStorage(storage.url, credentials=GCS_KEYS)
+
+
+class TestFtp(StorageSuite):
+    @pytest.fixture
+    def storage(self, ftp_url):
+        storage = FsspecStorage(ftp_url, options=FTP_KEYS)
+        yield storage
+        storage.close()
+
+    def reopen(self, storage):
+        return FsspecStorage(storage.url, options=FTP_KEYS)
+
+
+class TestMemoryOfFsspec(StorageSuite):
+    @pytest.fixture
+    def storage(self):
+        return FsspecStorage(f"memory://tests/{secrets.token_hex(4)}")
+
+    def reopen(self, storage):
+        return FsspecStorage(storage.url)
