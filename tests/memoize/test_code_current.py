@@ -182,6 +182,19 @@ def test_an_array_is_read_again_only_where_it_is_used(modules: Modules) -> None:
     assert before.digest == Codes().fingerprint(user.f).digest
 
 
+def test_another_object_in_the_place_of_one_that_is_gone_is_noticed(modules: Modules) -> None:  # noqa: F811
+    module = modules(
+        table="import functools\ndef h(x): return x\nTABLE = {'h': functools.partial(h, 0)}\ndef f(): return TABLE\n"
+    )
+    codes = Codes()
+    for number in range(1, 50):
+        before = codes.fingerprint(module.f)
+        gc.collect()
+        del module.TABLE["h"]  # whose memory the next one may get
+        module.TABLE["h"] = functools.partial(module.h, number)
+        assert not before.current()
+
+
 # --- which function ---------------------------------------------------------------------------------------------------
 
 

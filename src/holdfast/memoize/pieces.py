@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import uuid
 import weakref
 from collections.abc import Callable
 from hashlib import sha256
@@ -92,7 +92,7 @@ def _joined(first: Syntax, *others: Syntax) -> Syntax:
 
 
 def _doubt(*syntaxes: Syntax) -> Syntax:
-    return Syntax(f"of this process only: {uuid.uuid4()}", _joined(Syntax("", ()), *syntaxes).uses)
+    return Syntax(f"of this process only: {os.urandom(16).hex()}", _joined(Syntax("", ()), *syntaxes).uses)
 
 
 def _native(file: str) -> Syntax:

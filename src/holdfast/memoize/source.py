@@ -10,7 +10,6 @@ import __future__
 import ast
 import linecache
 import os
-import subprocess
 import time
 import warnings
 from bisect import bisect_right
@@ -52,12 +51,17 @@ class _File:
         # Notebooks compile each statement by itself, and what is known to be a module is compiled otherwise.
         if at < 0 or (code not in self._codes(-1, flags) and code not in self._codes(at, flags)):
             return None
+        wanted = code.co_name, code.co_firstlineno
+        statement: Any = self.tree.body[at]
+        for node in (statement, *getattr(statement, "body", ())):  # most are here, and to walk the rest takes long
+            if isinstance(node, ast.FunctionDef) and (node.name, _first_line(node)) == wanted:
+                return node
         if at not in self.functions:
             found = self.functions[at] = {}
-            for node in ast.walk(self.tree.body[at]):
+            for node in ast.walk(statement):
                 if isinstance(node, Function):
                     found.setdefault((getattr(node, "name", "<lambda>"), _first_line(node)), []).append(node)
-        nodes = self.functions[at].get((code.co_name, code.co_firstlineno), [])
+        nodes = self.functions[at].get(wanted, [])
         return nodes[0] if len(nodes) == 1 else _around(code, nodes)
 
     def _codes(self, at: int, flags: int) -> set[CodeType]:
@@ -182,6 +186,8 @@ def _started() -> float:
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + (ticks + 1) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError):
         pass
+    import subprocess
+
     try:  # days-hours:minutes:seconds since then
         text = subprocess.run(["ps", "-o", "etime=", "-p", str(os.getpid())], capture_output=True, text=True).stdout
     except OSError:

@@ -66,8 +66,8 @@ class Walk:
 
     def encode_again(self) -> Callable[[Any], bytes]:
         """Encodes values as this walk did; code that it did not meet is all alike."""
-        names = self._names
-        return Plain(lambda value: names.get(mark_of(value))).encode
+        names, kept = self._names, self._kept
+        return Plain(lambda value: names.get(mark_of(value)) if kept else None).encode
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -96,8 +96,10 @@ class Walk:
         try:
             encoded = self._plain.encode(value)
         except UnhashableError as error:
-            used = f"; {self._user} uses it" if self._user else ""
-            problem = f"{role}{error.message}{used}: pass version= to leave the code out of the key"
+            reason, used = error.message, f"; {self._user} uses it" if self._user else ""
+            if len(reason) > 400:  # the path to it is the longer part
+                reason = f"{reason[:150]}...{reason[-200:]}"
+            problem = f"{role}{reason}{used}: pass version= to leave the code out of the key"
             raise UnhashableError(problem) from error
         if not self._plain.is_fixed(value):
             self.watches.value(value, encoded)
@@ -268,7 +270,7 @@ class Walk:
         self._says(syntax, name, namespace)
         is_known = syntax is not None
         if isinstance(cls, EnumMeta):
-            values: Any = [(key, member.value) for key, member in dict[str, Any](cls.__members__).items()]
+            values: Any = tuple((key, member.value) for key, member in dict[str, Any](cls.__members__).items())
             self._bind(cls, "(members)", f"{name} (members)", values, f"a member of {name}")
         if not is_known:
             self._bind(cls, "(fields)", f"{name} (fields)", _fields(cls), f"a field of {name}")
@@ -317,7 +319,7 @@ def _is_generated(function: types.FunctionType) -> bool:
     return by_name or code.co_filename.startswith("<attrs generated")
 
 
-def _fields(cls: type) -> list[Any]:
+def _fields(cls: type) -> tuple[Any, ...]:
     """Of a class without source: its annotations, and what a dataclass was told of its fields."""
     try:
         annotations = vars(cls).get("__annotations__") or cls.__annotations__
@@ -329,7 +331,7 @@ def _fields(cls: type) -> list[Any]:
     for name, field in getattr(cls, "__dataclass_fields__", {}).items():
         factory = field.default_factory if callable(field.default_factory) else None
         said.append((name, factory, field.init, field.repr, field.hash, field.compare, field.kw_only))
-    return said
+    return tuple(said)
 
 
 def _import(name: str) -> Any:
