@@ -41,7 +41,7 @@ _START, _STOP = 60.0, 30.0  # seconds
 _SETTINGS = {"fsync": "off", "max_connections": "200", "log_checkpoints": "off", "wal_level": "minimal",
              "max_wal_senders": "0", "jit": "off"}  # fmt: skip
 # Ends the server when its standard input ends: with the process that started it, however that ends.
-_SUPERVISED = '"$@" & server=$!; trap "" INT TERM; cat; kill -INT $server 2>&-; wait $server'
+_GUARD = 'cat; kill -INT "$1"'
 
 
 class Server:
@@ -63,7 +63,8 @@ class Server:
         self.folder = tempfile.mkdtemp(prefix="holdfast-postgresql-")
         self.port = _free_port()
         self.password = secrets.token_hex(16)
-        self._shell: subprocess.Popen[bytes] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         try:
             self._own(self.folder)
             self._programs = self._find_programs()
@@ -87,44 +88,54 @@ class Server:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         postgres = [self._program("postgres"), "-D", self._data, *options]
         with open(self._log, "ab") as log:
-            self._shell = subprocess.Popen(
-                ["sh", "-c", _SUPERVISED, "sh", *postgres],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, **self._as_user(),
-            )  # fmt: skip
+            self._server = subprocess.Popen(
+                postgres, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_user()
+            )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, "sh", str(self._server.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
         end = time.monotonic() + _START
         while self._state() != "ready":
-            if self._shell.poll() is not None or time.monotonic() > end:
+            if self._server.poll() is not None or time.monotonic() > end:
                 self.stop()
                 raise StoreError(f"the PostgreSQL server did not start:\n{self.log()[-2000:]}")
             time.sleep(0.01)
 
     def stop(self) -> None:
         """Stop; its data stay until :meth:`remove`. Clients that are connected lose their connections."""
-        shell, self._shell = self._shell, None
-        if shell is None:
-            return
-        assert shell.stdin is not None
-        shell.stdin.close()
-        shell.wait(_STOP)
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._end()
 
     def kill(self) -> None:
         """End all its processes at once by SIGKILL, as if the machine's memory were lost but not its disk."""
-        shell, self._shell = self._shell, None
-        if shell is None:
+        if self._server is None:
             return
-        server = self._pid()
-        # The children first stop, so that none of them goes on for a moment when its parent is gone.
-        children = _children(server)
+        # All stop first, so that none goes on for a moment when another one is gone.
+        children = _children(self._server.pid)
+        processes = [self._server.pid, *children]
         for sign in (signal.SIGSTOP, signal.SIGKILL):
-            for process in (server, *children):
+            for process in processes:
                 try:
                     os.kill(process, sign)
                 except ProcessLookupError:
                     pass
-        assert shell.stdin is not None
-        shell.stdin.close()
-        shell.wait(_STOP)
+        self._end()
+        while any(_lives(child) for child in children):
+            time.sleep(0.001)
         os.unlink(os.path.join(self._data, "postmaster.pid"))  # its number may be another process' by now
+
+    def _end(self) -> None:
+        server, guard = self._server, self._guard
+        self._server = self._guard = None
+        assert server is not None
+        if guard is not None:
+            # Not by the end of its input: forked children of this process may have the other end of that, too.
+            os.killpg(guard.pid, signal.SIGKILL)
+            guard.wait()
+            assert guard.stdin is not None
+            guard.stdin.close()
+        server.wait(_STOP)
 
     def remove(self) -> None:
         """Stop, and remove all that belongs to it."""
@@ -206,19 +217,12 @@ class Server:
         with open(os.path.join(self._data, "postgresql.auto.conf"), "a", encoding="utf-8") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in own.items())
 
-    def _status(self) -> list[str]:
+    def _state(self) -> str:
         try:
             with open(os.path.join(self._data, "postmaster.pid"), encoding="utf-8") as file:
-                return file.read().splitlines()
-        except FileNotFoundError:
-            return []
-
-    def _state(self) -> str:
-        lines = self._status()
-        return lines[7].strip() if len(lines) > 7 else ""
-
-    def _pid(self) -> int:
-        return int(self._status()[0])
+                return file.read().splitlines()[7].strip()
+        except (FileNotFoundError, IndexError):
+            return ""
 
 
 def _free_port() -> int:
@@ -228,17 +232,22 @@ def _free_port() -> int:
         return port
 
 
+def _status(process: int | str) -> list[str]:
+    """State and parent of a process, and more; empty when it is gone."""
+    try:
+        with open(f"/proc/{process}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _lives(process: int) -> bool:
+    return _status(process)[:1] not in ([], ["Z"], ["X"])
+
+
 def _children(parent: int) -> list[int]:
-    found = []
-    for path in glob.glob("/proc/[0-9]*/stat"):
-        try:
-            with open(path, encoding="ascii", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:  # it just ended
-            continue
-        if int(fields[1]) == parent:
-            found.append(int(path.split("/")[2]))
-    return found
+    processes = [name for name in os.listdir("/proc") if name.isdecimal()]
+    return [int(process) for process in processes if _status(process)[1:2] == [str(parent)]]
 
 
 def main() -> None:

@@ -86,12 +86,14 @@ class Link:
 
     def batch(self, statements: Sequence[Statement]) -> list[list[Any]]:
         """Run several statements in one round trip and give the rows of each; those after a failure are not run."""
-        names = [self._names.get(sql) or self._prepare(sql) for sql, _ in statements]
+        ready = []
+        for sql, values in statements:
+            parameters = self._loader.dump_sequence(values, _AUTO[len(values)])
+            ready.append((self._names.get(sql) or self._prepare(sql), parameters, self._loader.formats))
         pg = self._pg
         pg.enter_pipeline_mode()
-        for name, (_, values) in zip(names, statements, strict=True):
-            parameters = self._loader.dump_sequence(values, _AUTO[len(values)])
-            pg.send_query_prepared(name, parameters, self._loader.formats, Format.BINARY)
+        for name, parameters, formats in ready:
+            pg.send_query_prepared(name, parameters, formats, Format.BINARY)
         pg.pipeline_sync()
         self._send()
         results = []
@@ -125,7 +127,10 @@ class Link:
         while pg.is_busy():
             self._poll.poll()
             pg.consume_input()
-        return pg.get_result()
+        result = pg.get_result()
+        if result is None and self.lost:
+            raise psycopg.OperationalError("the connection is lost")
+        return result
 
     def _loaded(self, result: Any) -> list[Any]:
         if result.status == _ROWS:
@@ -153,14 +158,14 @@ class Link:
 
     def settle(self) -> bool:
         """After an error: roll back what is open. False when the connection cannot be used any more."""
-        status = self._pg.transaction_status
-        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+        if self.lost or self._pg.pipeline_status:
+            return False
+        if self._pg.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
                 self.rows("ROLLBACK")
             except psycopg.Error:
                 return False
-            status = self._pg.transaction_status
-        return status == TransactionStatus.IDLE and not self._pg.pipeline_status
+        return self._pg.transaction_status == TransactionStatus.IDLE
 
     def close(self) -> None:
         """Close; a statement that is still running on the server is cancelled."""

@@ -14,7 +14,7 @@ from ..sql.engine import Locks
 from ..sql.places import Places
 from .clock import Clock
 from .connection import Link, Statement
-from .failures import is_passing, translated, unknown_outcome
+from .failures import is_passing, is_taken, translated, unknown_outcome
 from .opening import open_catalog, settings
 from .pool import Pool
 from .session import Again, Session, resolving
@@ -80,12 +80,13 @@ class Core(Places):
         """
         end = time.monotonic() + self.timeout
         pause = _FIRST_PAUSE
+        sound = not twice
         while True:
-            link = self._pool.take(sound=not twice)
+            link = self._pool.take(sound=sound)
             try:
                 result = work(link)
             except BaseException as error:
-                lost = link.lost
+                sound, lost = True, link.lost
                 self._pool.give_after_error(link)
                 if not isinstance(error, (psycopg.Error, UnicodeEncodeError)):
                     raise
@@ -130,7 +131,7 @@ class Core(Places):
             raise error
         if lost and session is not None and session.committing:
             raise unknown_outcome(error, self._where) from error
-        if isinstance(error, Again) or lost or is_passing(error):
+        if isinstance(error, Again) or lost or is_passing(error) or is_taken(error):
             if time.monotonic() <= end:
                 return
             if isinstance(error, Again):

@@ -16,11 +16,12 @@ from ...errors import (
 )
 from .target import Target
 
-__all__ = ["is_crowded", "is_passing", "is_starting", "not_connected", "translated", "unknown_outcome"]
+__all__ = ["is_crowded", "is_passing", "is_starting", "is_taken", "not_connected", "translated", "unknown_outcome"]
 
-# Nothing was committed, and the same may succeed at once: serialization failure, deadlock, somebody else made the row
-# first, a plan that a change of the tables has outdated, a statement that a pooler between us has forgotten.
-_PASSING = ("40001", "40P01", "23505", "0A000", "26000")
+# Nothing was committed, and the same may succeed at once: serialization failure, deadlock, a plan that a change of the
+# tables has outdated, a statement that the server has forgotten.
+_PASSING = ("40001", "40P01", "0A000", "26000")
+_TAKEN = "23505"  # somebody else made the row first
 _BUSY = ("55P03", "57014")  # the lock time-out, the statement time-out
 _FULL = ("53100",)
 _READ_ONLY = ("25006", "42501")
@@ -40,6 +41,11 @@ def _state(error: BaseException) -> str:
 def is_passing(error: BaseException) -> bool:
     """Whether nothing was committed, and trying again at once may succeed."""
     return _state(error) in _PASSING
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether somebody else made a row in the meantime that was to be made."""
+    return _state(error) == _TAKEN
 
 
 def is_crowded(error: BaseException) -> bool:
@@ -65,8 +71,7 @@ def not_connected(error: psycopg.Error, target: Target) -> HoldfastError:
         return BusyError(f"{where}: the server has no connection left: close some, or raise max_connections ({reason})")
     if "FATAL" not in reason:
         return StoreError(f"no server answers for {where}: start it, or mend host and port in the URL ({reason})")
-    database = f'"{target.parameters.get("dbname", "")}"'
-    if database in reason and "role" not in reason and "permission" not in reason:
+    if 'database "' in reason and "does not exist" in reason:
         return StoreNotFoundError(f"{where}: create that database, or mend its name in the URL ({reason})")
     return StoreError(f"{where} let nobody in: mend user and password in the URL, or the server's rules ({reason})")
 
@@ -82,7 +87,7 @@ def unknown_outcome(error: BaseException, where: str) -> StoreError:
 def translated(error: BaseException, where: str) -> HoldfastError:
     """The error of our tree for one of psycopg's."""
     state, reason = _state(error), _reason(error)
-    if state in _BUSY or is_passing(error):
+    if state in _BUSY or is_passing(error) or is_taken(error):
         return BusyError(f"{where}: other writers did not let go within the time-out: try again, or raise timeout=")
     if state in _FULL:
         return StorageFullError(f"no space left for {where} ({reason}): nothing of this call was stored")

@@ -31,14 +31,18 @@ def settings(schema: str, timeout: float) -> str:
     """The statements that set a connection.
 
     What a server is told to take lightly is not: a commit is on its disk before it is acknowledged. Plans are made for
-    tables that are large or will be, also before the server has seen that.
+    tables that are large or will be, also before the server has seen that. Who is stopped in the middle of a
+    transaction does not hold its locks for ever.
     """
     path = sql.SQL("{},pg_temp").format(sql.Identifier(schema)).as_string()
     return (
         f"SET search_path={path};SET lock_timeout={max(1, int(timeout * 1000))};"
         "SET default_transaction_isolation='read committed';SET client_min_messages=warning;"
+        "SET standard_conforming_strings=on;"
         "SET enable_seqscan=off;SET random_page_cost=1;SET jit=off;"
-        "SELECT set_config('synchronous_commit','on',false) WHERE current_setting('synchronous_commit')='off'"
+        "SELECT set_config('synchronous_commit','on',false) WHERE current_setting('synchronous_commit')='off';"
+        "SELECT set_config('idle_in_transaction_session_timeout','60s',false) "
+        "WHERE current_setting('idle_in_transaction_session_timeout')='0'"
     )
 
 

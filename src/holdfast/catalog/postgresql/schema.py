@@ -38,8 +38,7 @@ _CONTENT = """
 
 # The database is in UTF-8, so convert_to, which depends on that, is immutable here.
 _TABLES = f"""
-CREATE FUNCTION fingerprint(value text) RETURNS bytea IMMUTABLE PARALLEL SAFE LANGUAGE sql AS
-  $$SELECT sha256(convert_to(value, 'UTF8'))$$;
+CREATE FUNCTION fingerprint(value text) RETURNS bytea IMMUTABLE PARALLEL SAFE RETURN sha256(convert_to(value, 'UTF8'));
 CREATE TABLE store(
   id int2 PRIMARY KEY CHECK(id=1), uuid text NOT NULL, signing_key bytea NOT NULL, created float8 NOT NULL,
   epoch int8 NOT NULL DEFAULT 1, schema int4 NOT NULL);
@@ -85,15 +84,15 @@ CREATE TABLE leases(name text PRIMARY KEY, owner text NOT NULL, token int8 NOT N
 """
 
 _FUNCTIONS = r"""
-CREATE FUNCTION labels(tags text) RETURNS jsonb IMMUTABLE PARALLEL SAFE LANGUAGE sql AS $$
-  SELECT CASE WHEN strpos(tags, '\u0000')=0 AND strpos(tags, U&'\E000')=0 THEN tags::jsonb ELSE
-    regexp_replace(replace(tags, U&'\E000', U&'\E000a'), '(?<!\\)((?:\\\\)*)\\u0000', U&'\\1\E000b', 'g')::jsonb END
-$$;
+CREATE FUNCTION labels(tags text) RETURNS jsonb IMMUTABLE PARALLEL SAFE RETURN
+  CASE WHEN strpos(tags, '\u0000')=0 AND strpos(tags, U&'\E000')=0 THEN tags::jsonb ELSE
+    regexp_replace(replace(tags, U&'\E000', U&'\E000a'), '(?<!\\)((?:\\\\)*)\\u0000', U&'\\1\E000b', 'g')::jsonb END;
 CREATE INDEX records_tags ON records USING gin (labels(tags) jsonb_path_ops) WHERE tags IS NOT NULL;
 
-CREATE FUNCTION epoch() RETURNS int8 VOLATILE LANGUAGE sql AS 'SELECT epoch FROM store WHERE id=1';
-CREATE FUNCTION is_alone(in_scope int8, of_key text) RETURNS bool VOLATILE LANGUAGE sql AS
-  'SELECT NOT EXISTS(SELECT 1 FROM records WHERE scope=in_scope AND key=of_key AND tier=1)';
+CREATE FUNCTION epoch() RETURNS int8 VOLATILE BEGIN ATOMIC SELECT epoch FROM store WHERE id=1; END;
+CREATE FUNCTION is_alone(in_scope int8, of_key text) RETURNS bool VOLATILE BEGIN ATOMIC
+  SELECT NOT EXISTS(SELECT 1 FROM records WHERE scope=in_scope AND key=of_key COLLATE "C" AND tier=1);
+END;
 
 CREATE FUNCTION hold_keys(scopes int8[], keys text[]) RETURNS void VOLATILE LANGUAGE plpgsql AS $$
 DECLARE

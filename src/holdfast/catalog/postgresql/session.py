@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from ...address import Path, format_path
@@ -26,6 +27,7 @@ from .statements import (
 
 __all__ = ["Again", "Session", "resolving", "split"]
 
+_MANY = 500  # keys; the server has room for some thousand locks
 _QUEUE, _BYTES = 100, 1 << 20  # statements that wait to be sent together, and bytes of their values
 _UNMARK = f"DELETE FROM marks WHERE place={HASH.format('$1::text')}"
 
@@ -36,14 +38,12 @@ class Again(Exception):
 
 def resolving(path: Path) -> Statement:
     """The statement that gives epoch and id of a path, and its values."""
-    from hashlib import sha256
-
     return RESOLVE, ([sha256(f"{kind}\x01{name}".encode()).digest() for kind, name in path], len(path))
 
 
 def split(data: bytes | int | None) -> tuple[int | None, bytes | None]:
     """Content as the two columns that hold it: the one of native integers, and the one of bytes."""
-    return (data, None) if data.__class__ is int else (None, data)  # type: ignore[return-value]
+    return (data, None) if isinstance(data, int) else (None, data)
 
 
 class Session(AnySession):
@@ -71,24 +71,27 @@ class Session(AnySession):
 
     def _begin(self, known: tuple[int, dict[Path, int]], locks: Locks) -> None:
         """Begin, take the locks, and look at what is under the keys: in one round trip where all scopes are known."""
-        ids = [known[1].get(path) for path, _ in locks.keys]
-        keys = [key for _, key in locks.keys]
-        ready = None not in ids
-        held = (locks.alone, known[0], locks.lease, locks.fence, *((ids, keys) if ready else ([], [])))
+        places = list(dict.fromkeys(locks.keys))
+        alone = locks.alone or len(places) > _MANY
+        ids = [known[1].get(path) for path, _ in places]
+        found: tuple[list[Any], list[str]] | None = None if None in ids else (ids, [key for _, key in places])
+        held = (alone, known[0], locks.lease, locks.fence, *(([], []) if alone or found is None else found))
         statements: list[Statement] = [("BEGIN", ()), (HOLD, held)]
-        if locks.look and ready:
-            statements.append((LOOK, (ids, keys)))
+        if locks.look and found is not None:
+            statements.append((LOOK, found))
         _, ((self.epoch, self.now),), *rows = self._link.batch(statements)
-        if self.epoch == known[0] and ready:
-            self._known = known[1]
-        else:
-            self._known = known[1] if self.epoch == known[0] else {}
-            there = [(scope, key) for path, key in locks.keys if (scope := self.scope(path)) is not None]
-            ids, keys, rows = [scope for scope, _ in there], [key for _, key in there], []
-            if keys:
-                _, *rows = self._link.batch([(HOLD_KEYS, (ids, keys)), *[(LOOK, (ids, keys))] * locks.look])
+        self._known = known[1] if self.epoch == known[0] else {}
+        if found is None or self.epoch != known[0]:
+            scopes = {path: self.scope(path) for path in dict.fromkeys(path for path, _ in places)}
+            there = [(scope, key) for path, key in places if (scope := scopes[path]) is not None]
+            found, rows = ([scope for scope, _ in there], [key for _, key in there]), []
+            statements = [] if alone else [(HOLD_KEYS, found)]
+            if locks.look:
+                statements.append((LOOK, found))
+            if there and statements:
+                rows = self._link.batch(statements)[-1:]
         if locks.look:
-            self._looked = {(scope, key): [] for scope, key in zip(ids, keys, strict=True) if scope is not None}
+            self._looked = {place: [] for place in zip(*found, strict=True)}
             for row in rows[0] if rows else ():
                 self._looked[row[0], row[1]].append(RecordRow._make(row[1:]))
 
@@ -143,7 +146,7 @@ class Session(AnySession):
         made = self.rows(MAKE_SCOPE, (parent, *path[-1], self.now))
         if not made:
             raise Again  # somebody else has just made it, and we hold no key in it
-        self.rows(_UNMARK, (format_path(path),))
+        self._later(_UNMARK, (format_path(path),))
         scope = self.found[path] = int(made[0][0])
         return scope
 
