@@ -200,12 +200,12 @@ def test_those_that_wait_for_another_process_end_at_once(store: holdfast.Store, 
             lambda: scope.aio.put_many({"a": 1, "b": LARGE}), lambda: _file(scope, "file"),
             lambda: _chunks(scope, "chunks"), lambda: scope.aio.rename("there", "elsewhere"),
         ]  # fmt: skip
-        tell(holder, "1.5")
+        tell(holder, "4")
         said(holder, "held")
         began = time.perf_counter()
         cut_short = await asyncio.gather(*(cut(verb, 0.2) for verb in verbs))
         assert all(cut_short)
-        assert time.perf_counter() - began < 1.0
+        assert time.perf_counter() - began < 3
         assert stray_files(store) == []
         said(holder, "free")
         await asyncio.sleep(0.1)
@@ -278,7 +278,7 @@ async def test_what_was_not_begun_is_withdrawn(scope: holdfast.Scope) -> None:
     try:
         began = time.perf_counter()
         assert await cut(lambda: scope.aio.put("k", LARGE), 0.05)
-        assert time.perf_counter() - began < 1
+        assert time.perf_counter() - began < 5
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(scope.aio.get_bytes("u0"), 0.05)
         assert (await scope.aio.put("small", 1)).version  # needs no thread

@@ -232,12 +232,12 @@ def test_waiting_writers_keep_the_store_s_time_out(tmp_path: Path) -> None:
 
         with start_python(HOLDER, store.config.store) as holder:
             said(holder, "ready")
-            tell(holder, "1.5")
+            tell(holder, "4")
             said(holder, "held")
             began = time.perf_counter()
             found = asyncio.run(main())
             assert all(isinstance(error, holdfast.BusyError) for error in found), found
-            assert 0.25 < time.perf_counter() - began < 1.2
+            assert 0.25 < time.perf_counter() - began < 3
             assert asyncio.run(scope.aio.get("k")) == 1
             said(holder, "free")
             asyncio.run(scope.aio.put("k", 2))
@@ -392,9 +392,9 @@ async def test_a_full_default_executor_keeps_nobody_waiting(scope: holdfast.Scop
     leave = threading.Event()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(2))
-    busy = [loop.run_in_executor(None, leave.wait, 10) for _ in range(10)]
+    busy = [loop.run_in_executor(None, leave.wait, 60) for _ in range(10)]
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await scope.aio.put("k", LARGE[0])
             assert await scope.aio.get_bytes("k") == LARGE[0]
             await scope.aio.update("n", lambda n: n + 1, default=0)
