@@ -114,6 +114,16 @@ def test_an_illegal_name_is_an_error(store: holdfast.Store, name: Any) -> None:
         pass
 
 
+def test_a_block_is_no_decorator_and_is_entered_once_at_a_time(store: holdfast.Store) -> None:
+    block = store.context(namespace="a")
+    with pytest.raises(TypeError):
+        block(lambda: None)  # type: ignore[operator]
+    with block, pytest.raises(holdfast.InvalidArgumentError, match="entered already"), block:
+        pass
+    with block:
+        assert str(holdfast.current()) == "namespace:a"
+
+
 def test_an_exception_leaves_the_context(store: holdfast.Store) -> None:
     with pytest.raises(ZeroDivisionError), store.context(namespace="a"):
         raise ZeroDivisionError

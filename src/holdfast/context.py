@@ -6,17 +6,17 @@ sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import Any, Generic, NamedTuple
 
 from .address import Path, check_name
-from .errors import InvalidScopeError
+from .errors import InvalidArgumentError, InvalidScopeError
 from .navigation import S
 from .store import BaseStore
 
-__all__ = ["DEFAULT_PATH", "Contexts", "RunContext", "current_context"]
+__all__ = ["Block", "DEFAULT_PATH", "Contexts", "RunContext", "current_context"]
 
 DEFAULT_PATH: Path = (("namespace", "default"),)
 """Where the module's own verbs act when nothing names a scope."""
@@ -47,10 +47,33 @@ def current_context() -> RunContext | None:
     return _current.get()
 
 
+class Block(Generic[S]):
+    """What ``store.context(...)`` gives: a ``with`` block. Each caller makes one of its own."""
+
+    def __init__(self, store: BaseStore[S], given: dict[str, str]) -> None:
+        self._store = store
+        self._given = given
+        self._token: Token[RunContext | None] | None = None
+        _entered(store, given)  # a wrong name is told here
+
+    def __enter__(self) -> S:
+        if self._token is not None:
+            raise InvalidArgumentError("this context is entered already: make another one by store.context()")
+        entered = _entered(self._store, self._given)
+        self._token = _current.set(entered)
+        return self._store._at(entered.path or DEFAULT_PATH)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        token, self._token = self._token, None
+        assert token is not None
+        _current.reset(token)
+
+
 class Contexts(BaseStore[S]):
     """The verbs that a store has from here."""
 
-    @contextmanager
     def context(
         self,
         *,
@@ -60,7 +83,7 @@ class Contexts(BaseStore[S]):
         workspace: str | None = None,
         entity: str | None = None,
         session: str | None = None,
-    ) -> Iterator[S]:
+    ) -> Block[S]:
         """A block in which :func:`holdfast.current`, ``holdfast.put``, ``holdfast.get`` and their kin act in a scope of
         this store. Gives that scope.
 
@@ -74,12 +97,7 @@ class Contexts(BaseStore[S]):
         """
         values = (namespace, workflow, instance, workspace, entity, session)
         given = {kind: name for kind, name in zip(_FLOW + _APP, values, strict=True) if name is not None}
-        entered = _entered(self, given)
-        token = _current.set(entered)
-        try:
-            yield self._at(entered.path or DEFAULT_PATH)
-        finally:
-            _current.reset(token)
+        return Block(self, given)
 
 
 def _entered(store: BaseStore[Any], given: dict[str, str]) -> RunContext:

@@ -40,8 +40,9 @@ def current_store() -> Store:
         config = find_config()
     except StoreNotFoundError:
         raise StoreNotFoundError(
-            "no store is current: enter one, as in with holdfast.open('data').context(namespace='prod'), "
-            "set HOLDFAST_STORE, or write store = 'data' into holdfast.toml"
+            "no store is current: enter one, as in with holdfast.open('data').context(namespace='prod') (a thread "
+            "begins outside of all contexts, unless it runs contextvars.copy_context().run), set HOLDFAST_STORE, or "
+            "write store = 'data' into holdfast.toml"
         ) from None
     return Store(shared_kernel(OpenKernel, config))
 
@@ -96,9 +97,7 @@ def update(key: str, change: Callable[[Any], Any], default: Any = _RAISE, **opti
 @overload
 def memoize(function: Callable[P, R], /, **options: Unpack[MemoOptions]) -> Memo[P, R]: ...
 @overload
-def memoize(
-    function: None = None, /, **options: Unpack[MemoOptions]
-) -> Callable[[Callable[P, R]], Memo[P, R]]: ...
+def memoize(function: None = None, /, **options: Unpack[MemoOptions]) -> Callable[[Callable[P, R]], Memo[P, R]]: ...
 def memoize(function: Any = None, /, **options: Unpack[MemoOptions]) -> Any:
     """Keep a function's results in the store that is current at each call; see :meth:`Store.memoize
     <holdfast.Store.memoize>`."""
