@@ -38,10 +38,13 @@ KERNEL = [
 ]
 VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier"]
 
+# What several implementations of a contract stand on.
+STOOD_ON = ["storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
+
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
     0: ["errors", "address", "model", "hashing", "payload", "stopping"],
-    1: ["serializers.base", "storages.base", "storages.places", "storages.remote", "catalog.base", "catalog.sql"],
+    1: ["serializers.base", "storages.base", "catalog.base", *STOOD_ON],
     2: ["serializers", "storages", "catalog"],
     3: ["registry", "config"],
     4: KERNEL,

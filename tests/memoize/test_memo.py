@@ -548,7 +548,7 @@ def test_large_results_come_back_mapped(store: holdfast.Store) -> None:
     while isinstance(base.base, np.ndarray):
         base = base.base
     assert not base.flags.owndata
-    assert type(base.base).__module__ == "holdfast.storages.file.mapping"
+    assert type(base.base).__module__ == "holdfast.storages.mapping"
 
 
 def test_a_result_that_cannot_be_kept_is_an_error(store: holdfast.Store) -> None:

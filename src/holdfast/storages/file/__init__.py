@@ -5,7 +5,6 @@
     storage.py   FileStorage: the contract, verb by verb
     folders.py   a writer's own folder and its lock; what dead writers left
     writing.py   a new file: complete and named when it is finished, or gone
-    mapping.py   a private map of a file
     disk.py      reaching the disk, and what an OSError means to a caller
 """
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
 from ..base import GetDigest, Identity, MappedStorage
+from ..mapping import map_private
 from .disk import check_path, explain, open_file, sync_folder, sync_path
 from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
-from .mapping import map_private
 from .writing import ALLOCATE, FileWriter, NewFile, write_all
 
 __all__ = ["FileStorage"]
