@@ -30,8 +30,10 @@ class Blobs(AnyBlobs, Core):
     """See :class:`holdfast.catalog.sql.blobs.Blobs`."""
 
     KEPT = KEPT
+    # Whoever holds the key may have seen the record before it expired, and counts on its being there.
     EXPIRED = (
-        "DELETE FROM records r USING (SELECT scope,key,tier FROM records WHERE expires<=?1 ORDER BY expires LIMIT ?2 "
+        "DELETE FROM records r USING (SELECT scope,key,tier FROM records WHERE expires<=?1 "
+        "AND pg_try_advisory_xact_lock(hashtextextended(key,scope)) ORDER BY expires LIMIT ?2 "
         "FOR UPDATE SKIP LOCKED) o WHERE r.scope=o.scope AND r.key=o.key AND r.tier=o.tier RETURNING 1"
     )
     DROPPED = (
