@@ -302,3 +302,22 @@ def test_threads_make_the_same_fingerprints(modules: Modules) -> None:  # noqa: 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: codes.fingerprint(user.f).digest, range(40)))
     assert set(found) == {Codes().fingerprint(user.f).digest}
+
+
+def test_what_python_adds_to_a_class_by_itself_is_no_change() -> None:
+    from copyreg import __newobj__
+    from dataclasses import dataclass
+
+    @dataclass
+    class Beam:
+        length: float
+
+        def weight(self) -> float:
+            return self.length
+
+    found = Codes().fingerprint(Beam)
+    assert Beam(1.0).__reduce_ex__(4)[0] is __newobj__
+    assert "__slotnames__" in vars(Beam)
+    assert found.current()
+    Beam.width = 2.0  # type: ignore[attr-defined]
+    assert not found.current()

@@ -17,6 +17,8 @@ _kwdefaults = attrgetter("__kwdefaults__")
 _bases = attrgetter("__bases__")
 _content = attrgetter("cell_contents")
 
+_LAZY = ("__slotnames__", "__annotations__", "__annotations_cache__")  # Python adds these to a class when asked
+
 
 class Watches:
     """Names, functions, classes, closures and mutable values as they were found."""
@@ -43,7 +45,7 @@ class Watches:
         """Everything in a namespace."""
         for name in list(namespace):
             self.name(namespace, name)
-        self._sizes.append((namespace, len(namespace)))
+        self._sizes.append((namespace, _size(namespace)))
 
     def function(self, function: FunctionType) -> None:
         """A function's code and defaults, and what it closes over."""
@@ -57,7 +59,7 @@ class Watches:
         proxy = vars(cls)
         for name in list(proxy):
             self.name(proxy, name)
-        self._sizes.append((proxy, len(proxy)))
+        self._sizes.append((proxy, _size(proxy)))
 
     def value(self, value: Any, encoded: bytes) -> None:
         """A value that can change, with its canonical bytes."""
@@ -96,7 +98,7 @@ class Watches:
                     if not keys.isdisjoint(absent):
                         return False
                 for namespace, size in sizes:
-                    if len(namespace) != size:
+                    if _size(namespace) != size:
                         return False
                 for cell in empty:
                     if _filled(cell):
@@ -109,6 +111,10 @@ class Watches:
             return True
 
         return current
+
+
+def _size(namespace: Mapping[str, Any]) -> int:
+    return len(namespace) - sum(name in namespace for name in _LAZY)
 
 
 def _filled(cell: CellType) -> bool:
