@@ -13,8 +13,9 @@ import os
 import time
 import weakref
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from hashlib import sha256
+from io import FileIO
 from types import TracebackType
 from typing import Any
 from zlib import crc32
@@ -53,7 +54,7 @@ class Lease:
         self._seconds = _duration(seconds)
         self._renews = renew
         self._wait = None if wait is None else _check_wait(wait)
-        self._alive: int | None = None  # the open file whose lock says that we live
+        self._alive: FileIO | None = None  # whose lock says that we live
         self._fence: Fence | None = None
         self._inherited = False
         self.name = _check_name(name)
@@ -108,14 +109,19 @@ class Lease:
         if folder is None:
             row = catalog.acquire(self.name, self.owner, self._seconds)
         else:
-            with _alone(folder, self.name) as alone:
-                if not alone:
+            alone = None
+            try:  # no context manager: what interrupts that one may keep the lock in its traceback
+                alone = _alone(folder, self.name)
+                if alone is None:
                     return LeaseRow(self.name, "", 0, 0.0)
                 if self._alive is None:
                     self._alive = _live(folder, self.owner)
                 row = catalog.acquire(self.name, self.owner, self._seconds)
                 if row.owner != self.owner and _is_here(row.owner) and not _lives(_owner_path(folder, row.owner)):
                     row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
+            finally:
+                if alone is not None:
+                    alone.close()
         if row.owner != self.owner:
             return row
         self._fence = Fence(self.name, row.token)
@@ -135,7 +141,7 @@ class Lease:
             yield _POLL if folder is None else _FAR
             return
         try:
-            fd = os.open(_owner_path(folder, held.owner), os.O_RDWR | os.O_CLOEXEC)
+            file = FileIO(_owner_path(folder, held.owner), "r+")
         except FileNotFoundError:
             yield pause
             return
@@ -146,11 +152,11 @@ class Lease:
                 yield pause
                 pause = min(pause * 1.5, _POLL)
                 with suppress(BlockingIOError):
-                    fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                     return
             yield 0.0
         finally:
-            os.close(fd)
+            file.close()
 
     def _end(self) -> None:
         """Live no more, as an owner."""
@@ -161,7 +167,7 @@ class Lease:
             assert folder is not None
             with suppress(OSError):  # a file that stays is nobody's
                 os.unlink(_owner_path(folder, self.owner))
-            os.close(alive)
+            alive.close()
 
     def __del__(self) -> None:
         # As when the owner dies: else what an interrupt takes away before its block is held until it expires.
@@ -219,7 +225,7 @@ def _after_fork_in_child() -> None:
         alive, lease._alive, lease._inherited = lease._alive, None, True
         lease.owner = _new_owner()  # who acquires here is somebody else
         if alive is not None:
-            os.close(alive)
+            alive.close()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -257,16 +263,16 @@ def _owner_path(folder: str, owner: str) -> str:
     return _path(folder, owner, _OWNER)
 
 
-def _live(folder: str, owner: str) -> int:
+def _live(folder: str, owner: str) -> FileIO:
     """The owner's lock file, locked."""
     path = _owner_path(folder, owner)
     try:
         while True:
-            fd = _lock(path, os.O_CREAT)
-            if fd is not None:
+            file = _lock(path, "a+")
+            if file is not None:
                 if os.path.exists(path):
-                    return fd
-                os.close(fd)  # between its making and its locking it was taken for a dead one's; make another
+                    return file
+                file.close()  # between its making and its locking it was taken for a dead one's; make another
     except OSError as error:
         raise _told(error, folder) from error
 
@@ -288,43 +294,38 @@ def bury(folder: str | None) -> None:
             _lives(os.path.join(folder or "", name))
 
 
-def _lock(path: str, flags: int = 0) -> int | None:
-    """An open file with its lock taken; None when somebody has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+def _lock(path: str, mode: str = "r+") -> FileIO | None:
+    """An open file with its lock taken; None when somebody has it. It is an object, not a number, so that it is closed
+    also when an interrupt comes before anybody has it."""
+    file = FileIO(path, mode)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException as error:
-        os.close(fd)
+        file.close()
         if isinstance(error, BlockingIOError):
             return None
         raise
-    return fd
+    return file
 
 
-@contextmanager
-def _alone(folder: str, name: str) -> Iterator[bool]:
-    """Whether nobody else on this machine is just acquiring a lease of this name, or of one that shares its lock."""
+def _alone(folder: str, name: str) -> FileIO | None:
+    """The lock of this name, and of those that share it; None when somebody on this machine is just acquiring one."""
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        fd = _lock(_path(folder, f"name {crc32(name.encode()) % _NAMES}"), os.O_CREAT)
+        return _lock(_path(folder, f"name {crc32(name.encode()) % _NAMES}"), "a+")
     except OSError as error:
         raise _told(error, folder) from error
-    try:
-        yield fd is not None
-    finally:
-        if fd is not None:
-            os.close(fd)
 
 
 def _lives(path: str) -> bool:
     """Whether the owner who made this file lives; the file of a dead one is removed."""
     try:
-        fd = _lock(path)
+        file = _lock(path)
     except FileNotFoundError:
         return False
-    if fd is None:
+    if file is None:
         return True
     with suppress(OSError):
         os.unlink(path)
-    os.close(fd)
+    file.close()
     return False

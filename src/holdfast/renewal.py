@@ -33,12 +33,14 @@ class _Renewer:
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Renewable, float]] = []
         self._order = count()
-        self._changed = threading.Condition()
+        # Taken by itself: a condition takes it in Python, where an interrupt may come before its block.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     def add(self, lease: Renewable, seconds: float) -> None:
         item = (time.monotonic() + seconds / _SHARE, next(self._order), lease, seconds)
-        with self._changed:
+        with self._lock:
             heapq.heappush(self._due, item)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="holdfast-leases", daemon=True)
@@ -48,7 +50,7 @@ class _Renewer:
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._due or self._due[0][0] > time.monotonic():
                     self._changed.wait(self._due[0][0] - time.monotonic() if self._due else None)
                 _, _, lease, seconds = heapq.heappop(self._due)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pytest
 
+import holdfast
+from holdfast import RecursiveCallError
+from holdfast.memoize import flights
 from holdfast.memoize.memo import _canonical
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[holdfast.Store]:
+    with holdfast.open(tmp_path / "data", timeout=5) as store:
+        yield store
 
 
 def all_different(values: list[Any]) -> None:
@@ -59,4 +76,234 @@ def test_the_order_of_ordered_categories_counts_in_arrow() -> None:
 
 
 def test_the_fold_of_a_timestamp_counts() -> None:
-    all_different([pd.Timestamp(2024, 10, 27, 1, 30, fold=fold, tz=zone) for fold in (0, 1) for zone in (None, "Europe/London")])
+    all_different(
+        [pd.Timestamp(2024, 10, 27, 1, 30, fold=fold, tz=zone) for fold in (0, 1) for zone in (None, "Europe/London")]
+    )
+
+
+class Hostile:
+    """What every question about it fails on."""
+
+    def __init__(self) -> None:
+        self.number = 1
+
+    def _fail(self, *_: Any) -> Any:
+        raise RuntimeError("it was asked")
+
+    __repr__ = __eq__ = __hash__ = __len__ = __bool__ = __iter__ = __getattr__ = _fail
+
+
+class Text(str):
+    __repr__ = __getitem__ = __len__ = __hash__ = Hostile._fail
+
+
+@pytest.mark.parametrize(
+    "make", [Hostile, lambda: [Hostile()], lambda: Text("a"), lambda: 10**5000, lambda: [[10**5000]]]
+)
+def test_what_is_remembered_of_an_argument_never_fails(store: holdfast.Store, make: Callable[[], Any]) -> None:
+    @store.memoize
+    def f(x: Any) -> int:
+        return 1
+
+    assert f(make()) == 1
+    assert f.explain(make()).hit
+    assert f(make()) == 1
+    assert f.stats()[:2] == (1, 1)
+
+
+def test_long_arguments_are_not_written_out(store: holdfast.Store) -> None:
+    @store.memoize
+    def f(x: Any) -> int:
+        return 1
+
+    f([[0] * 1000])
+    f(["a"] * 15)
+    f([(1, 2.5, None), {"a": b"b"}])
+    texts = {record.tags["x"].partition(" ")[2] for record in f._shelf().records()}
+    assert texts == {"list", "[(1, 2.5, None), {'a': b'b'}]"}
+
+
+# --- code -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_says_how_an_argument_counts_is_code(store: holdfast.Store) -> None:
+    def make(key: Callable[[int], int]) -> Any:
+        def f(x: int) -> int:
+            return x
+
+        return store.memoize(f, key={"x": key})
+
+    first, second = make(lambda x: x % 10), make(lambda x: x // 10)
+    assert (first(13), second(30)) == (13, 30)
+    assert make(lambda x: x % 10)(23) == 13
+    details = make(lambda x: x % 20).explain(13).details
+    assert details[0].startswith("key of x: "), details
+
+
+LIMIT = 1
+
+
+def test_what_was_computed_by_other_code_than_was_asked_for_is_not_kept(store: holdfast.Store) -> None:
+    def f(x: int) -> int:
+        return x + LIMIT
+
+    memo = store.memoize(f)
+    try:
+        with ThreadPoolExecutor() as pool:
+            with store.lease("memo/" + name_of_lease(memo, 1)):
+                waiting = pool.submit(memo, 1)
+                while not flights._leading:
+                    pass
+                globals()["LIMIT"] = 2
+            assert waiting.result(10) == 3
+        globals()["LIMIT"] = 1
+        assert memo(1) == 2
+    finally:
+        globals()["LIMIT"] = 1
+
+
+def name_of_lease(memo: Any, *args: Any) -> str:
+    from hashlib import sha256
+
+    call = memo._flight(memo._shelf(), memo._named(args, {})[1]).call
+    return sha256(call.encode()).hexdigest()[:32]
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def make(store: holdfast.Store, raised: BaseException) -> Callable[[], Any]:
+    @store.memoize(version=1)
+    def f(x: int) -> None:
+        raise raised
+
+    return lambda: f(1)
+
+
+def make_async(store: holdfast.Store, raised: BaseException) -> Callable[[], Any]:
+    @store.memoize(version=1)
+    async def f(x: int) -> None:
+        raise raised
+
+    return lambda: asyncio.run(f(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        *((make, error) for error in (StopIteration, GeneratorExit, KeyboardInterrupt, RuntimeError)),
+        *((make_async, error) for error in (StopAsyncIteration, RuntimeError, asyncio.CancelledError)),
+    ],
+)
+def test_whatever_is_raised_comes_out_as_it_is(
+    store: holdfast.Store, make: Callable[..., Callable[[], Any]], error: type[BaseException]
+) -> None:
+    raised = error("so")
+    call = make(store, raised)
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            call()
+        assert caught.value is raised
+        assert caught.value.__cause__ is caught.value.__context__ is None
+    assert not flights._leading
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+def test_calls_in_threads_that_wait_for_each_other_raise(store: holdfast.Store) -> None:
+    together, met = threading.Barrier(3), threading.Event()
+
+    @store.memoize(version=1)
+    def f(x: int) -> int:
+        if not met.is_set():
+            together.wait(5)
+            met.set()
+        return f((x + 1) % 3)
+
+    with ThreadPoolExecutor() as pool:
+        for future in [pool.submit(f, number) for number in range(3)]:
+            with pytest.raises(RecursiveCallError, match="by the very call that computes them"):
+                future.result(10)
+    assert not flights._leading
+    assert not flights._waiting
+
+
+def test_calls_in_tasks_that_wait_for_each_other_raise(store: holdfast.Store) -> None:
+    @store.memoize(version=1)
+    async def f(x: int) -> int:
+        await asyncio.sleep(0.1)
+        return await f(1 - x)
+
+    async def main() -> list[Any]:
+        async with asyncio.timeout(10):
+            return list(await asyncio.gather(f(0), f(1), return_exceptions=True))
+
+    assert {type(error) for error in asyncio.run(main())} == {RecursiveCallError}
+
+
+def test_one_call_may_be_waited_for_by_many_that_are_computed(store: holdfast.Store) -> None:
+    @store.memoize(version=1)
+    def common(x: int) -> int:
+        threading.Event().wait(0.1)
+        return x
+
+    @store.memoize(version=1)
+    def outer(x: int) -> int:
+        return common(0) + common(x % 2) + x
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(outer, range(16))) == [x % 2 + x for x in range(16)]
+    assert common.stats().misses == 2
+
+
+def test_a_coroutine_that_is_not_awaited_any_more_keeps_nobody_waiting(store: holdfast.Store) -> None:
+    begun = threading.Event()
+
+    @store.memoize(version=1)
+    async def f(x: int) -> int:
+        if not begun.is_set():
+            begun.set()
+            await asyncio.sleep(60)
+        return x
+
+    async def begin() -> Any:
+        call: Any = f(1)
+        task = asyncio.ensure_future(call)
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        task._log_destroy_pending = False
+        return task
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin()).get_coro().close()
+    assert not flights._leading
+    loop.close()
+    assert asyncio.run(asyncio.wait_for(f(1), 10)) == 1
+
+
+def test_a_key_of_a_coroutine_function_is_asked_in_its_context(store: holdfast.Store) -> None:
+    @store.memoize(key={"name": lambda name: holdfast.get(name)}, version=1)
+    async def f(name: str) -> Any:
+        return holdfast.get(name)
+
+    async def main() -> list[Any]:
+        found = []
+        for number in range(2):
+            with store.context(namespace=f"n{number}"):
+                holdfast.put("k", [number])
+                found.append(await f("k"))
+        return found
+
+    assert asyncio.run(main()) == [[0], [1]]
+
+
+def test_interrupts_leave_nothing_behind(tmp_path: Path) -> None:
+    program = Path(__file__).with_name("interrupted.py")
+    done = subprocess.run(
+        [sys.executable, program, tmp_path / "data", "3", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    interrupts, went_on = done.stdout.split()
+    assert int(interrupts) > 50
+    assert went_on == "True"

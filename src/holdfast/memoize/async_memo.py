@@ -6,13 +6,15 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from ..aio.driver import Driver, driver_of
 from ..aio.scope import AsyncScope
 from ..errors import DecodeError, ValueLost
-from .memo import CALL, Memo, Place, Settings, Steps
+from .flights import Flight
+from .memo import CALL, Failed, Memo, Place, Settings, Steps
 from .shelf import MISSING, Shelf
 
 __all__ = ["AsyncMemo"]
@@ -43,12 +45,13 @@ class AsyncMemo(Memo[P, R]):
         shelf = self._shelf()
         driver = driver_of(shelf.scope._kernel)
         if self._print is not None and all(map(_is_brief, (*args, *kwargs.values()))):
-            key = self._key(args, kwargs)
+            code, key = self._named(args, kwargs)
         else:
-            key = await driver.away(partial(self._key, args, kwargs))
+            code, key = await driver.away(partial(copy_context().run, self._named, args, kwargs))
         value = await self._find(shelf, driver, key)
         if value is MISSING:
-            return await self._await(self._steps(shelf, key, args, kwargs), driver, args, kwargs)
+            flight = self._flight(shelf, key)
+            return await self._await(self._steps(shelf, key, code, flight, args, kwargs), flight, driver, args, kwargs)
         self._hits += 1
         return value
 
@@ -60,7 +63,8 @@ class AsyncMemo(Memo[P, R]):
                 pass  # the shelf tells of it
         return await driver.away(partial(shelf.get, key))
 
-    async def _await(self, steps: Steps, driver: Driver, args: Any, kwargs: Any) -> Any:
+    async def _await(self, steps: Steps, flight: Flight, driver: Driver, args: Any, kwargs: Any) -> Any:
+        failed: BaseException | None = None
         go_on: Any = steps.send
         given: Any = None
         try:
@@ -75,12 +79,30 @@ class AsyncMemo(Memo[P, R]):
                     elif step is CALL:
                         given = await self._function(*args, **kwargs)  # type: ignore[misc]
                     else:
+                        step = partial(copy_context().run, step)  # what the caller gave may look for its context
                         given = await driver.away(step, must=go_on == steps.throw)  # what is left after an error
                     go_on = steps.send
-                except BaseException as error:
-                    go_on, given = steps.throw, error
+                except BaseException as raised:
+                    if isinstance(raised, GeneratorExit):  # nobody awaits this any more
+                        return self._run(steps, flight, args, kwargs, raised)
+                    go_on, given = steps.throw, raised
+                    if step is CALL:
+                        failed, given = raised, Failed()
         except StopIteration as end:
             return end.value
+        except Failed:
+            pass
+        except BaseException as raised:
+            if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
+                raise
+            return self._run(steps, flight, args, kwargs, raised)  # interrupted between two steps
+        finally:
+            flight.end()
+        try:
+            assert failed is not None
+            raise failed
+        finally:
+            del failed  # which has this frame
 
 
 def _is_brief(value: Any) -> bool:

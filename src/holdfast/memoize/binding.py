@@ -15,7 +15,8 @@ __all__ = ["Argument", "Binding"]
 _EMPTY: Any = inspect.Parameter.empty
 _KINDS = inspect.Parameter
 _SHORT = 60
-_SHOWN = (bool, int, float, complex, str, bytes, type(None), list, tuple, dict)
+_SCALARS = frozenset((bool, float, complex, type(None)))
+_MOST = 20  # items that can be shown in so little room
 
 
 class Argument(NamedTuple):
@@ -112,8 +113,8 @@ class Binding:
                 found.append(self._canonical.encode(values[at] if convert is None else convert(values[at])))
             except UnhashableError as error:
                 raise UnhashableError(
-                    f"{self._name}: argument {name!r}{error.message}; give it a key= by which it counts, "
-                    "or leave it out by ignore="
+                    f"{self._name}: argument {name!r}{error.message}; pass a plain value, or "
+                    "let a key= of store.memoize say by what it counts, or ignore= leave it out"
                 ) from error
         return found
 
@@ -134,9 +135,28 @@ def _check_names(what: str, given: Iterable[str], names: list[str]) -> None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, _SHOWN):
-        text = repr(value[: _SHORT + 1]) if isinstance(value, (str, bytes)) else repr(value)
+    if _is_short(value):
+        text = repr(value)
         if len(text) <= _SHORT and text.isprintable() and text.isascii():
             return text
-    kind, shape = type(value).__name__, getattr(value, "shape", None)
-    return f"{kind}{shape}" if isinstance(shape, tuple) else kind
+    kind = type(value).__name__
+    try:
+        shape = value.shape
+    except Exception:  # whatever an object of the caller's says to that
+        return kind
+    return f"{kind}{shape}" if type(shape) is tuple and all(type(size) is int for size in shape) else kind
+
+
+def _is_short(value: Any, depth: int = 0) -> bool:
+    """Whether it may have a short text, and nothing of the caller's would run to make it."""
+    kind = type(value)
+    if kind is int:
+        return bool(abs(value) < 1 << 200)
+    if kind is str or kind is bytes:
+        return len(value) <= _SHORT
+    if kind not in (list, tuple, dict):
+        return kind in _SCALARS
+    if len(value) > _MOST or depth > _MOST:
+        return False
+    parts = [*value, *value.values()] if kind is dict else list(value)
+    return all(_is_short(part, depth + 1) for part in parts)

@@ -14,20 +14,21 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
 from functools import update_wrapper
 from hashlib import sha256
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ..address import format_path
-from ..errors import BusyError, ConflictError, EncodeError, LeaseLost, NotFoundError, RecursiveCallError, StoreError
+from ..errors import BusyError, ConflictError, EncodeError, LeaseLost, NotFoundError, StoreError
 from ..lease import Lease
 from ..navigation import Navigation
-from . import flights
 from .binding import Argument, Binding
 from .canonical import Canonical
 from .code import Codes, Fingerprint
 from .explain import Explanation, explain
+from .flights import Flight, computing, leave
 from .shelf import CALLS, MISSING, Rules, Shelf
 
-__all__ = ["CALL", "Below", "BoundMemo", "Memo", "Place", "Settings", "Stats", "Step", "Steps"]
+__all__ = ["CALL", "Below", "BoundMemo", "Failed", "Memo", "Place", "Settings", "Stats", "Step", "Steps"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -86,6 +87,10 @@ Step = Callable[[], Any] | float | Future[None]
 Steps = Generator[Step, Any, Any]
 
 
+class Failed(BaseException):
+    """Thrown into the steps in place of what the function raised: a generator turns some errors into others."""
+
+
 class Memo(Generic[P, R]):
     """A function whose results are kept. Called like the function itself.
 
@@ -99,7 +104,6 @@ class Memo(Generic[P, R]):
         self._binding = Binding(function, _canonical, settings.ignore, settings.key)
         self._lock = threading.Lock()
         self._print: Fingerprint | None = None
-        self._calls = CALLS
         self._shelves: dict[Any, Shelf] = {}
         self._hits = self._misses = 0
         update_wrapper(self, function)
@@ -113,17 +117,23 @@ class Memo(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         shelf = self._shelf()
-        key = self._key(args, kwargs)
+        code, key = self._named(args, kwargs)
         value = shelf.get(key)
         if value is MISSING:
-            return self._run(self._steps(shelf, key, args, kwargs), args, kwargs)
+            flight = self._flight(shelf, key)
+            return self._run(self._steps(shelf, key, code, flight, args, kwargs), flight, args, kwargs)
         self._hits += 1
         found: R = value
         return found
 
-    def _run(self, steps: Steps, args: Any, kwargs: Any) -> R:
-        go_on: Any = steps.send
-        given: Any = None
+    def _flight(self, shelf: Shelf, key: str) -> Flight:
+        return Flight(f"{shelf.scope._kernel.catalog.store_id}/{format_path(shelf.scope.path)}/{key}", self.name)
+
+    def _run(self, steps: Steps, flight: Flight, args: Any, kwargs: Any, error: BaseException | None = None) -> R:
+        """Make the steps; with an error, those that are left after it."""
+        failed = error
+        go_on: Any = steps.send if error is None else steps.throw
+        given: Any = error and Failed()
         try:
             while True:
                 step = go_on(given)
@@ -136,30 +146,43 @@ class Memo(Generic[P, R]):
                     else:
                         given = self._function(*args, **kwargs) if step is CALL else step()
                     go_on = steps.send
-                except BaseException as error:
-                    go_on, given = steps.throw, error
+                except BaseException as raised:
+                    go_on, given = steps.throw, raised
+                    if step is CALL:
+                        failed, given = raised, Failed()
         except StopIteration as end:
             result: R = end.value
             return result
-
-    def _steps(self, shelf: Shelf, key: str, args: Any, kwargs: Any) -> Steps:
-        call = f"{shelf.scope._kernel.catalog.store_id}/{format_path(shelf.scope.path)}/{key}"
-        if call in flights.computing.get():
-            raise RecursiveCallError(f"{self.name} was called with these arguments by the very call that computes them")
-        while (flight := flights.begin(call)) is not None:
-            yield flight
-            value = yield lambda: shelf.get(key)
-            if value is not MISSING:
-                self._hits += 1
-                return value
-        try:
-            return (yield from self._lead(shelf, key, call, args, kwargs))
+        except Failed:
+            pass
+        except BaseException as raised:
+            if getgeneratorstate(steps) == GEN_CLOSED:
+                raise
+            return self._run(steps, flight, args, kwargs, raised)  # interrupted between two steps
         finally:
-            flights.end(call)
+            flight.end()  # if an interrupt came when the steps were about to
+        try:
+            assert failed is not None
+            raise failed
+        finally:
+            del failed  # which has this frame
 
-    def _lead(self, shelf: Shelf, key: str, call: str, args: Any, kwargs: Any) -> Steps:
+    def _steps(self, shelf: Shelf, key: str, code: Fingerprint, flight: Flight, args: Any, kwargs: Any) -> Steps:
+        try:
+            while (other := flight.begin()) is not None:
+                yield other
+                value = yield lambda: shelf.get(key)
+                if value is not MISSING:
+                    self._hits += 1
+                    return value
+            return (yield from self._lead(shelf, key, code, flight, args, kwargs))
+        finally:
+            flight.end()
+
+    def _lead(self, shelf: Shelf, key: str, code: Fingerprint, flight: Flight, args: Any, kwargs: Any) -> Steps:
         """Be the one of this process who computes, and wait for those of other processes."""
-        lease = Lease(shelf.scope._kernel, "memo/" + sha256(call.encode()).hexdigest()[:32], _LEASE, None, renew=True)
+        name = "memo/" + sha256(flight.call.encode()).hexdigest()[:32]
+        lease = Lease(shelf.scope._kernel, name, _LEASE, None, renew=True)
         pauses = lease.attempts()
         try:
             try:
@@ -172,19 +195,23 @@ class Memo(Generic[P, R]):
                 self._hits += 1
                 return value
             arguments = yield lambda: self._binding.describe(args, kwargs)  # before the function may change them
-            parts = self._fingerprint().parts
+            is_same = code.current()  # and was not changed by another thread while this one waited
             self._misses += 1
-            token = flights.computing.set(flights.computing.get() | {call})
+            token = computing.set(flight.around | {flight})
             try:
                 result = yield CALL
             finally:
-                flights.computing.reset(token)
-            if not lease.held:
+                leave(token)
+            if not lease.held or not is_same:
                 return result
-            return (yield lambda: self._keep(shelf, key, result, arguments, parts, lease))
+            return (yield lambda: self._keep(shelf, key, result, arguments, code.parts, lease))
         finally:
-            pauses.close()
-            yield lease.release
+            try:
+                pauses.close()
+                yield lease.release
+            except BaseException:
+                yield lease.release  # which an interrupt may have kept from being done
+                raise
 
     def _keep(
         self,
@@ -213,14 +240,27 @@ class Memo(Generic[P, R]):
         found = self._print
         if found is None or not found.current():
             with self._lock:
-                found = _version(self._settings.version) or _codes.fingerprint(self._function)
-                self._calls = f"{CALLS}{found.digest.hex()}/"
+                found = _version(self._settings.version) or self._read()
                 self._print = found
         return found
 
-    def _key(self, args: Any, kwargs: Any) -> str:
-        self._fingerprint()
-        return self._calls + self._binding.digest(args, kwargs)
+    def _read(self) -> Fingerprint:
+        """The fingerprint of the function, and of what says what counts of its arguments."""
+        found = _codes.fingerprint(self._function)
+        keys = {f"key of {name}": _codes.fingerprint(key) for name, key in sorted(self._settings.key.items())}
+        if not keys:
+            return found
+        said = b"".join([found.digest, *(key.digest for key in keys.values())])
+        parts = dict(found.parts)
+        for name, key in keys.items():
+            parts |= {f"{name}: {part}": text for part, text in key.parts.items()}
+        checks = [found.current, *(key.current for key in keys.values())]
+        return Fingerprint(sha256(said).digest()[:16], parts, lambda: all(check() for check in checks))
+
+    def _named(self, args: Any, kwargs: Any) -> tuple[Fingerprint, str]:
+        """The code as it is now, and the key of a call."""
+        code = self._fingerprint()
+        return code, f"{CALLS}{code.digest.hex()}/{self._binding.digest(args, kwargs)}"
 
     def _shelf(self) -> Shelf:
         place = self._place() if callable(self._place) else self._place
@@ -240,8 +280,8 @@ class Memo(Generic[P, R]):
 
     def explain(self, *args: Any, **kwargs: Any) -> Explanation:
         """Whether a call with these arguments would hit or miss, and why; nothing is computed."""
-        parts, key = self._fingerprint().parts, self._key(args, kwargs)
-        return explain(self._shelf(), key, self._binding.describe(args, kwargs), parts)
+        code, key = self._named(args, kwargs)
+        return explain(self._shelf(), key, self._binding.describe(args, kwargs), code.parts)
 
     def peek(self, *args: Any, **kwargs: Any) -> Any:
         """The stored result of a call; the function is not called.
@@ -249,14 +289,14 @@ class Memo(Generic[P, R]):
         Raises:
             NotFoundError: there is none.
         """
-        value = self._shelf().get(self._key(args, kwargs))
+        value = self._shelf().get(self._named(args, kwargs)[1])
         if value is MISSING:
             raise NotFoundError(f"no result of {self.name} is stored for these arguments")
         return value
 
     def forget(self, *args: Any, **kwargs: Any) -> bool:
         """Remove the stored result of a call; gives whether there was one."""
-        return self._shelf().scope.delete(self._key(args, kwargs), missing_ok=True) is not None
+        return self._shelf().scope.delete(self._named(args, kwargs)[1], missing_ok=True) is not None
 
     def clear(self) -> int:
         """Remove all stored results of this function, also those of earlier code; gives their number."""
