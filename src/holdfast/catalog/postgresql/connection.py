@@ -5,8 +5,10 @@ Each statement is prepared when it is first run, sent with its values as text or
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -36,25 +38,22 @@ class Link:
         used: when it was last given back, by the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_loader", "_names", "_pg", "_poll", "pid", "used")
+    __slots__ = ("__weakref__", "_connection", "_loader", "_names", "_numbers", "_pg", "_poll", "pid", "used")
 
     def __init__(self, parameters: dict[str, str], settings: str) -> None:
         connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
         self._connection = connection
-        self.pid = os.getpid()
         self.used = time.monotonic()
         self._pg = connection.pgconn
         # As text, a number has the type that the statement gives its place, whatever its size.
         connection.adapters.register_dumper(int, Int8Dumper)
         self._loader = Transformer(connection)
         self._names: dict[str, bytes] = {}
+        self._numbers = itertools.count()
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
-        try:
-            connection.execute(settings.encode())
-        except BaseException:
-            connection.close()
-            raise
+        self.pid = os.getpid()  # from here on it is closed when it is collected
+        self.script(settings)
 
     @property
     def version(self) -> int:
@@ -108,7 +107,7 @@ class Link:
         self._connection.execute(sql.encode())
 
     def _prepare(self, sql: str) -> bytes:
-        name = b"s%d" % len(self._names)
+        name = b"s%d" % next(self._numbers)  # not used before, even if an interrupt comes before we note it
         result = self._pg.prepare(name, sql.encode())
         if result.status != _DONE:
             raise error_from_result(result)
@@ -169,12 +168,19 @@ class Link:
 
     def close(self) -> None:
         """Close; a statement that is still running on the server is cancelled."""
-        if self.pid == os.getpid():
-            try:
-                if not self.lost and self._pg.transaction_status == TransactionStatus.ACTIVE:
-                    self._connection.cancel_safe(timeout=_CANCEL)
-            finally:
-                self._connection.close()
+        if self.pid != os.getpid() or self._connection.closed:
+            return
+        try:
+            if self._pg.transaction_status == TransactionStatus.ACTIVE and not sys.is_finalizing():
+                self._connection.cancel_safe(timeout=_CANCEL)
+        except psycopg.Error:
+            pass  # the server is not there to be told
+        finally:
+            self._connection.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "pid", None) is not None:
+            self.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the socket without a word to the server, which the parent goes on talking to."""

@@ -22,20 +22,28 @@ _SPARE = 60.0  # seconds until a connection that is not needed is closed
 _FIRST_PAUSE, _PAUSE = 0.01, 0.5  # seconds between two attempts to connect
 
 
+class _Opening:
+    """Stands for a connection that is just being opened."""
+
+
 class Pool:
-    """Links that are free wait in a stack, so that few are used often and the others can go."""
+    """Links that are free wait in a stack, so that few are used often and the others can go.
+
+    A link that is in use belongs to who uses it: one that an interrupt takes away from him is collected, and so closed.
+    """
 
     def __init__(self, target: Target, settings: str, timeout: float) -> None:
         self._target = target
         self._settings = settings
         self._timeout = timeout
         self._free: deque[Link] = deque()
-        self._links: set[Link] = set()
+        self._links: weakref.WeakSet[Link] = weakref.WeakSet()
+        self._opening: weakref.WeakSet[_Opening] = weakref.WeakSet()
         self._waiting = 0
-        self._opening = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._end = weakref.finalize(self, _close_all, self._links)
+        self._served = False  # a connection came about before: then the server may be away for a moment only
+        self._end = weakref.finalize(self, _close_all, self._free)
         _POOLS.add(self)
 
     def take(self, *, sound: bool = False) -> Link:
@@ -66,7 +74,7 @@ class Pool:
             with self._changed:
                 self._changed.notify()
         if self._closed:
-            self._drain()
+            _close_all(free)
         elif len(free) > 1:
             self._trim(link.used - _SPARE)
 
@@ -84,10 +92,7 @@ class Pool:
     def discard(self, link: Link) -> None:
         """Close a link that was taken."""
         self._links.discard(link)
-        try:
-            link.close()
-        except psycopg.Error:
-            pass  # it was broken
+        link.close()
         if self._waiting:
             with self._changed:
                 self._changed.notify()
@@ -109,53 +114,46 @@ class Pool:
         end, pause = time.monotonic() + self._timeout, _FIRST_PAUSE
         while True:
             link = self._wait(end)
-            if link is not None:
+            if isinstance(link, Link):
                 return link
             try:
-                return self._open()
+                return self._open(link)
             except psycopg.Error as error:
                 late = time.monotonic() + pause > end
                 if late or not (is_crowded(error) or is_starting(error) or self._served):
                     raise not_connected(error, self._target) from error
+            del link
             with self._changed:
                 self._changed.wait(pause)
             pause = min(2 * pause, _PAUSE)
 
-    _served = False
-    """Whether a connection came about before: then the server is only away for a moment, maybe."""
-
-    def _wait(self, end: float) -> Link | None:
-        """A link that was given back meanwhile; None: the caller may open one, and has to tell when that is over."""
+    def _wait(self, end: float) -> Link | _Opening:
+        """A link that was given back meanwhile, or the right to open one."""
         with self._changed:
             self._waiting += 1
             try:
                 while True:
                     self._refuse_closed()
-                    if self._free:
-                        try:
-                            link = self._free.pop()
-                        except IndexError:
-                            continue
-                        return link
-                    if len(self._links) + self._opening < _MOST:
-                        self._opening += 1
-                        return None
+                    try:
+                        return self._free.pop()
+                    except IndexError:
+                        pass
+                    if len(self._links) + len(self._opening) < _MOST:
+                        opening = _Opening()
+                        self._opening.add(opening)
+                        return opening
                     left = end - time.monotonic()
                     if left <= 0:
                         raise BusyError(f"all {_MOST} connections to {self._target.where} were in use all the time")
-                    self._changed.wait(left)
+                    self._changed.wait(min(left, _PAUSE))
             finally:
                 self._waiting -= 1
 
-    def _open(self) -> Link:
-        try:
-            link = Link(self._target.parameters, self._settings)
-            self._links.add(link)
-            self._served = True
-        finally:
-            with self._changed:
-                self._opening -= 1
-                self._changed.notify()
+    def _open(self, opening: _Opening) -> Link:
+        link = Link(self._target.parameters, self._settings)
+        self._links.add(link)
+        self._opening.discard(opening)
+        self._served = True
         if self._closed:
             self.discard(link)
             self._refuse_closed()
@@ -167,39 +165,33 @@ class Pool:
         if self._closed:
             raise ClosedError("the catalog is closed: open the store again")
 
-    def _drain(self) -> None:
-        while self._free:
-            try:
-                link = self._free.pop()
-            except IndexError:
-                return
-            self.discard(link)
-
     def close(self) -> None:
         """Close all links that are free; those in use are closed when they are given back."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._drain()
+        _close_all(self._free)
 
     def leave_to_parent(self) -> None:
         """In a forked child: leave the parent's connections alone, and open new ones when they are needed."""
         self._end.detach()
-        for link in self._links:
+        for link in list(self._links):
             link.abandon()
         self._free = deque()
-        self._links = set()
-        self._waiting = self._opening = 0
+        self._links = weakref.WeakSet()
+        self._opening = weakref.WeakSet()
+        self._waiting = 0
         self._changed = threading.Condition()
-        self._end = weakref.finalize(self, _close_all, self._links)
+        self._end = weakref.finalize(self, _close_all, self._free)
 
 
-def _close_all(links: set[Link]) -> None:
-    for link in list(links):
+def _close_all(free: deque[Link]) -> None:
+    while free:
         try:
-            link.close()
-        except psycopg.Error:
-            pass
+            link = free.pop()
+        except IndexError:
+            return
+        link.close()
 
 
 _POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -85,8 +85,10 @@ CREATE TABLE leases(name text PRIMARY KEY, owner text NOT NULL, token int8 NOT N
 
 _FUNCTIONS = r"""
 CREATE FUNCTION labels(tags text) RETURNS jsonb IMMUTABLE PARALLEL SAFE RETURN
-  CASE WHEN strpos(tags, '\u0000')=0 AND strpos(tags, U&'\E000')=0 THEN tags::jsonb ELSE
-    regexp_replace(replace(tags, U&'\E000', U&'\E000a'), '(?<!\\)((?:\\\\)*)\\u0000', U&'\\1\E000b', 'g')::jsonb END;
+  CASE WHEN tags !~ U&'\E000|\\\\u(0000|[eE]000)' THEN tags::jsonb ELSE regexp_replace(regexp_replace(
+    replace(tags, U&'\E000', U&'\E000a'),
+    '(?<!\\)((?:\\\\)*)\\u[eE]000', U&'\\1\E000a', 'g'),
+    '(?<!\\)((?:\\\\)*)\\u0000', U&'\\1\E000b', 'g')::jsonb END;
 CREATE INDEX records_tags ON records USING gin (labels(tags) jsonb_path_ops) WHERE tags IS NOT NULL;
 
 CREATE FUNCTION epoch() RETURNS int8 VOLATILE BEGIN ATOMIC SELECT epoch FROM store WHERE id=1; END;
