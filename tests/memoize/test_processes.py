@@ -197,3 +197,44 @@ def test_results_are_found_by_a_later_process_under_any_hash_seed(tmp_path: Path
         for seed in range(4)
     ]  # fmt: skip
     assert said == ["computed\n", "", "", ""]
+
+
+POOL = """
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import cloudpickle
+import holdfast
+
+store = holdfast.open("data")
+
+@store.memoize
+def work(x):
+    return 2 * x
+
+@store.memoize(scope="namespace:other")
+def made(x):
+    return 3 * x
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
+        print(list(pool.map(work, [1, 2, 1])), work.stats().entries, work.name)
+    with open("made.pickle", "wb") as file:
+        file.write(cloudpickle.dumps(made))
+    made(1)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_scripts_function_goes_to_other_processes(tmp_path: Path, method: str) -> None:
+    (tmp_path / "script.py").write_text(POOL)
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run("script.py", method) == "[2, 4, 2] 2 script.work\n"
+    code = "import pickle; made = pickle.load(open('made.pickle', 'rb')); print(made(1), made(2), made.stats().entries)"
+    assert run("-W", "ignore", "-c", code).split()[:2] == ["3", "6"]

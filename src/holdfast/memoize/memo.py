@@ -26,6 +26,7 @@ from .canonical import Canonical
 from .code import Codes, Fingerprint
 from .explain import Explanation, explain
 from .flights import Flight, computing, leave
+from .origin import module_name
 from .shelf import CALLS, MISSING, Rules, Shelf
 
 __all__ = ["CALL", "Below", "BoundMemo", "Failed", "Memo", "Place", "Settings", "Stats", "Step", "Steps"]
@@ -311,14 +312,17 @@ class Memo(Generic[P, R]):
         return self if instance is None else BoundMemo(self, instance)
 
     def __reduce__(self) -> Any:
-        # By its name, as functions are pickled; of a script or notebook by what it is made of.
+        # By its name, as functions are pickled. Of a script or notebook, which another process may not have, or have
+        # another of, by what it is made of as well.
         module, name = self._function.__module__, str(getattr(self, "__qualname__", ""))
-        found: Any = sys.modules.get(module)
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if found is self and module != "__main__":
-            return name
-        return type(self), (self._function, self._place, self._settings)
+        if module not in _MAIN:
+            return name if _named(module, name) is self else (type(self), self._made_of())
+        from cloudpickle import dumps
+
+        return _of_main, (name, type(self), dumps(self._made_of()), _body(self._function))
+
+    def _made_of(self) -> tuple[Any, ...]:
+        return self._function, self._place, self._settings
 
     def __repr__(self) -> str:
         return f"<memoized {self.name}>"
@@ -361,13 +365,30 @@ def _version(text: str | None) -> Fingerprint | None:
     return Fingerprint(sha256(f"version {text}".encode()).digest()[:16], {"version": text})
 
 
+_MAIN = ("__main__", "__mp_main__")
+
+
 def _module(function: Callable[..., Any]) -> str:
     """The function's module; that of a script or of ``python -m`` as others import it."""
     module: str = getattr(function, "__module__", None) or "builtins"
-    if module != "__main__":
-        return module
-    main = sys.modules["__main__"]
-    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
-    if spec is not None:
-        return str(spec.name.removesuffix(".__main__"))
-    return module if file is None else str(file).replace("\\", "/").rpartition("/")[2].removesuffix(".py")
+    return module_name(vars(sys.modules[module])) if module in _MAIN else module
+
+
+def _named(module: str, name: str) -> Any:
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _body(function: Any) -> bytes | None:
+    code = getattr(function, "__code__", None)
+    return None if code is None else bytes(code.co_code)
+
+
+def _of_main(name: str, kind: type[Memo[Any, Any]], made_of: bytes, body: bytes | None) -> Any:
+    """The memoized function of that name in this process's script, if it is the one; else one that is made anew."""
+    from pickle import loads
+
+    found = _named("__main__", name)
+    return found if isinstance(found, Memo) and _body(found._function) == body else kind(*loads(made_of))
