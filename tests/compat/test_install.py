@@ -104,16 +104,30 @@ def test_what_is_not_there_is_an_error_that_lists_what_is() -> None:
             import viktor.geometry
         except ModuleNotFoundError as error:
             assert error.name == "viktor.geometry"
-            for name in ("viktor", "viktor.api_v1", "viktor.core", "viktor.errors", "viktor.utils", "viktor.views"):
+            for name in ("viktor.api_v1", "viktor.core", "viktor.errors", "viktor.utils", "viktor.views"):
                 assert f" {name}," in str(error), (name, error)
+            assert "Holdfast has viktor (Controller, " in str(error) and "memoize), viktor." in str(error)
+            assert not any(f"viktor.{name}" in str(error) for name in ("file", "storage", "download"))
             assert str(error).endswith(", and no other is installed")
         else:
             raise AssertionError
-        for statement in ("from viktor import Nothing", "from viktor.core import Nothing", "import viktor.core.deep"):
+        import viktor.core
+        try:
+            viktor.core.Nothing
+        except AttributeError as error:
+            text = "no viktor.core.Nothing: Holdfast has viktor.core (Controller, File, Storage, ViktorController)"
+            assert str(error) == text + ", and no other is installed", error
+        assert not hasattr(viktor, "geometry") and "Storage" in dir(viktor)
+        for statement in (
+            "import viktor.file",
+            "from viktor import Nothing",
+            "from viktor.core import Nothing",
+            "import viktor.core.deep",
+        ):
             try:
                 exec(statement)
             except ImportError as error:
-                assert any(text in str(error) for text in ("no viktor.Nothing", "'Nothing'", "not a package")), error
+                assert any(text in str(error) for text in ("no viktor.", "'Nothing'", "not a package")), error
             else:
                 raise AssertionError
     """)
@@ -122,7 +136,7 @@ def test_what_is_not_there_is_an_error_that_lists_what_is() -> None:
 ORIGINAL = {
     "site/viktor/__init__.py": "raise AssertionError('the original is imported')",
     "site/viktor/core.py": "raise AssertionError('the original is imported')",
-    "site/viktor/geometry.py": "from .core import File\nfrom viktor import external, utils\n",
+    "site/viktor/geometry.py": "from .core import File\nfrom . import utils\nimport viktor.external as external\n",
     "site/viktor/external/__init__.py": "",
     "site/viktor/external/deep/__init__.py": "from ...core import Storage\n",
     "site/viktor/external/deep/core.py": "HERE = __name__\n",
@@ -136,7 +150,7 @@ def test_a_module_that_the_face_lacks_is_the_originals() -> None:
         """
         import viktor.geometry, viktor.external.deep.core
         import viktor.external.deep as deep
-        from viktor import geometry
+        geometry = viktor.geometry
 
         assert geometry.__name__ == "viktor.geometry" and "site" in geometry.__file__
         assert geometry.File is holdfast.compat.viktor.File
@@ -146,9 +160,141 @@ def test_a_module_that_the_face_lacks_is_the_originals() -> None:
         try:
             import viktor.nothing
         except ModuleNotFoundError as error:
-            assert "Holdfast has viktor," in str(error)
+            assert "Holdfast has viktor (" in str(error)
+            assert str(error).endswith("site/viktor/__init__.py has no such thing"), error
         else:
             raise AssertionError
+        """,
+        PYTHONPATH="site",
+    )
+
+
+SDK = {
+    "site/viktor/__init__.py": """
+        from .__version__ import __version__
+        from .core import *
+        from .core import _registry
+        from .errors import *
+        from .parametrization import *
+        def __getattr__(name):
+            if name == "word":
+                import importlib
+                return importlib.import_module("viktor.external.word")
+            raise AttributeError(name)
+    """,
+    "site/viktor/__version__.py": "__version__ = '14.0'",
+    "site/viktor/core.py": """
+        import sys
+        from .errors import EntityNotFoundError, UserError
+        __all__ = ["Color", "File", "Storage"]
+        _registry = sys.modules[__name__], __name__, __package__
+        class Color:
+            def __init__(self, red):
+                self.red = red
+        class File: pass
+        class Storage: pass
+        def later():
+            from viktor.parametrization import Parametrization
+            return Parametrization
+    """,
+    "site/viktor/errors.py": "class UserError(Exception): pass\nclass EntityNotFoundError(Exception): pass\n",
+    "site/viktor/parametrization.py": """
+        from viktor.core import Color, File, _registry
+        __all__ = ["Parametrization"]
+        class Parametrization:
+            color = Color(7)
+            def takes(self, value):
+                return isinstance(value, File)
+    """,
+    "site/viktor/external/__init__.py": "",
+    "site/viktor/external/word.py": "from ..core import Color, File",
+    "site/viktor/broken.py": "import a_package_that_is_not_there",
+    "site/viktor/utils.py": "from .broken import x",
+}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import viktor as vkt",
+        "import viktor.parametrization as p",
+        "from viktor import Parametrization",
+        "from viktor import *",
+    ],
+)
+def test_a_name_that_a_module_of_the_face_lacks_is_the_originals(first: str) -> None:
+    for name, code in SDK.items():
+        write(name, code)
+    run(
+        f"""
+        {first}
+        import viktor, viktor as vkt, viktor.core, viktor.errors
+        from viktor import Color, Parametrization, UserError, parametrization
+        from viktor.core import later
+        import holdfast.compat.viktor as ours
+
+        assert vkt.Color is Color is viktor.core.Color is ours.core.Color and Color.__module__ == "viktor.core"
+        assert Parametrization is vkt.Parametrization is parametrization.Parametrization is later()
+        assert vkt.parametrization is parametrization
+        assert vkt.File is ours.File is viktor.core.File is vkt.word.File and vkt.word.Color is Color
+        assert vkt.Parametrization().takes(ours.File()) and isinstance(vkt.Parametrization.color, Color)
+        assert issubclass(viktor.errors.EntityNotFoundError, holdfast.NotFoundError)
+        assert UserError is viktor.errors.UserError and vkt.__version__ == "14.0"
+        assert viktor.core._registry == (ours.core, "viktor.core", "viktor")
+        assert {{"Color", "Storage", "later"}} <= set(dir(viktor.core)) and "word" not in dir(vkt)
+        names = {{}}
+        exec("from viktor import *", names)
+        assert names["Storage"] is ours.Storage and names["Color"] is Color and "Parametrization" in names
+        exec("from viktor.core import *", names := {{}})
+        assert names["Color"] is Color and names["File"] is ours.File and "later" not in names
+        assert pickle.loads(text := pickle.dumps(Color(3))).red == 3 and b"holdfast" not in text
+        for name in ("Nothing", "_nothing"):
+            assert not hasattr(vkt, name) and not hasattr(viktor.core, name)
+        try:
+            vkt.utils.nothing
+        except ModuleNotFoundError as error:
+            assert error.name == "a_package_that_is_not_there"
+        else:
+            raise AssertionError
+        """,
+        PYTHONPATH="site",
+    )
+
+
+def test_the_original_is_not_imported_before_it_is_asked_for() -> None:
+    for name, code in SDK.items():
+        write(name, code)
+    run(
+        """
+        import viktor, viktor.core, viktor.views
+        from viktor import File, Storage, memoize
+        from viktor.core import Storage
+        hasattr(viktor.core, "__wrapped__")
+
+        def theirs():
+            return [name for name, module in sys.modules.items() if "site" in (getattr(module, "__file__", None) or "")
+                    and "viktor" in name and "holdfast" not in name and "site-packages" not in module.__file__]
+
+        assert theirs() == []
+        viktor.errors.UserError
+        assert theirs() == ["viktor/errors/"]
+        """,
+        PYTHONPATH="site",
+    )
+
+
+def test_threads_that_ask_at_once_get_the_same_class() -> None:
+    for name, code in SDK.items():
+        write(name, code)
+    write("site/viktor/core.py", "import time\ntime.sleep(0.3)\n" + textwrap.dedent(SDK["site/viktor/core.py"]))
+    run(
+        """
+        import viktor
+        from concurrent.futures import ThreadPoolExecutor
+        asks = [lambda: viktor.core.Color, lambda: importlib.import_module("viktor.parametrization").Color] * 4
+        with ThreadPoolExecutor(8) as pool:
+            found = [future.result() for future in [pool.submit(ask) for ask in asks]]
+        assert len(set(found)) == 1
         """,
         PYTHONPATH="site",
     )
@@ -158,8 +304,8 @@ DEEP = {
     "faces/deep/__init__.py": "from .below import core as inner\n",
     "faces/deep/below/__init__.py": "",
     "faces/deep/below/core.py": "class Thing: pass\n",
-    "site/deep/__init__.py": "raise AssertionError('the original is imported')",
-    "site/deep/below/__init__.py": "raise AssertionError('the original is imported')",
+    "site/deep/__init__.py": "",
+    "site/deep/below/__init__.py": "",
     "site/deep/below/core.py": "raise AssertionError('the original is imported')",
     "site/deep/below/other.py": "from .core import Thing\n",
     "site/deep/beside/__init__.py": "",

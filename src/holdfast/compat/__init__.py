@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
+from importlib.util import module_from_spec, spec_from_loader
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
@@ -30,7 +30,8 @@ def faces() -> list[str]:
 def install(*names: str) -> None:
     """Let ``import NAME`` find the face of that name, in this process from now on; again, it changes nothing.
 
-    A module that the face does not have is taken from the installed original.
+    A module that the face does not have, or a name that its module lacks, is the installed original's. The original's
+    own imports find the face, too, so that both work on the same classes.
 
     Raises:
         InvalidArgumentError: no face of that name, or none named, or the original is imported already: then nothing is
@@ -65,7 +66,11 @@ class Arguments(list[str]):
 
 class _Finder(MetaPathFinder):
     """Finds ``viktor.core`` as ``holdfast.compat.viktor.core``, and what the face lacks as the original's: one module
-    under both names, as ``from viktor import geometry`` asks for ``holdfast.compat.viktor.geometry``."""
+    under both names, as ``from viktor import geometry`` asks for ``holdfast.compat.viktor.geometry``.
+
+    The original of a module that the face has is found as ``viktor/core/``. Its ``__name__`` stays ``viktor.core``: so
+    its imports see the face and what is behind that, and its classes are pickled as ever.
+    """
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -73,21 +78,51 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        name = fullname.removeprefix(f"{__name__}.")
+        name = fullname.removeprefix(f"{__name__}.").rstrip("/").replace("/", ".")
         if name.partition(".")[0] not in self.names:
             return None
-        above = name.rpartition(".")[0]
+        if fullname.endswith("/"):
+            spec = self._original(name)
+            return (
+                None if spec is None or spec.loader is None else spec_from_loader(fullname, _Behind(spec, spec.loader))
+            )
+        above, _, last = name.rpartition(".")
         package = import_module(f"{__name__}.{above}") if above else sys.modules[__name__]
         if not package.__name__.startswith(__name__):  # one of the original's
             return None if name == fullname else spec_from_loader(fullname, _Alias(name))
         found = self._elsewhere(f"{__name__}.{name}", package.__path__)
-        if found is not None:
-            return found if name != fullname else spec_from_loader(fullname, _Alias(f"{__name__}.{name}"))
+        if found is not None and name != fullname:
+            return found
+        if found is not None and last not in vars(package).get("_INTERNAL", ()):
+            return spec_from_loader(fullname, _Alias(f"{__name__}.{name}"))
         found = self._original(name)
         if found is None:
-            ours = ", ".join(f"{above}.{module.name}" for module in iter_modules(package.__path__))
-            raise ModuleNotFoundError(f"no {name}: Holdfast has {above}, {ours}, and no other is installed", name=name)
+            raise ModuleNotFoundError(self.missing(name, package), name=name)
         return found if name == fullname else spec_from_loader(fullname, _Alias(name))
+
+    def behind(self, name: str) -> ModuleType | None:
+        """The original of a face's module; None when there is none, or only a folder of that name."""
+        key = name.replace(".", "/") + "/"
+        if key not in sys.modules:
+            spec = self._original(name)
+            if spec is None or spec.loader is None:
+                return None
+            import_module(name)  # the face has to be there: compiled modules enter themselves where none is
+        return import_module(key)
+
+    def missing(self, name: str, module: ModuleType) -> str:
+        """What to say of a name or module that neither a face's module nor the original has."""
+        above = module.__name__.removeprefix(f"{__name__}.")
+        below = {each.name for each in iter_modules(vars(module).get("__path__", ()))} - {
+            *vars(module).get("_INTERNAL", ())
+        }
+        there = [
+            f"{above} ({', '.join(vars(module).get('__all__', ()))})",
+            *(f"{above}.{each}" for each in sorted(below)),
+        ]
+        top = self._original(above.partition(".")[0])
+        other = "no other is installed" if top is None or top.loader is None else f"{top.origin} has no such thing"
+        return f"no {name}: Holdfast has {', '.join(there)}, and {other}"
 
     def _original(self, name: str) -> ModuleSpec | None:
         above = name.rpartition(".")[0]
@@ -103,6 +138,54 @@ class _Finder(MetaPathFinder):
 _finder = _Finder()
 
 
+class _Face(ModuleType):
+    """A module of an installed face: what it lacks is the original's, which is imported when that is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__version__" or not name.startswith("__"):  # the import system asks for many of those
+            original = self._original
+            if name in vars(self):  # a module that came with it
+                return vars(self)[name]
+            if hasattr(original, name):
+                return getattr(original, name)
+        own = self.__name__.removeprefix(f"{__name__}.")
+        raise AttributeError(_finder.missing(f"{own}.{name}", self), name=name, obj=self)
+
+    @property
+    def _original(self) -> ModuleType | None:
+        return _finder.behind(self.__name__.removeprefix(f"{__name__}."))
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *(dir(self._original) if self._original else ())})
+
+    @property
+    def __all__(self) -> list[str]:
+        names = vars(self._original or self)
+        return [*vars(self).get("__all__", ()), *names.get("__all__", [name for name in names if name[0] != "_"])]
+
+
+class _Behind(Loader):
+    """Makes the original of a module that the face has."""
+
+    def __init__(self, spec: ModuleSpec, loader: Any) -> None:
+        self._spec, self._loader = spec, loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return module_from_spec(self._spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        face, name = sys.modules[module.__name__], module.__name__
+        module.__spec__ = self._spec
+        vars(self._spec)["_initializing"] = True  # by which the import system lets other threads wait
+        try:
+            self._loader.exec_module(module)
+        finally:
+            vars(self._spec)["_initializing"] = False
+        for key, value in vars(module).items():  # a name wins over the module of that name, as in the original
+            if getattr(vars(face).get(key), "__name__", None) == f"{name}.{key}":
+                setattr(face, key, value)
+
+
 class _Alias(Loader):
     """Gives a module that has another name of its own, and leaves it as it is."""
 
@@ -112,6 +195,11 @@ class _Alias(Loader):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = import_module(self._name)
         self._spec = module.__spec__
+        if self._name.startswith(f"{__name__}."):
+            face = ".".join(self._name.split(".")[:3])
+            for name, loaded in list(sys.modules.items()):  # with those that this one has brought
+                if f"{name}.".startswith(f"{face}.") and loaded.__name__ == name:
+                    loaded.__class__ = _Face
         return module
 
     def exec_module(self, module: ModuleType) -> None:

@@ -19,3 +19,5 @@ __all__ = [
     "ViktorController",
     "memoize",
 ]
+
+_INTERNAL = ("download", "file", "storage")  # modules that the SDK does not have: found by our name only
