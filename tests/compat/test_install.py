@@ -210,6 +210,7 @@ SDK = {
     "site/viktor/external/word.py": "from ..core import Color, File",
     "site/viktor/broken.py": "import a_package_that_is_not_there",
     "site/viktor/utils.py": "from .broken import x",
+    "site/viktor/views.py": "import sys; sys.no_such_thing",
 }
 
 
@@ -278,6 +279,29 @@ def test_the_original_is_not_imported_before_it_is_asked_for() -> None:
         assert theirs() == []
         viktor.errors.UserError
         assert theirs() == ["viktor/errors/"]
+        """,
+        PYTHONPATH="site",
+    )
+
+
+def test_an_original_that_cannot_be_imported_says_so() -> None:
+    for name, code in SDK.items():
+        write(name, code)
+    run(
+        """
+        import viktor.views, viktor.utils
+        for statement, text in {
+            "viktor.views.GeometryView": "the original viktor.views cannot be imported: module 'sys' has no",
+            "from viktor.views import *": "the original viktor.views cannot be imported: module 'sys' has no",
+            "from viktor.utils import other": "No module named 'a_package_that_is_not_there'",
+        }.items():
+            for _ in range(2):
+                try:
+                    exec(statement)
+                except ImportError as error:
+                    assert text in str(error), error
+                else:
+                    raise AssertionError(statement)
         """,
         PYTHONPATH="site",
     )

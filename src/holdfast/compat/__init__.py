@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import module_from_spec, spec_from_loader
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from ..errors import InvalidArgumentError
 
@@ -83,18 +83,14 @@ class _Finder(MetaPathFinder):
             return None
         if fullname.endswith("/"):
             spec = self._original(name)
-            return (
-                None if spec is None or spec.loader is None else spec_from_loader(fullname, _Behind(spec, spec.loader))
-            )
+            return None if spec is None else spec_from_loader(fullname, _Behind(spec))
         above, _, last = name.rpartition(".")
         package = import_module(f"{__name__}.{above}") if above else sys.modules[__name__]
         if not package.__name__.startswith(__name__):  # one of the original's
             return None if name == fullname else spec_from_loader(fullname, _Alias(name))
         found = self._elsewhere(f"{__name__}.{name}", package.__path__)
-        if found is not None and name != fullname:
-            return found
-        if found is not None and last not in vars(package).get("_INTERNAL", ()):
-            return spec_from_loader(fullname, _Alias(f"{__name__}.{name}"))
+        if found is not None and (name != fullname or last not in vars(package).get("_INTERNAL", ())):
+            return found if name != fullname else spec_from_loader(fullname, _Alias(f"{__name__}.{name}"))
         found = self._original(name)
         if found is None:
             raise ModuleNotFoundError(self.missing(name, package), name=name)
@@ -113,13 +109,9 @@ class _Finder(MetaPathFinder):
     def missing(self, name: str, module: ModuleType) -> str:
         """What to say of a name or module that neither a face's module nor the original has."""
         above = module.__name__.removeprefix(f"{__name__}.")
-        below = {each.name for each in iter_modules(vars(module).get("__path__", ()))} - {
-            *vars(module).get("_INTERNAL", ())
-        }
-        there = [
-            f"{above} ({', '.join(vars(module).get('__all__', ()))})",
-            *(f"{above}.{each}" for each in sorted(below)),
-        ]
+        path, internal = (vars(module).get(each, ()) for each in ("__path__", "_INTERNAL"))
+        there = [f"{above} ({', '.join(vars(module).get('__all__', ()))})"]
+        there += [f"{above}.{each.name}" for each in iter_modules(path) if each.name not in internal]
         top = self._original(above.partition(".")[0])
         other = "no other is installed" if top is None or top.loader is None else f"{top.origin} has no such thing"
         return f"no {name}: Holdfast has {', '.join(there)}, and {other}"
@@ -142,33 +134,30 @@ class _Face(ModuleType):
     """A module of an installed face: what it lacks is the original's, which is imported when that is asked for."""
 
     def __getattr__(self, name: str) -> Any:
+        own = self.__name__.removeprefix(f"{__name__}.")
         if name == "__version__" or not name.startswith("__"):  # the import system asks for many of those
-            original = self._original
+            original = _finder.behind(own)
             if name in vars(self):  # a module that came with it
                 return vars(self)[name]
             if hasattr(original, name):
                 return getattr(original, name)
-        own = self.__name__.removeprefix(f"{__name__}.")
         raise AttributeError(_finder.missing(f"{own}.{name}", self), name=name, obj=self)
 
-    @property
-    def _original(self) -> ModuleType | None:
-        return _finder.behind(self.__name__.removeprefix(f"{__name__}."))
-
     def __dir__(self) -> list[str]:
-        return sorted({*vars(self), *(dir(self._original) if self._original else ())})
+        original = _finder.behind(self.__name__.removeprefix(f"{__name__}."))
+        return sorted({*vars(self), *vars(original or self)})
 
     @property
     def __all__(self) -> list[str]:
-        names = vars(self._original or self)
+        names = vars(_finder.behind(self.__name__.removeprefix(f"{__name__}.")) or self)
         return [*vars(self).get("__all__", ()), *names.get("__all__", [name for name in names if name[0] != "_"])]
 
 
 class _Behind(Loader):
     """Makes the original of a module that the face has."""
 
-    def __init__(self, spec: ModuleSpec, loader: Any) -> None:
-        self._spec, self._loader = spec, loader
+    def __init__(self, spec: ModuleSpec) -> None:
+        self._spec, self._loader = spec, cast(Loader, spec.loader)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return module_from_spec(self._spec)
@@ -179,6 +168,8 @@ class _Behind(Loader):
         vars(self._spec)["_initializing"] = True  # by which the import system lets other threads wait
         try:
             self._loader.exec_module(module)
+        except AttributeError as error:  # which would say that the face has no such name
+            raise ImportError(f"the original {name} cannot be imported: {error}", name=name) from error
         finally:
             vars(self._spec)["_initializing"] = False
         for key, value in vars(module).items():  # a name wins over the module of that name, as in the original
