@@ -75,11 +75,23 @@ def running(command: list[str], port: int, log: Path, **environment: str) -> Ite
         process.wait()
 
 
+KEEPING = """
+import sys
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from waitress import serve
+
+serve(DomainDispatcherApplication(create_backend_app), host="127.0.0.1", port=int(sys.argv[1]), threads=16)
+"""
+"""moto under a server that keeps connections, as S3 does; its own closes each one after an answer."""
+
+
 @contextmanager
-def moto(folder: Path, **environment: str) -> Iterator[str]:
+def moto(folder: Path, *, keeping: bool = False, **environment: str) -> Iterator[str]:
     """An S3 server with a bucket ``bucket``; gives its endpoint."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    if keeping:
+        command = [sys.executable, "-c", KEEPING, str(port)]
     with running(command, port, folder / f"moto-{port}.log", **environment):
         make_bucket(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"

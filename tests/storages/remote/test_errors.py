@@ -30,6 +30,8 @@ from .conftest import AZURE_KEYS, GCS_KEYS, S3_KEYS
 from .helpers import no_digest, put
 from .servers import AZURE_KEY, free_port, moto
 
+pytestmark = pytest.mark.timeout(400)  # npm may have to install azurite first
+
 NOWHERE = "0" * 18 + "/1"
 
 
@@ -222,6 +224,12 @@ def test_the_environment_goes_before_the_profile_and_what_is_given_before_both(g
     assert round_trip(ObjectStorage("s3://bucket/which")) == b"abc"
     storage = ObjectStorage("s3://bucket/which", credentials=wrong)
     refused(StoreError, lambda: round_trip(storage), "refused the credentials")
+
+
+def test_a_session_token_of_other_keys_is_not_sent_along(guarded, monkeypatch):
+    endpoint, users = guarded
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "of-other-keys")
+    assert round_trip(ObjectStorage(f"s3://bucket/token?endpoint={endpoint}", credentials=users["writer"])) == b"abc"
 
 
 def test_a_profile_that_is_not_there(monkeypatch, tmp_path):

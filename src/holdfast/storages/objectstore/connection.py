@@ -168,7 +168,17 @@ def _configure(place: Place, credentials: Credentials | None) -> tuple[dict[str,
         provider = credentials
     elif credentials is not None:
         config.update(credentials)
+    if "access_key_id" in config and "secret_access_key" in config:
+        provider = _only(config)
     return config, provider
+
+
+def _only(config: dict[str, str]) -> Callable[[], Any]:
+    """Takes S3 keys out of settings into a provider: among settings, a session token of the environment, which belongs
+    to other keys, would join them."""
+    keys = {name: config.pop(name) for name in ("access_key_id", "secret_access_key")}
+    found = {**keys, "token": config.pop("session_token", None), "expires_at": None}
+    return lambda: found
 
 
 def _azure_environment() -> dict[str, str]:
