@@ -84,7 +84,7 @@ def change(folder: Path, before: str, after: str) -> None:
 
 def test_a_store_without_memoized_functions(store: holdfast.Store, at: list[str]) -> None:
     store.namespace("prod").put("x", 1)
-    assert run("memo", "ls", *at) == (0, "", "", b"")
+    assert run("memo", "ls", *at)[:3] == (0, "", "nothing is memoized here\n")
     assert run("memo", "stats", *at).out == "0 functions: 0 results, 0 B, 0 expired\n"
     ended = run("memo", "ls", "simulate", *at)
     assert (ended.code, ended.err) == (3, "error: no memoized function simulate: there is none\n")
@@ -260,7 +260,7 @@ def test_forget_by_age_or_all(filled: holdfast.Store, model: Any, at: list[str])
     assert run("memo", "forget", "simulate", "--older-than", "0.2s", "--json", *at).json["results"] == 2
     assert run("memo", "forget", "simulate", "--all", "--yes", "--json", *at).json["results"] == 1
     assert list(filled.scope("memo:model.simulate")) == []
-    assert run("memo", "ls", "simulate", *at) == (0, "", "", b"")
+    assert run("memo", "ls", "simulate", *at) == (0, "", "no results are stored\n", b"")
     with filled.context():
         assert model.simulate(9) == {"peak": 72}
         assert model.simulate.explain(9)
@@ -270,7 +270,7 @@ def test_forget_needs_to_know_what(filled: holdfast.Store, at: list[str]) -> Non
     for options in ([], ["--all", "--stale"], ["--all", "--call", "1"], ["--older-than", "soon"]):
         ended = run("memo", "forget", "simulate", *options, *at)
         assert ended.code == 2, options
-    assert "--all, or only some" in run("memo", "forget", "simulate", *at).err
+    assert "give --all, or only some" in run("memo", "forget", "simulate", *at).err
     assert "--older-than takes a time" in run("memo", "forget", "simulate", "--older-than", "soon", *at).err
     assert run("memo", "stats", "simulate", "--json", *at).json["results"] == 2
 
@@ -349,7 +349,9 @@ WRONG: list[tuple[list[str], int, str]] = [
     (["model:simulate", "speed=3", "power=1"], 2, "model:simulate does not take these arguments: "),
     (["model:simulate"], 2, "speed"),
     (["model:simulate", "3"], 2, "'3' is no argument: write NAME=VALUE"),
-    (["model.simulate"], 2, "no MODULE:FUNCTION"),
+    (["model.simulate"], 2, "missing a required argument: 'speed'"),
+    (["model.py:simulate"], 2, "no MODULE:FUNCTION"),
+    (["model:simulate", "speed=1", "speed=2"], 2, "speed is given twice"),
     (["model:"], 2, "no MODULE:FUNCTION"),
     (["model:plain"], 2, "model has no memoized function plain"),
     (["model:nothing"], 2, "model has no memoized function nothing"),

@@ -37,7 +37,7 @@ _WHICH = "Its name, as in forecast.model.simulate, the end of that, or the scope
 _FUNCTION = typer.Argument(metavar="FUNCTION", help=_WHICH, autocompletion=complete_address, show_default=False)
 _BELOW = typer.Option("--scope", metavar="PATH", help="Only below this scope.", autocompletion=complete_address)
 _MOST = typer.Option(metavar="N", min=0, help=f"Most lines: {_LIMIT}; for --json all.")
-_CALL = typer.Option(metavar="CALL", help="Only this call, as memo ls names it.")
+_CALL = typer.Option(metavar="CALL", help="Only this call, as memo ls names it, of whichever code.")
 _OLDER = typer.Option("--older-than", metavar="TIME", help="Only results older than 7d, 12h, 15m.", show_default=False)
 _STALE = typer.Option("--stale", help="Only results of other code than the newest's.")
 _ARGUMENTS = typer.Argument(metavar="ARGUMENTS", help="NAME=VALUE, '[...]' by position, '{...}' by name.")
@@ -73,7 +73,10 @@ def ls(
             for facts in some:
                 json_line(facts)
         else:
-            print_columns([_row(facts) if function is None else _call_row(facts) for facts in some], right=(1, 2))
+            rows = [_row(facts) if function is None else _call_row(facts) for facts in some]
+            print_columns(rows, right=(1, 2))
+            if not rows:
+                note("nothing is memoized here" if function is None else "no results are stored")
         if next(lines, None) is not None:
             note(f"... and more: raise --limit (it was {most:,})")
 
@@ -124,8 +127,10 @@ def forget(
       holdfast memo forget simulate --all --yes
     """
     age = duration(older, "--older-than")
-    if everything == bool(call or age or stale):
-        raise InvalidArgumentError("say what to forget: --all, or only some by --call, --older-than and --stale")
+    some = bool(call or age or stale)
+    if everything == some:
+        problem = "--all stands alone" if some else "say what to forget"
+        raise InvalidArgumentError(f"{problem}: give --all, or only some by --call, --older-than and --stale")
     going, staying, size = [], set(), 0
     with open_store(store) as opened:
         scopes, newest = _chosen(opened, function)
@@ -257,6 +262,8 @@ def _arguments(words: Iterable[str]) -> tuple[list[Any], dict[str, Any]]:
         name, equals, text = word.partition("=")
         given = {name: _value(text)} if equals and name.isidentifier() else _value(word)
         if isinstance(given, dict):
+            if twice := kwargs.keys() & given.keys():
+                raise InvalidArgumentError(f"the argument {min(twice)} is given twice")
             kwargs |= given
         elif isinstance(given, list):
             args += given
@@ -276,9 +283,9 @@ def _load(text: str) -> Any:
     """The memoized function of a module, which is imported."""
     from ..memoize.memo import Memo
 
-    module, _, name = text.partition(":")
-    if not module or not name:
-        raise InvalidArgumentError(f"{text!r} is no MODULE:FUNCTION, such as forecast.model:simulate")
+    module, _, name = text.partition(":") if ":" in text else text.rpartition(".")
+    if not module or not name or module.endswith(".py"):
+        raise InvalidArgumentError(f"{text!r} is no MODULE:FUNCTION, such as forecast.model:simulate (and no file)")
     if (folder := os.getcwd()) not in sys.path:
         sys.path.insert(0, folder)
     try:

@@ -35,7 +35,7 @@ class Explanation(NamedTuple):
     def __str__(self) -> str:
         head = f"{'hit' if self.hit else 'miss'}: {self.reason}"
         if self.record is not None and self.hit:
-            head += f" at {self.record.updated:%Y-%m-%d %H:%M:%S}"
+            head += f" at {self.record.updated:%Y-%m-%d %H:%M:%S} UTC"
         return "\n".join([head, *(f"  {line}" for line in self.details)])
 
 
