@@ -105,7 +105,9 @@ class Memo(Generic[P, R]):
         self._binding = Binding(function, _canonical, settings.ignore, settings.key)
         self._lock = threading.Lock()
         self._print: Fingerprint | None = None
+        self._calls: tuple[Fingerprint, str] | None = None
         self._shelves: dict[Any, Shelf] = {}
+        self._fixed: Shelf | None = None  # that of a place which is the same at each call
         self._hits = self._misses = 0
         update_wrapper(self, function)
 
@@ -117,7 +119,7 @@ class Memo(Generic[P, R]):
     # --- the call -----------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        shelf = self._shelf()
+        shelf = self._fixed or self._shelf()
         code, key = self._named(args, kwargs)
         value = shelf.get(key)
         if value is MISSING:
@@ -260,8 +262,13 @@ class Memo(Generic[P, R]):
 
     def _named(self, args: Any, kwargs: Any) -> tuple[Fingerprint, str]:
         """The code as it is now, and the key of a call."""
-        code = self._fingerprint()
-        return code, f"{CALLS}{code.digest.hex()}/{self._binding.digest(args, kwargs)}"
+        code = self._print
+        if code is None or not code.current():
+            code = self._fingerprint()
+        named = self._calls
+        if named is None or named[0] is not code:
+            named = self._calls = code, f"{CALLS}{code.digest.hex()}/"
+        return code, named[1] + self._binding.digest(args, kwargs)
 
     def _shelf(self) -> Shelf:
         place = self._place() if callable(self._place) else self._place
@@ -271,6 +278,8 @@ class Memo(Generic[P, R]):
             if len(self._shelves) > 100:
                 self._shelves.clear()  # a program that works in ever new scopes
             shelf = self._shelves[where] = Shelf(place, self.name, self._settings.rules)
+        if place is self._place:
+            self._fixed = shelf
         return shelf
 
     # --- beside the call ----------------------------------------------------------------------------------------------

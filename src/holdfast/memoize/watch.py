@@ -11,9 +11,6 @@ from ..errors import UnhashableError
 
 __all__ = ["Watches"]
 
-_code = attrgetter("__code__")
-_defaults = attrgetter("__defaults__")
-_kwdefaults = attrgetter("__kwdefaults__")
 _bases = attrgetter("__bases__")
 _content = attrgetter("cell_contents")
 
@@ -77,17 +74,21 @@ class Watches:
         attributes = [
             (read, objects, tuple(map(read, objects)))
             for read, objects in (
-                (_code, tuple(self._functions)),
-                (_defaults, tuple(self._functions)),
-                (_kwdefaults, tuple(self._functions)),
                 (_content, tuple(self._cells)),
                 (_bases, tuple(self._classes)),
             )
             if objects
         ]
 
+        functions = [(each, each.__code__, each.__defaults__, each.__kwdefaults__) for each in self._functions]
+
         def current() -> bool:
             try:
+                for each, code, defaults, named in functions:
+                    if each.__code__ is not code or each.__defaults__ is not defaults:
+                        return False
+                    if each.__kwdefaults__ is not named:
+                        return False
                 for get, namespace, found in names:
                     if not all(map(is_, get(namespace), found)):
                         return False
