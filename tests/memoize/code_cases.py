@@ -1682,3 +1682,163 @@ case(
     "main.C",
     "main.C._",
 )
+
+case(
+    "imported_under_conditions",
+    """
+    def f(x):
+        try:
+            from .fast import h
+        except ImportError:
+            from .slow import h
+        if x:
+            from . import fast as m
+        else:
+            from . import slow as m
+        return h(x), m.g(x)
+    # --- fast.py
+    def h(x):
+        return x + 1
+    def g(x):
+        return x
+    # --- slow.py
+    def h(x):
+        return x
+    def g(x):
+        return x
+    """,
+    "fast.py",
+    "return x + 1",
+    "return x + 2",
+    "fast.h",
+)
+
+case(
+    "imported_for_its_effect",
+    """
+    from .registry import TABLE
+    def f(x):
+        import {}.plugin
+        return TABLE["h"](x)
+    # --- registry.py
+    TABLE = dict()
+    # --- plugin.py
+    from .registry import TABLE
+    def h(x):
+        return x + 1
+    TABLE["h"] = h
+    """,
+    "plugin.py",
+    "x + 1",
+    "x + 2",
+    "plugin.h",
+)
+
+case(
+    "mangled_names",
+    """
+    def _C__h(x):
+        return x + 1
+    class C:
+        def m(self, x):
+            return __h(x)
+    def f(x):
+        return C().m(x)
+    """,
+    "main.py",
+    "x + 1",
+    "x + 2",
+    "main._C__h",
+)
+
+case(
+    "global_below_a_variable_of_that_name",
+    """
+    def h(x):
+        return x + 1
+    def f(x):
+        h = x
+        def g():
+            global h
+            return h(x)
+        return g(), h
+    """,
+    "main.py",
+    "x + 1",
+    "x + 2",
+    "main.h",
+)
+
+case(
+    "attributes_of_functions_in_a_list",
+    """
+    from functools import partial
+    def rank(number):
+        def decorate(function):
+            function.rank = number
+            function.unread = object
+            return function
+        return decorate
+    @rank(1)
+    def a(x):
+        return x
+    b = partial(a, 1)
+    b.weight = 7
+    steps = [a, b]
+    def f(x):
+        return [step.rank for step in steps[:1]], [getattr(step, "weight", 0) for step in steps]
+    """,
+    "main.py",
+    "@rank(1)",
+    "@rank(2)",
+    "main.a.rank",
+)
+
+case(
+    "attribute_of_a_partial",
+    """
+    from functools import partial
+    def a(x):
+        return x
+    b = partial(a, 1)
+    b.weight = 7
+    steps = [b]
+    def f(x):
+        return [getattr(step, "weight", 0) for step in steps]
+    """,
+    "main.py",
+    "weight = 7",
+    "weight = 8",
+    "main.steps (partial).weight",
+)
+
+case(
+    "names_of_a_module_as_a_whole",
+    """
+    from . import settings
+    def read(module):
+        return module.__version__
+    def f(x):
+        return read(settings)
+    # --- settings.py
+    __version__ = "1"
+    """,
+    "settings.py",
+    '"1"',
+    '"2"',
+    "settings.__version__",
+)
+
+case(
+    "default_of_a_context_variable",
+    """
+    from contextvars import ContextVar
+    DEPTH = ContextVar("depth", default=3)
+    def f(x):
+        return DEPTH.get() + x
+    """,
+    "main.py",
+    "default=3",
+    "default=4",
+    "main.DEPTH",
+)

@@ -22,6 +22,8 @@ from holdfast import RecursiveCallError
 from holdfast.memoize import flights
 from holdfast.memoize.memo import _canonical
 
+from .test_code import prints, write
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[holdfast.Store]:
@@ -138,6 +140,33 @@ def test_what_says_how_an_argument_counts_is_code(store: holdfast.Store) -> None
     assert make(lambda x: x % 10)(23) == 13
     details = make(lambda x: x % 20).explain(13).details
     assert details[0].startswith("key of x: "), details
+
+
+CURRIED = """
+import toolz
+@toolz.curry
+def h(x, y):
+    return x + y + 1
+def f(x):
+    return h(x)(2)
+"""
+
+MADE = """
+import attrs
+C = attrs.make_class("C", dict(a=attrs.field(converter=lambda value: value + 1)))
+def f(x):
+    return C(x).a
+"""
+
+
+@pytest.mark.parametrize("text", [CURRIED, MADE])
+def test_code_within_objects_of_packages_counts(text: str, tmp_path: Path) -> None:
+    found: list[Any] = []
+    for number in (1, 1, 2):
+        files = {"__init__.py": "", "main.py": text.replace("+ 1", f"+ {number}")}
+        found.append(prints(write(tmp_path / f"{len(found)}", {"one": files}), ["one"])["one"])
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
 
 
 LIMIT = 1

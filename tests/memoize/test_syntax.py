@@ -303,7 +303,10 @@ def test_imports_are_followed_by_what_is_read_of_them() -> None:
     assert said("def f():\n from .. import a\n return lambda: a.b").uses == (Use("", ("a", "b"), 2),)
     assert said("def f():\n import a.b\n return a.b.c").uses == (Use("a", ("b", "c"), 0),)
     assert said("def f():\n import a.b as c\n return c.d").uses == (Use("a.b", ("d",), 0),)
-    assert said("def f():\n import a\n return 1").uses == ()
+    assert said("def f():\n import a.b\n return 1").uses == (Use("a.b", (), 0),)
+    assert said("def f():\n if x:\n  import a as c\n else:\n  from b import c\n return c.d").uses == (
+        *(Use("x", ()), Use("a", ("d",), 0), Use("b", ("c", "d"), 0)),
+    )
 
 
 def test_decorators_that_memoize_do_not_count() -> None:

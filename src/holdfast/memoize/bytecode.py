@@ -4,6 +4,7 @@ that were edited since they were imported. The digest holds for one Python versi
 from __future__ import annotations
 
 import dis
+import re
 import sys
 from collections.abc import Iterator
 from hashlib import sha256
@@ -12,7 +13,7 @@ from typing import Any
 
 from .syntax import NAME, Syntax, Use
 
-__all__ = ["read_code"]
+__all__ = ["mangled", "read_code"]
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_DEREF", "LOAD_CLASSDEREF")
 _ATTRIBUTES = ("LOAD_ATTR", "LOAD_METHOD")
@@ -24,7 +25,21 @@ def read_code(code: CodeType) -> Syntax:
     """The digest of a function's code object, and the names that it uses."""
     said = f"{sys.implementation.cache_tag} {_said(code)!r}"
     digest = sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return Syntax(digest, tuple(dict.fromkeys(_uses(code, code.co_freevars))))
+    return Syntax(digest, tuple(dict.fromkeys(_uses(code, code.co_freevars))), frozenset(_names(code)))
+
+
+def mangled(code: CodeType) -> list[Use]:
+    """The globals that a method uses by names that are not those of its source: ``__name`` within a class."""
+    is_mangled = re.compile("_[^_].*__.*[^_]_?").fullmatch
+    names = {name for name in _names(code) if is_mangled(name)}
+    return [use for use in dict.fromkeys(_uses(code, ())) if use.name in names] if names else []
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
 
 
 def _said(value: Any) -> Any:

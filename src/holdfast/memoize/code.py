@@ -14,6 +14,9 @@ from .walk import Walk
 __all__ = ["Codes", "Fingerprint"]
 
 
+_WALKS = 3
+
+
 class Fingerprint(NamedTuple):
     """What a function is as code: equal in every process and Python version while the code and what it uses are.
 
@@ -59,8 +62,12 @@ class Codes:
         Raises:
             UnhashableError: a value that it uses has no hash that is the same in every process; the message names it.
         """
-        walk = Walk(function, self._pieces, self._origins)
+        for _ in range(_WALKS):
+            walk = Walk(function, self._pieces, self._origins)
+            current = walk.watches.check(walk.encode_again())
+            if current():  # else what it imported on the way changed what it had met before
+                break
         parts = dict(sorted(walk.parts.items()))
         said = "\0".join(f"{len(name)} {name}\0{text}" for name, text in parts.items())
         digest = sha256(said.encode("utf-8", "surrogatepass")).digest()[:16]
-        return Fingerprint(digest, parts, walk.watches.check(walk.encode_again()))
+        return Fingerprint(digest, parts, current)

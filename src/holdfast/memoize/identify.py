@@ -88,6 +88,8 @@ def identify(value: Any, origins: Origins) -> Found | None:
         return Found(
             f" ({kind.__qualname__})", look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__}
         )
+    if f"{kind.__module__.partition('.')[0]}.{kind.__name__}" in ("toolz.curry", "cytoolz.curry"):  # pickled by name
+        return Found(f" ({kind.__qualname__})", made_of=_partial)
     return None
 
 

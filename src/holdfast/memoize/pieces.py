@@ -10,7 +10,7 @@ from hashlib import sha256
 from types import CodeType, FunctionType
 from typing import Any
 
-from .bytecode import read_code
+from .bytecode import mangled, read_code
 from .source import Sources, interactive, unchanged
 from .syntax import Syntax, read, read_decorators
 
@@ -37,7 +37,8 @@ class Pieces:
             found = self._functions.get(code)
             if found is None:
                 node = self._sources.function(code, function.__globals__)
-                found = self._functions[code] = read_code(code) if node is None else read(node)
+                found = read_code(code) if node is None else read(node)
+                found = self._functions[code] = found._replace(uses=(*found.uses, *mangled(code)))
             return found
 
     def decorators(self, function: FunctionType) -> Syntax | None:
@@ -88,11 +89,12 @@ def _joined(first: Syntax, *others: Syntax) -> Syntax:
         return first
     said = " ".join(syntax.digest for syntax in (first, *others))
     uses = dict.fromkeys(use for syntax in (first, *others) for use in syntax.uses)
-    return Syntax(sha256(said.encode()).hexdigest()[:32], tuple(uses))
+    attributes = first.attributes.union(*(syntax.attributes for syntax in others))
+    return Syntax(sha256(said.encode()).hexdigest()[:32], tuple(uses), attributes)
 
 
 def _doubt(*syntaxes: Syntax) -> Syntax:
-    return Syntax(f"of this process only: {os.urandom(16).hex()}", _joined(Syntax("", ()), *syntaxes).uses)
+    return _joined(Syntax("", ()), *syntaxes)._replace(digest=f"of this process only: {os.urandom(16).hex()}")
 
 
 def _native(file: str) -> Syntax:

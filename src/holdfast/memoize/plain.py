@@ -7,6 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from contextvars import Context, ContextVar
 from types import BuiltinFunctionType, FunctionType
 from typing import Any, get_args, get_origin
 from weakref import WeakKeyDictionary
@@ -17,7 +18,7 @@ from .framing import framed, refusal
 __all__ = ["Plain", "is_sentinel"]
 
 _HARMLESS = {
-    *("logging.Filterer", "logging.LoggerAdapter", "_contextvars.ContextVar", "concurrent.futures._base.Executor"),
+    *("logging.Filterer", "logging.LoggerAdapter", "concurrent.futures._base.Executor"),
     "os._Environ",
     *("_thread.lock", "_thread.LockType", "_thread.RLock", "threading._RLock", "_thread._local"),
     *(f"threading.{name}" for name in ("Condition", "Event", "Semaphore", "Barrier")),
@@ -84,7 +85,19 @@ def _by_type(kind: type) -> Callable[[Any], Any] | None:
             return lambda value: name
     if kind.__module__ in ("typing", "typing_extensions"):
         return _annotation
+    if kind is ContextVar:
+        return _variable
     return _stream if issubclass(kind, io.TextIOBase) else None
+
+
+def _variable(value: ContextVar[Any]) -> Any:
+    """A context variable: what it has where nobody set it is code; what is set is not."""
+    try:
+        default = Context().run(value.get)
+    except LookupError:
+        return "ContextVar", value.name
+    is_plain = type(default) in _SCALARS or isinstance(default, enum.Enum)
+    return "ContextVar", value.name, default if is_plain else f"a {type(default).__qualname__}"
 
 
 def _stream(value: Any) -> str:

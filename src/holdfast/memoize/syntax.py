@@ -38,10 +38,12 @@ class Use(NamedTuple):
 
 
 class Syntax(NamedTuple):
-    """What a piece of source says, as 32 hex digits, and what it uses, in the order of the source."""
+    """What a piece of source says, as 32 hex digits; what it uses, in the order of the source; and the names of all
+    attributes that it reads, from whatever."""
 
     digest: str
     uses: tuple[Use, ...]
+    attributes: frozenset[str] = frozenset()
 
 
 def read(node: Function | ast.ClassDef) -> Syntax:
@@ -76,7 +78,7 @@ def read_decorators(node: Function) -> Syntax:
 class _Scope:
     """The names of one scope, while it is read."""
 
-    __slots__ = ("bound", "imports", "is_class", "loads", "outer", "up", "whole")
+    __slots__ = ("bound", "imports", "is_class", "loads", "nonlocals", "outer", "up", "whole")
 
     def __init__(self, current: _Scope | None, is_class: bool = False, whole: _Scope | None = None) -> None:
         # The next scope outward that is seen.
@@ -85,8 +87,10 @@ class _Scope:
         self.is_class: bool = is_class
         self.loads: dict[Use, None] = {}
         self.bound: set[str] = set()
-        self.imports: dict[str, Use] = {}
-        self.outer: set[str] = set()  # declared global or nonlocal
+        # One name may stand for several, under conditions; each with what is used when the name itself is not.
+        self.imports: dict[str, dict[Use, Use]] = {}
+        self.outer: set[str] = set()  # declared global
+        self.nonlocals: set[str] = set()
 
 
 class _Reader:
@@ -94,10 +98,11 @@ class _Reader:
         self.said: list[str] = []
         self.scope = _Scope(None)
         self.uses = self.scope.loads
+        self.attributes: set[str] = set()
 
     def done(self) -> Syntax:
         text = "\0".join(self.said).encode("utf-8", "surrogatepass")
-        return Syntax(sha256(text).hexdigest()[:32], tuple(self.uses))
+        return Syntax(sha256(text).hexdigest()[:32], tuple(self.uses), frozenset(self.attributes))
 
     def visit(self, node: Any) -> None:
         kind = type(node)
@@ -140,13 +145,19 @@ class _Reader:
         self.scope = before
         above = scope.up
         assert above is not None
+        loaded = set()
         for use in scope.loads:
             name = use.name
-            if name in scope.outer or (name not in scope.bound and name not in scope.imports) or scope.is_class:
+            loaded.add(name)
+            if name in scope.outer:
+                self.uses[use] = None
+            elif name in scope.nonlocals or (name not in scope.bound and name not in scope.imports) or scope.is_class:
                 above.loads[use] = None
-            if name in scope.imports:
-                module, attributes, level = scope.imports[name]
+            for module, attributes, level in scope.imports.get(name, ()):
                 self.uses[Use(module, attributes + use.attributes, level)] = None
+        for name, imported in scope.imports.items():
+            if name not in loaded:  # imported for what that does
+                self.uses.update(dict.fromkeys(imported.values()))
 
     # --- names --------------------------------------------------------------------------------------------------------
 
@@ -165,15 +176,22 @@ class _Reader:
             chain.append(base.attr)
             base = base.value
         chain.reverse()
+        read = chain if type(node.ctx) is ast.Load else chain[:-1]
+        self.attributes.update(read)
         self.said.append("Attribute")
         self.said.append(".".join(chain))
         if type(base) is ast.Name:
             self.said.append("Name")
             self.said.append(base.id)
-            read = chain if type(node.ctx) is ast.Load else chain[:-1]
             self.scope.loads[Use(base.id, tuple(read))] = None
         else:
             self.visit(base)
+
+    def call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Name) and node.func.id in ("getattr", "hasattr"):
+            names = [part.value for part in node.args[1:2] if isinstance(part, ast.Constant)]
+            self.attributes.update(name for name in names if isinstance(name, str))
+        self.plain(node, type(node))
 
     def constant(self, node: ast.Constant) -> None:
         value = node.value
@@ -223,17 +241,18 @@ class _Reader:
         self.visit(node.value)
 
     def declared(self, node: ast.Global | ast.Nonlocal) -> None:
-        self.scope.outer.update(node.names)
+        (self.scope.outer if isinstance(node, ast.Global) else self.scope.nonlocals).update(node.names)
         self.plain(node, type(node))
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             if isinstance(node, ast.ImportFrom):
                 name, use = alias.name, Use(node.module or "", (alias.name,), node.level)
+                whole = use
             else:
                 name = alias.name.partition(".")[0]  # "import a.b" binds a
-                use = Use(alias.name if alias.asname else name, (), 0)
-            self.scope.imports[alias.asname or name] = use
+                use, whole = Use(alias.name if alias.asname else name, (), 0), Use(alias.name, (), 0)
+            self.scope.imports.setdefault(alias.asname or name, {})[use] = whole
         self.plain(node, type(node))
 
     # --- scopes -------------------------------------------------------------------------------------------------------
@@ -286,6 +305,7 @@ def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
 _SPECIAL: dict[type[ast.AST], Callable[[_Reader, Any], None]] = {
     ast.Name: _Reader.name,
     ast.Attribute: _Reader.attribute,
+    ast.Call: _Reader.call,
     ast.Constant: _Reader.constant,
     ast.JoinedStr: _Reader.joined,
     ast.AugAssign: _Reader.assigned,

@@ -31,6 +31,7 @@ _DATA = (str, bytes, int, float, bool, type(None), list, dict, tuple, set, froze
 _WHERE = frozenset(
     f"__{name}__" for name in ("name", "file", "path", "spec", "loader", "package", "cached", "builtins", "annotations")
 )  # where a module is, not what it does
+_SAID = frozenset(("__doc__", "__warningregistry__"))  # no more than docstrings and warnings
 _NAMEDTUPLE = ("_make", "_replace", "_asdict")
 _GENERATED = ("_new_member_", "__new_member__", "__annotate__", "__annotate_func__", "_abc_impl")
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType, type(Use.name))  # also those of named tuples
@@ -54,6 +55,8 @@ class Walk:
         self._bound: set[tuple[int, str]] = set()
         self._written: set[tuple[int, str]] = set()
         self._queue: deque[tuple[Found, Any, str]] = deque()
+        self._read: set[str] = set()  # attributes that are read somewhere
+        self._holders: list[tuple[Any, str]] = []  # functions that have attributes
         self._plain = Plain(lambda value: self._name(value, self._place))
         self._place = self._user = ""
         self._bind(self, "", "function", root, "the function")
@@ -63,6 +66,8 @@ class Walk:
                 self._compound(value, self._user, found)
             else:
                 getattr(self, f"_{found.look}")(value, self._user)
+            if not self._queue:
+                self._attributes()
 
     def encode_again(self) -> Callable[[Any], bytes]:
         """Encodes values as this walk did; code that it did not meet is all alike."""
@@ -196,7 +201,7 @@ class Walk:
         """A module that is used otherwise than by its attributes counts as a whole."""
         self.watches.all_names(vars(module))
         for attribute in sorted(vars(module)):
-            if not (attribute.startswith("__") and attribute.endswith("__")):
+            if attribute not in _SAID:
                 self._use(Use(attribute, ()), vars(module), name)
 
     def _function(self, function: types.FunctionType, name: str) -> None:
@@ -205,6 +210,9 @@ class Walk:
         self.watches.function(function)
         syntax = self._pieces.function(function)
         self.parts[name] = syntax.digest
+        self._read |= syntax.attributes
+        if vars(function):
+            self._holders.append((function, name))
         cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
         for use in syntax.uses:
             if use.level != NAME or use.name not in cells:
@@ -233,13 +241,25 @@ class Walk:
     def _says(self, syntax: Syntax | None, name: str, namespace: dict[str, Any]) -> None:
         """Write down what a piece says, and follow what it uses."""
         self.parts[name] = "no source" if syntax is None else syntax.digest
+        self._read |= syntax.attributes if syntax else set()
         for use in syntax.uses if syntax else ():
             self._use(use, namespace, module_name(namespace))
+
+    def _attributes(self) -> None:
+        """Follow the attributes of functions that are read somewhere, from whatever stands for these there."""
+        for holder, name in self._holders:
+            for attribute in sorted(self._read.intersection(vars(holder))):
+                if isinstance(holder, types.FunctionType) or attribute[0] != "_":
+                    self.watches.name(vars(holder), attribute)
+                    role = f"the attribute {attribute!r} of {name}"
+                    self._bind(holder, f".{attribute}", f"{name}.{attribute}", vars(holder)[attribute], role)
 
     def _compound(self, value: Any, name: str, found: Found) -> None:
         assert found.made_of is not None
         if isinstance(value, types.FunctionType):
             self.watches.function(value)
+        elif getattr(value, "__dict__", None):
+            self._holders.append((value, name))
         said = []
         for label, part in found.made_of(value).items():
             if part is not None and not (type(part) in (tuple, dict) and not part):
@@ -320,7 +340,7 @@ def _is_generated(function: types.FunctionType) -> bool:
 
 
 def _fields(cls: type) -> tuple[Any, ...]:
-    """Of a class without source: its annotations, and what a dataclass was told of its fields."""
+    """Of a class without source: its annotations, and what a dataclass or attrs was told of its fields."""
     try:
         annotations = vars(cls).get("__annotations__") or cls.__annotations__
     except (AttributeError, NameError):  # none; or one that names what is not there
@@ -331,7 +351,7 @@ def _fields(cls: type) -> tuple[Any, ...]:
     for name, field in getattr(cls, "__dataclass_fields__", {}).items():
         factory = field.default_factory if callable(field.default_factory) else None
         said.append((name, factory, field.init, field.repr, field.hash, field.compare, field.kw_only))
-    return tuple(said)
+    return (*said, *getattr(cls, "__attrs_attrs__", ()))
 
 
 def _import(name: str) -> Any:
