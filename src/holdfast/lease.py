@@ -27,7 +27,7 @@ from .kernel import Kernel
 from .renewal import renew_in_time
 from .storages.places import machine_id
 
-__all__ = ["Lease", "bury"]
+__all__ = ["Lease", "bury", "held_by_another"]
 
 _OWNER = "owner-"  # before the names of owners' lock files
 _NAMES = 256  # lock files that the names of leases share; these are never removed
@@ -97,7 +97,7 @@ class Lease:
                 patience = 0.0 if holder.owner else _PATIENCE
                 for pause in self._watch(holder):
                     if deadline is not None and time.monotonic() >= deadline + patience:
-                        raise BusyError(f"lease {self.name!r} is held by somebody else")
+                        raise held_by_another(self.name)
                     yield pause
         except BaseException:
             self._end()
@@ -210,6 +210,11 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def held_by_another(name: str) -> BusyError:
+    """The error for a lease that somebody else held for as long as was to be waited."""
+    return BusyError(f"lease {name!r} is held by somebody else: try again later, or with a longer wait")
 
 
 def _new_owner() -> str:

@@ -31,11 +31,13 @@ from .reading import load, load_stored, make_record, missing, read_current, visi
 from .steps import Steps, run
 from .writing import put
 
-__all__ = ["Target", "Values"]
+__all__ = ["RAISE", "Target", "Values"]
 
 T = TypeVar("T")
 
-_RAISE: Any = object()
+RAISE: Any = object()
+"""The default of what has none: that nothing is there is an error."""
+
 _NOTHING: Any = object()
 
 
@@ -76,7 +78,7 @@ class Values:
         plan = self._plan(options)
         return put(self._kernel, self._ledger, self.path, check_key(key), value, plan)
 
-    def get(self, key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+    def get(self, key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
         """The value of a key. Large arrays are private maps of the stored bytes: writable, the store is not changed.
 
         Args:
@@ -106,7 +108,7 @@ class Values:
                 if again == row:
                     raise
                 row = again
-        if default is _RAISE:
+        if default is RAISE:
             raise missing(path, key)
         return default
 
@@ -163,7 +165,7 @@ class Values:
         return make_record(self._kernel, self.path, done.row)
 
     def update(
-        self, key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]
+        self, key: str, change: Callable[[Any], Any], default: Any = RAISE, **options: Unpack[PutOptions]
     ) -> Entry[Any]:
         """Replace a value by ``change(value)``, atomically, and give the new value with its record.
 
@@ -201,7 +203,7 @@ class Values:
         kernel, ledger, path = self._kernel, self._ledger, self.path
         row = visible_record(kernel, ledger.entry(path, key))
         if row is None:
-            if default is _RAISE:
+            if default is RAISE:
                 raise missing(path, key)
             new = _plain(change(default))
             return Entry(new, put(kernel, ledger, path, key, new, plan._replace(if_version=ABSENT)))

@@ -15,6 +15,7 @@ from .memoize.decorator import MemoOptions
 from .model import Entry, Record
 from .options import PutOptions
 from .store import OpenKernel
+from .values import RAISE
 
 __all__ = ["current", "current_store", "delete", "entry", "exists", "get", "memoize", "put", "update"]
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_RAISE: Any = object()
 
 
 def current_store() -> Store:
@@ -63,12 +62,9 @@ def put(key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
     return current().put(key, value, **options)
 
 
-def get(key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+def get(key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
     """A value of the current scope; see :meth:`Scope.get <holdfast.Scope.get>`."""
-    scope = current()
-    if default is _RAISE:
-        return scope.get(key, verify=verify, trust=trust)
-    return scope.get(key, default, verify=verify, trust=trust)
+    return current().get(key, default, verify=verify, trust=trust)
 
 
 def entry(key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
@@ -86,12 +82,9 @@ def delete(key: str, *, if_version: int | None = None, missing_ok: bool = False)
     return current().delete(key, if_version=if_version, missing_ok=missing_ok)
 
 
-def update(key: str, change: Callable[[Any], Any], default: Any = _RAISE, **options: Unpack[PutOptions]) -> Entry[Any]:
+def update(key: str, change: Callable[[Any], Any], default: Any = RAISE, **options: Unpack[PutOptions]) -> Entry[Any]:
     """Replace a value of the current scope atomically; see :meth:`Scope.update <holdfast.Scope.update>`."""
-    scope = current()
-    if default is _RAISE:
-        return scope.update(key, change, **options)
-    return scope.update(key, change, default, **options)
+    return current().update(key, change, default, **options)
 
 
 @overload

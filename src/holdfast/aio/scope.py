@@ -19,7 +19,7 @@ from ..reading import load, make_record, missing, visible
 from ..scope import BaseScope
 from ..steps import Steps
 from ..streams import Draft, flat
-from ..values import _RAISE
+from ..values import RAISE
 from ..writing import prepare, put, put_inline, put_stored
 from .artifact import AsyncArtifact
 from .driver import LATER, Later, is_brief, is_plain
@@ -86,7 +86,7 @@ class AsyncScope(Below):
         return await self._driver.drive(partial(_put, *what))
 
     @described(BaseScope.get)
-    async def get(self, key: str, default: Any = _RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+    async def get(self, key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
         found = await self._driver.here(partial(_get_plain, self._sync, key, default))
         if found is not LATER:
             return found
@@ -236,7 +236,7 @@ def _get_plain(scope: BaseScope[Any], key: str, default: Any) -> Any:
     kernel, path = scope._kernel, scope.path
     row = visible(kernel, scope._ledger.find(path, check_key(key)))
     if row is None:
-        if default is _RAISE:
+        if default is RAISE:
             raise missing(path, key)
         return default
     return load(kernel, path, key, row) if is_plain(kernel, row) else LATER

@@ -14,7 +14,7 @@ from ..catalog.base import Fence
 from ..collector import Collected, Collecting
 from ..config import StoreConfig
 from ..errors import BusyError
-from ..lease import Lease
+from ..lease import Lease, held_by_another
 from ..store import BaseStore
 from ..verifier import Verifying
 from .scope import AsyncScope, AsyncTransaction, Below
@@ -56,21 +56,18 @@ class AsyncLease(Colour):
             async with asyncio.timeout(lease._wait):
                 await queue.acquire()
         except TimeoutError:
-            raise self._busy() from None
+            raise held_by_another(self.name) from None
         try:
             return await self._take(end)
         finally:
             queue.release()
-
-    def _busy(self) -> BusyError:
-        return BusyError(f"lease {self.name!r} is held by somebody else")
 
     async def _take(self, end: float | None) -> Self:
         attempts = self._sync.attempts()
         try:
             while (pause := await self._driver.away(partial(next, attempts, None))) is not None:
                 if end is not None and monotonic() >= end:
-                    raise self._busy()
+                    raise held_by_another(self.name)
                 await asyncio.sleep(pause)
         except (asyncio.CancelledError, Exception):
             await self._driver.away(attempts.close, must=True)

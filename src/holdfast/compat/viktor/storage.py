@@ -86,7 +86,10 @@ class _StoredFile(File):
             yield from self._section.get_chunks(self._key)  # checked against its digest
 
     def _changed(self) -> int:
-        return self._section.record(self._key).version if self._section.exists(self._key) else 0
+        try:
+            return self._section.record(self._key).version
+        except NotFoundError:
+            return 0
 
 
 def _section(scope: str, entity: object) -> Scope:
