@@ -69,6 +69,8 @@ def not_connected(error: psycopg.Error, target: Target) -> HoldfastError:
     reason, where = _reason(error), target.where
     if is_crowded(error):
         return BusyError(f"{where}: the server has no connection left: close some, or raise max_connections ({reason})")
+    if "No space left" in reason:
+        return StorageFullError(f"no space left for {where}: the server cannot go on ({reason})")
     if "FATAL" not in reason:
         return StoreError(f"no server answers for {where}: start it, or mend host and port in the URL ({reason})")
     if 'database "' in reason and "does not exist" in reason:
