@@ -26,6 +26,7 @@ import types
 import uuid
 import zoneinfo
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from holdfast.memoize.canonical import Canonical
@@ -315,7 +316,7 @@ def samples() -> dict[str, Callable[[], Any]]:
 
 def digests() -> dict[str, str]:
     canonical = Canonical(name_of)
-    return {name: canonical.digest(build()).hex() for name, build in samples().items()}
+    return {name: sha256(canonical.encode(build())).hexdigest()[:32] for name, build in samples().items()}
 
 
 if __name__ == "__main__":

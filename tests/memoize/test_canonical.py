@@ -300,8 +300,6 @@ def test_different_values_have_different_bytes() -> None:
 def test_equal_values_have_equal_bytes(value: Any) -> None:
     again = Canonical(name_of)
     assert again.encode(value) == encode(value)
-    assert again.digest(value) == Canonical(name_of).digest(value)
-    assert len(again.digest(value)) == 16
     incomplete = (memoryview, types.MappingProxyType, types.ModuleType, Moment, collections.Counter, Empty, Closed)
     if not isinstance(value, incomplete):  # these are not copied at all, or not as they are
         assert encode(copy.deepcopy(value)) == encode(value)

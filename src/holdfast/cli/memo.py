@@ -17,7 +17,7 @@ import typer
 
 from ..api import Scope
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
-from ..memoize.shelf import CALLS, CODES, KIND
+from ..memoize.shelf import CALLS, CODES, KIND, digests
 from ..model import Record
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, StoreOption, complete_address, open_store, parse_scope
@@ -137,13 +137,13 @@ def forget(
         now = datetime.now(timezone.utc)
         for scope in scopes:
             for record in scope.list(CALLS):
-                its_code, its_call = _digests(record.key)
+                its_code, its_call = digests(record.key)
                 if its_call.startswith(call) and now - record.updated >= age and not (stale and its_code == newest):
                     going.append((scope, record.key))
                     size += record.size
                 else:
                     staying.add((scope, its_code))
-        if call and len(calls := {_digests(key)[1] for _, key in going}) != 1:
+        if call and len(calls := {digests(key)[1] for _, key in going}) != 1:
             raise NotFoundError(f"{len(calls) or 'no'} calls are named {call}: memo ls shows the names")
         what = f"{count_text(len(going), 'result')} of {shown(scopes[0].name)} ({size_text(size)})"
         if going and not call and not yes and sys.stdin.isatty():
@@ -153,7 +153,7 @@ def forget(
                 scope.delete(key, missing_ok=True)
                 if tell is not None:
                     tell(1)
-        for scope, code in {(scope, _digests(key)[0]) for scope, key in going} - staying:
+        for scope, code in {(scope, digests(key)[0]) for scope, key in going} - staying:
             scope.delete(CODES + code, missing_ok=True)
     if as_json:
         document({"function": scopes[0].name, "results": len(going), "size": size})
@@ -214,12 +214,7 @@ def _chosen(place: Place, function: str | None) -> tuple[list[Scope], str]:
     if len(names) > 1:
         raise InvalidArgumentError(f"{function} may be {listed}: name one of them")
     last = [record for scope in found for record in scope.list(CALLS, order="-updated", limit=1)]
-    return found, _digests(max(last, key=lambda record: record.updated).key)[0] if last else ""
-
-
-def _digests(key: str) -> tuple[str, ...]:
-    """Those of a stored call's code and of its arguments."""
-    return key.removeprefix(CALLS).partition("/")[::2]
+    return found, digests(max(last, key=lambda record: record.updated).key)[0] if last else ""
 
 
 def _sum(scope: Scope) -> dict[str, Any]:
@@ -228,7 +223,7 @@ def _sum(scope: Scope) -> dict[str, Any]:
     for record in scope.list(CALLS):
         times.append(record.updated)
         size += record.size
-        codes.add(_digests(record.key)[0])
+        codes.add(digests(record.key)[0])
     facts = {"function": scope.name, "scope": str(scope), "results": len(times), "size": size, "codes": len(codes)}
     ends = {"oldest": time_json(min(times, default=None)), "newest": time_json(max(times, default=None))}
     return {**facts, **ends, "expired": scope.usage(expired=True).records}
@@ -243,7 +238,7 @@ def _row(facts: dict[str, Any], whole: bool = False) -> list[str]:
 
 def _call(record: Record, newest: str) -> dict[str, Any]:
     """All about a stored call."""
-    code, call = _digests(record.key)
+    code, call = digests(record.key)
     arguments = {name: tag.partition(" ")[2] for name, tag in record.tags.items()}
     return {"call": call, "code": code, "old": code != newest, "arguments": arguments, **record_json(record)}
 

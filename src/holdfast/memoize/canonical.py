@@ -10,7 +10,6 @@ import functools
 import types
 from array import array
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from struct import Struct
 from typing import Any
 
@@ -117,14 +116,6 @@ class Canonical:
             return self._nested(value, {}, 0)
         except RecursionError as error:
             raise UnhashableError(": it is nested too deeply for what is left of Python's stack") from error
-
-    def digest(self, value: Any) -> bytes:
-        """16 bytes in place of :meth:`encode`'s.
-
-        Raises:
-            UnhashableError: as :meth:`encode`.
-        """
-        return sha256(self.encode(value)).digest()[:16]
 
     def _nested(self, value: Any, trail: dict[Any, Any], depth: int) -> bytes:
         """``trail`` has, by id, the depths of the values around this one, and large ones done before, as

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 from ..errors import DecodeError, NotFoundError, ValueLost
 from ..model import Record
 from .binding import Argument
-from .shelf import CALLS, Shelf
+from .shelf import Shelf, digests
 
 __all__ = ["Explanation", "explain"]
 
@@ -53,12 +54,12 @@ def explain(shelf: Shelf, key: str, arguments: Mapping[str, Argument], parts: Ma
     records = list(shelf.records())
     if not records:
         return Explanation(False, "first call")
-    code, call = key[len(CALLS) :].split("/")
-    same_code = [record for record in records if _code(record) == code]
-    same_call = [record for record in records if record.key.endswith(call)]
+    code, call = digests(key)
+    same_code = [record for record in records if digests(record.key)[0] == code]
+    same_call = [record for record in records if digests(record.key)[1] == call]
     if same_call or not same_code:
         nearest = max(same_call or records, key=lambda record: record.updated)
-        changes = _changed_parts(shelf.parts(_code(nearest)), parts)
+        changes = _changed_parts(shelf.parts(digests(nearest.key)[0]), parts)
         if not same_call:
             changes += _changed_arguments(nearest, arguments)
         return Explanation(False, "changed code", tuple(changes), nearest)
@@ -67,14 +68,8 @@ def explain(shelf: Shelf, key: str, arguments: Mapping[str, Argument], parts: Ma
     return Explanation(False, "new arguments", tuple(changes), nearest)
 
 
-def _code(record: Record) -> str:
-    return record.key[len(CALLS) :].partition("/")[0]
-
-
 def _time(seconds: float | None) -> str:
-    from datetime import UTC, datetime
-
-    return "?" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return "?" if seconds is None else f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _changed_parts(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -27,7 +27,7 @@ from ..scope import BaseScope
 if TYPE_CHECKING:
     from .binding import Argument  # the command line lists results without what hashing arguments takes
 
-__all__ = ["CALLS", "CODES", "KIND", "MISSING", "Rules", "Shelf", "trim"]
+__all__ = ["CALLS", "CODES", "KIND", "MISSING", "Rules", "Shelf", "digests", "trim"]
 
 KIND = "memo"
 """Kind of the scopes that hold results."""
@@ -96,7 +96,7 @@ class Shelf:
             EncodeError: no serializer takes it.
             LeaseLost: somebody else computes it by now.
         """
-        code = CODES + key.split("/")[1]
+        code = CODES + digests(key)[0]
         if code not in self._described:
             self.scope.put(code, dict(parts))
             self._described.add(code)
@@ -123,6 +123,12 @@ class Shelf:
             self.scope.delete(key, missing_ok=True)
         self._described.clear()
         return count
+
+
+def digests(key: str) -> tuple[str, str]:
+    """CODE and CALL of the key of a result."""
+    code, _, call = key.removeprefix(CALLS).partition("/")
+    return code, call
 
 
 def trim(scopes: Iterable[BaseScope[Any]], max_entries: int) -> None:
