@@ -290,7 +290,7 @@ class HoldfastFileSystem(Tree):
                 yield from ((place, found) for found in self._scope(place).keys(f"{key}/"))
 
 
-def _conditions(mode: str, options: dict[str, Any]) -> Any:
+def _conditions(mode: str, options: dict[str, Any]) -> dict[str, Any]:
     if mode not in ("overwrite", "create"):
         raise InvalidArgumentError(f"mode must be 'overwrite' or 'create', not {mode!r}")
     return {**options, "if_absent": True} if mode == "create" else options
