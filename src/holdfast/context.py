@@ -16,7 +16,7 @@ from .errors import InvalidArgumentError, InvalidScopeError
 from .navigation import S
 from .store import BaseStore
 
-__all__ = ["Block", "DEFAULT_PATH", "Contexts", "RunContext", "current_context"]
+__all__ = ["DEFAULT_PATH", "Block", "Contexts", "RunContext", "current_context"]
 
 DEFAULT_PATH: Path = (("namespace", "default"),)
 """Where the module's own verbs act when nothing names a scope."""

@@ -71,7 +71,8 @@ def test_kernel_views_and_faces_are_small() -> None:
 
 
 def test_only_code_counts() -> None:
-    text = '"""One."""\n\n# two\nx = """\na\n"""  # three\n\ndef f():\n    """Four.\n\n    Five.\n    """\n    return (\n        x)\n'
+    text = '"""One."""\n\n# two\nx = """\na\n"""  # three\n\n'
+    text += 'def f():\n    """Four.\n\n    Five.\n    """\n    return (\n        x)\n'
     assert code_lines(text) == 6
 
 

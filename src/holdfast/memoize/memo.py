@@ -98,6 +98,10 @@ class Memo(Generic[P, R]):
     Made by ``@store.memoize``, ``@scope.memoize`` or ``@holdfast.memoize``; see :meth:`Memoizing.memoize`.
     """
 
+    __name__: str
+    __qualname__: str
+    __wrapped__: Callable[P, R]
+
     def __init__(self, function: Callable[P, R], place: Place, settings: Settings) -> None:
         self._function = function
         self._place = place
