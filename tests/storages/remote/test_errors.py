@@ -396,6 +396,32 @@ def test_another_region(answering):
     refused(StoreError, lambda: storage.read(NOWHERE), "another region", "AWS_REGION")
 
 
+@pytest.mark.parametrize("name", ["quota", "metadata/credentials", "NoSuchBucket", "api/token", "StorageFull"])
+def test_names_are_not_taken_for_errors(s3_endpoint, name):
+    down = ObjectStorage(
+        f"s3://bucket/{name}?endpoint=http://127.0.0.1:{free_port()}", credentials=S3_KEYS, timeout=0.1
+    )
+    refused(StoreError, lambda: put(down, b"x"), f"s3://bucket/{name}", "could not be reached")
+    storage = ObjectStorage(f"s3://bucket/{name}?endpoint={s3_endpoint}", credentials=S3_KEYS)
+    refused(ValueLost, lambda: storage.read(NOWHERE))
+    assert round_trip(storage) == b"abc"
+
+
+@pytest.mark.parametrize("prefix", ["a%20b", "%C3%BC/%E2%88%9E", "a%2525b", "a+b&c=d'e(f)", "%2B%3F"])
+def test_prefixes_of_any_characters(provider, prefix):
+    scheme, endpoint, keys = provider
+    bucket = "container" if scheme == "az" else "bucket"
+    storage = ObjectStorage(f"{scheme}://{bucket}/odd/{prefix}?endpoint={endpoint}", credentials=keys)
+    config = put(storage, b"abc")
+    assert bytes(storage.read(config)) == b"abc"
+    storage.close()
+    (left,) = [left for left in storage.abandoned() if left.writer == config.split("/")[0]]
+    assert list(left.configs()) == [[config]]
+    left.release()
+    storage.delete(config)
+    assert storage.sync([config]) == [False]
+
+
 @pytest.mark.parametrize("status", [400, 418, 500, 503])
 def test_other_answers(answering, status):
     body = b"<Error><Code>Odd</Code><Message>Something odd.</Message></Error>"

@@ -31,7 +31,7 @@ def explain(error: Exception, shown: str, *, writing: bool) -> HoldfastError:
     what = f"{type(error).__name__}: {str(error) or 'no more is told'}"
     if reply in ("452", "552") or number in _FULL:
         return StorageFullError(f"no space is left, or the quota is used up, for {shown} ({what})")
-    if reply in ("530", "532") or re.search(r"authentication|login incorrect|logon", str(error), re.IGNORECASE):
+    if reply in ("530", "532") or (not reply and re.search(r"authentication|logon", str(error), re.IGNORECASE)):
         protocol = shown.partition(":")[0].upper()
         return StoreError(
             f"{shown} refused the credentials ({what}): set FSSPEC_{protocol}_USERNAME and FSSPEC_{protocol}_PASSWORD, "

@@ -32,8 +32,13 @@ _ENDPOINT = {
 _CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
 _STATUS = re.compile(r"status code: (\d{3})|\(code: (\d{3})\)")
 _QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
-_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|specified (?:container|bucket) does not exist", re.IGNORECASE)
-_FULL = re.compile(r"Quota(?!.*Request)|StorageFull|InsufficientStorage|insufficient.storage", re.IGNORECASE)
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_NO_BUCKET_SAID = re.compile(r"specified (?:container|bucket) does not exist", re.IGNORECASE)
+_FULL = re.compile(r"Quota|StorageFull|InsufficientStorage")
+_NAMES = re.compile(r"https?://\S+|Object at location .*? not found|for path \S+|for key \S+")
+_KEYS_OF_MACHINES = re.compile(
+    r"https?://[^/\s]+/(?:latest/(?:api/token|meta-data)|computeMetadata|metadata/identity)\b"
+)
 _DENIED = {"AccessDenied", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions", "AllAccessDisabled"}
 _TOKEN = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -58,18 +63,19 @@ def explain(error: BaseException, shown: str, name: str | None = None, *, writin
         writing: whether something was to be made or removed.
     """
     text = _first(error)
+    bare = _NAMES.sub("", text)  # what was asked for may be called as an error is
     code = _code(text)
     status = _status(text)
     scheme = shown.partition(":")[0]
-    if _NO_BUCKET.search(text):
+    if code in _NO_BUCKET or (code is None and _NO_BUCKET_SAID.search(bare)):
         return StoreNotFoundError(f"{shown}: there is no such bucket or container: create it, or mend the URL")
     if isinstance(error, FileNotFoundError) or status == 404:
         if name is None:
             return StoreNotFoundError(f"{shown} is not there: create it, or mend the URL ({_reason(text)})")
         return ValueLost(f"{shown}/{name} is gone: it was removed by other means than this library")
-    if status == 507 or _FULL.search(code or text):
+    if status == 507 or (code and _FULL.search(code)):
         return StorageFullError(f"no space is left, or the quota is used up, for {shown} ({code or _reason(text)})")
-    if code in _REGION or "incorrectly configured region" in text:
+    if code in _REGION or "incorrectly configured region" in bare:
         return StoreError(f"{shown} is in another region: set AWS_REGION to it ({code or 'the server redirects'})")
     kind = type(error).__name__
     if status in (401, 403) or code in _TOKEN or kind in ("PermissionDeniedError", "UnauthenticatedError"):
@@ -77,7 +83,7 @@ def explain(error: BaseException, shown: str, name: str | None = None, *, writin
             return ReadOnlyError(f"{shown} may not be written with these credentials ({code}): give them the right to")
         why = f"{status or kind}{f', {code}' if code else ''}"
         return StoreError(f"{shown} refused the credentials ({why}): {CREDENTIALS.get(scheme, 'mend them')}")
-    if _lacks_credentials(text):
+    if _lacks_credentials(bare) or _KEYS_OF_MACHINES.search(text):
         return StoreError(f"no usable credentials for {shown}: {CREDENTIALS.get(scheme, 'mend')} ({_reason(text)})")
     if isinstance(error, ValueError):
         return InvalidArgumentError(f"{shown}: {_reason(text)}")
@@ -100,7 +106,7 @@ def _status(text: str) -> int | None:
 
 
 def _lacks_credentials(text: str) -> bool:
-    return re.search(r"credential|access.?key|token request|api/token|metadata|service account", text, re.I) is not None
+    return re.search(r"credential|access.?key|token request|service account", text, re.I) is not None
 
 
 def _reason(text: str) -> str:
