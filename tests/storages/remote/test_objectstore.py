@@ -360,3 +360,19 @@ writer.write(bytes(20_000_000))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert os.getpid()
+
+
+def test_looking_for_garbage_costs_what_the_garbage_costs(cut):
+    """moto closes each connection after an answer, so that connections are requests."""
+    proxy, storage = cut()
+    for number in range(30):
+        put(storage, b"%d" % number)
+    other = ObjectStorage(storage.url, credentials=S3_KEYS)
+    put(other, b"kept")
+    other.close()
+    for left in storage.abandoned():
+        assert len(list(left.configs())) == 1
+        left.release()
+    before = proxy.connections
+    assert list(storage.abandoned()) == []
+    assert proxy.connections - before == 3, "a clock, a listing of the marks, and the clock's removal"
