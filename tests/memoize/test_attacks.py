@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import subprocess
 import sys
 import threading
@@ -140,6 +141,42 @@ def test_what_says_how_an_argument_counts_is_code(store: holdfast.Store) -> None
     assert make(lambda x: x % 10)(23) == 13
     details = make(lambda x: x % 20).explain(13).details
     assert details[0].startswith("key of x: "), details
+
+
+MADE_WHEN_ASKED = """
+STATE = [1]
+def __getattr__(name):
+    if name not in ("made", "new"):
+        raise AttributeError(name)
+    return STATE[0]
+"""
+
+ASKS = """
+import maker
+def g(*, y=1):
+    return y
+def f(x):
+    maker.new(x)  # another function each time, which says the same
+    return maker.made, g()
+"""
+
+
+def test_what_a_module_makes_and_defaults_that_change_in_place_are_seen(
+    store: holdfast.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "maker.py").write_text(MADE_WHEN_ASKED)
+    (tmp_path / "asks.py").write_text(ASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    asks = importlib.import_module("asks")
+    memo = store.memoize(asks.f)
+    assert [memo(1), memo(1), memo.stats().misses] == [(1, 1), (1, 1), 1]
+    asks.maker.STATE[0] = 2
+    assert [memo(1), memo(1), memo.stats().misses] == [(2, 1), (2, 1), 2]
+    asks.g.__kwdefaults__["y"] = 3
+    assert [memo(1), memo(1), memo.stats().misses] == [(2, 3), (2, 3), 3]
+    asks.maker.STATE[0] = 1
+    asks.g.__kwdefaults__["y"] = 1
+    assert [memo(1), memo.stats().misses] == [(1, 1), 3]
 
 
 CURRIED = """

@@ -202,7 +202,8 @@ class Memo(Generic[P, R]):
                 self._hits += 1
                 return value
             arguments = yield lambda: self._binding.describe(args, kwargs)  # before the function may change them
-            is_same = code.current()  # and was not changed by another thread while this one waited
+            # Another thread may have changed it while this one waited.
+            is_same = code.current() or self._fingerprint().digest == code.digest
             self._misses += 1
             token = computing.set(flight.around | {flight})
             try:

@@ -180,9 +180,14 @@ class Walk:
             self._write_name(owner, name, place, module)
             owner, name = vars(value), rest.pop(0)
             place, role = f"{module}.{name}", f"the global {name!r} of module {module}"
-            value = owner[name] if name in owner else getattr(value, name, _MISSING)
-            if value is _MISSING:
-                value = otherwise(place)
+            if name in owner:
+                value = owner[name]
+            else:
+                whole, value = value, getattr(value, name, _MISSING)
+                if name not in owner:  # the module makes it whenever it is asked
+                    self.watches.made(whole, name, value)
+                if value is _MISSING:
+                    value = otherwise(place)
             self.watches.name(owner, name)  # by now, since an import may have put it there
             if value is _MISSING:
                 return

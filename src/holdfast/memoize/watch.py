@@ -11,6 +11,7 @@ from ..errors import UnhashableError
 
 __all__ = ["Watches"]
 
+_PLAIN = (str, bytes, int, float)
 _bases = attrgetter("__bases__")
 _content = attrgetter("cell_contents")
 
@@ -28,6 +29,7 @@ class Watches:
         self._cells: list[CellType] = []
         self._empty: list[CellType] = []
         self._values: list[tuple[Any, bytes]] = []
+        self._made: list[tuple[Any, str, Any]] = []
 
     def name(self, namespace: Mapping[str, Any], name: str) -> None:
         """What a name stands for in a namespace, also if it stands for nothing yet."""
@@ -38,6 +40,10 @@ class Watches:
         else:
             missing.add(name)
 
+    def made(self, module: Any, name: str, value: Any) -> None:
+        """What a module makes when it is asked for an attribute."""
+        self._made.append((module, name, value))
+
     def all_names(self, namespace: Mapping[str, Any]) -> None:
         """Everything in a namespace."""
         for name in list(namespace):
@@ -47,6 +53,9 @@ class Watches:
     def function(self, function: FunctionType) -> None:
         """A function's code and defaults, and what it closes over."""
         self._functions.append(function)
+        defaults: Mapping[str, Any] = function.__kwdefaults__ or {}
+        for name in defaults:
+            self.name(defaults, name)
         for cell in function.__closure__ or ():
             (self._cells if _filled(cell) else self._empty).append(cell)
 
@@ -70,7 +79,7 @@ class Watches:
                 wanted = list(there) * 2 if len(there) == 1 else list(there)  # a single one would not come as a tuple
                 names.append((itemgetter(*wanted), namespace, tuple(there[name] for name in wanted)))
         missing = [(namespace.keys(), absent) for namespace, _, absent in self._names.values() if absent]
-        sizes, empty, values = self._sizes, self._empty, self._values
+        sizes, empty, values, made = self._sizes, self._empty, self._values, self._made
         attributes = [
             (read, objects, tuple(map(read, objects)))
             for read, objects in (
@@ -106,6 +115,10 @@ class Watches:
                         return False
                 for value, encoded in values:
                     if encode(value) != encoded:
+                        return False
+                for module, name, value in made:
+                    again = getattr(module, name, value)
+                    if again is not value and not (type(again) is type(value) in _PLAIN and again == value):
                         return False
             except (KeyError, ValueError, UnhashableError):  # a name or a cell's content is gone, a value has no hash
                 return False
