@@ -148,7 +148,7 @@ STATE = [1]
 def __getattr__(name):
     if name not in ("made", "new"):
         raise AttributeError(name)
-    return STATE[0]
+    return STATE[0] if name == "made" else lambda x: x
 """
 
 ASKS = """
