@@ -8,6 +8,7 @@ import pytest
 
 from holdfast.catalog.postgresql import PostgreSQLCatalog
 from holdfast.testing.catalog_suite import CatalogSuite
+from holdfast.testing.postgresql import Server
 
 _numbers = itertools.count()
 
@@ -22,3 +23,12 @@ class TestPostgreSQL(CatalogSuite):
 
     def reopen(self, catalog):
         return PostgreSQLCatalog(self.url)
+
+
+@pytest.mark.long
+class TestPostgreSQL16(TestPostgreSQL):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def postgresql(cls):
+        with Server(version=16) as server:
+            yield server

@@ -16,6 +16,7 @@ import pytest
 from holdfast.catalog.base import ABSENT, Fence
 from holdfast.catalog.postgresql import PostgreSQLCatalog, statements, values
 from holdfast.catalog.sql.engine import Locks, Session
+from holdfast.catalog.sql.numbers import add_to
 from holdfast.errors import BusyError, ConflictError, ExistsError
 from holdfast.model import EPHEMERAL
 from holdfast.testing.catalog_cases import (
@@ -246,6 +247,22 @@ def test_a_scope_is_made_once(catalog: PostgreSQLCatalog, url: str, threads: Thr
         assert data_of(catalog, "key", path) == b"%d" % made.index(max(made))
     for mine in catalogs:
         mine.close()
+
+
+def test_a_scope_that_another_makes_after_the_look(catalog: PostgreSQLCatalog, other: PostgreSQLCatalog) -> None:
+    """No key could be locked in it: all is done again, with the lock."""
+    path = (*FLOW, ("made", "by another"))
+    codec, calls = catalog.codec_id(INTEGER), []
+
+    def work(session: Session) -> Callable[[], tuple[int, Any]]:
+        calls.append(session)
+        if len(calls) == 1:
+            put(other, "count", 5, path=path)
+        return add_to(session, path, "count", 1, codec, False)
+
+    value, _ = catalog.transaction(work, locks=Locks([(path, "count")], look=True))()
+    assert value == 6
+    assert len(calls) == 2
 
 
 # --- expectations -----------------------------------------------------------------------------------------------------

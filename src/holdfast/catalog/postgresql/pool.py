@@ -150,9 +150,11 @@ class Pool:
                 self._waiting -= 1
 
     def _open(self, opening: _Opening) -> Link:
-        link = Link(self._target.parameters, self._settings)
-        self._links.add(link)
-        self._opening.discard(opening)
+        try:
+            link = Link(self._target.parameters, self._settings)
+            self._links.add(link)
+        finally:
+            self._opening.discard(opening)  # an error's traceback may keep it for long
         self._served = True
         if self._closed:
             self.discard(link)

@@ -61,6 +61,7 @@ class Session(AnySession):
         self._slots: list[list[Any]] = []
         self._waiting = 0
         self._looked: dict[tuple[int, str], list[RecordRow]] = {}
+        self._missing: set[Path] = set()
         self.found: dict[Path, int] = {}
         self.committing = False
         if locks is None:
@@ -83,6 +84,7 @@ class Session(AnySession):
         self._known = known[1] if self.epoch == known[0] else {}
         if found is None or self.epoch != known[0]:
             scopes = {path: self.scope(path) for path in dict.fromkeys(path for path, _ in places)}
+            self._missing = {path for path, scope in scopes.items() if scope is None}
             there = [(scope, key) for path, key in places if (scope := scopes[path]) is not None]
             found, rows = ([scope for scope, _ in there], [key for _, key in there]), []
             statements = [] if alone else [(HOLD_KEYS, found)]
@@ -132,6 +134,8 @@ class Session(AnySession):
         if scope is None:
             scope = self.rows(*resolving(path))[0][1]
             if scope is not None:
+                if path in self._missing:
+                    raise Again  # somebody else has made it since, and we hold no key in it
                 self.found[path] = scope
         return scope
 
@@ -145,7 +149,7 @@ class Session(AnySession):
         parent = self.make_scope(path[:-1])
         made = self.rows(MAKE_SCOPE, (parent, *path[-1], self.now))
         if not made:
-            raise Again  # somebody else has just made it, and we hold no key in it
+            raise Again  # somebody else has just made it
         self._later(_UNMARK, (format_path(path),))
         scope = self.found[path] = int(made[0][0])
         return scope
