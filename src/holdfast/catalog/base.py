@@ -401,11 +401,15 @@ class Catalog(Ledger):
 
     @abstractmethod
     def storage_id(self, name: str, url: str) -> int:
-        """The id of a storage by its name, registered with its URL when it is new."""
+        """The id of the storage of that name at that URL, registered when it is new; ids stay."""
 
     @abstractmethod
     def storage(self, id: int) -> tuple[str, str]:
         """Name and URL of a storage id."""
+
+    @abstractmethod
+    def storages(self) -> list[int]:
+        """The ids of all registered storages."""
 
     @abstractmethod
     def now(self) -> float:

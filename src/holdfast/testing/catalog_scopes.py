@@ -342,11 +342,15 @@ class SharedTests:
 
     def test_storages(self, catalog: Catalog, other: Catalog) -> None:
         first, second = catalog.storage_id("a@v1", "files"), catalog.storage_id("b@v1", "files")
-        assert first != second
+        third = other.storage_id("a@v1", "elsewhere")
+        assert len({first, second, third}) == 3
         for each in (other, catalog):
-            assert each.storage_id("a@v1", "elsewhere") == first
+            assert each.storage_id("a@v1", "files") == first
+            assert each.storage_id("a@v1", "elsewhere") == third
             assert each.storage(first) == ("a@v1", "files")
             assert each.storage(second) == ("b@v1", "files")
+            assert each.storage(third) == ("a@v1", "elsewhere")
+            assert each.storages() == sorted([first, second, third])
         with pytest.raises(HoldfastError):
             catalog.storage(first + second + 1000)
 

@@ -259,6 +259,7 @@ class CatalogSuite(
             lambda: catalog.drop_scope(FLOW), lambda: catalog.was_dropped(FLOW),
             lambda: catalog.codec_id(Codec("new", "new")), lambda: catalog.codec(12345),
             lambda: catalog.storage_id("new", "new"), lambda: catalog.storage(12345),
+            lambda: catalog.storages(),
             lambda: catalog.acquire("name", "me", 1), lambda: catalog.renew(fence, 1), lambda: catalog.release(fence),
             lambda: catalog.unsynced(boot=BOOT, earlier=False), lambda: catalog.mark_synced([1]),
             lambda: catalog.mark_lost(1), lambda: catalog.sweep(), lambda: catalog.garbage(),

@@ -11,6 +11,9 @@ Why they are as they are:
 * Text is compared by its bytes: ``COLLATE "C"``. What may be longer than an index takes is found by its hash.
 * ``number`` is a native integer, in the place of ``data``.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``record_replaced``.
+* ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
+  code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
+  key from which on there may be too many.
 * ``labels`` makes JSONB of tags, for the index by which they are searched. JSONB has no NUL, tags have: it becomes a
   pair of other characters, and what could be taken for these becomes another pair.
 """
@@ -59,7 +62,8 @@ CREATE TABLE codecs(
   id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, serializer text, content_type text NOT NULL, encoding text);
 CREATE UNIQUE INDEX codecs_all ON codecs(
   {HASH.format("coalesce('s'||serializer,'')||chr(1)||content_type||chr(1)||coalesce('e'||encoding,'')")});
-CREATE TABLE storages(id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE, url text NOT NULL);
+CREATE TABLE storages(id int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL, url text NOT NULL);
+CREATE UNIQUE INDEX storages_all ON storages({HASH.format("name||chr(1)||url")});
 CREATE TABLE records(
   scope int8 NOT NULL, key text COLLATE "C" NOT NULL, tier int2 NOT NULL,{_CONTENT},
   PRIMARY KEY(scope, key, tier) INCLUDE (expires));
@@ -72,6 +76,15 @@ CREATE TABLE kept(
   tier int2 NOT NULL,{_CONTENT});
 CREATE UNIQUE INDEX kept_key ON kept(scope, key, tier, version);
 CREATE INDEX kept_blob ON kept(blob) WHERE blob IS NOT NULL;
+CREATE TABLE policies(
+  scope int8 PRIMARY KEY, history int4 NOT NULL, max_records int8, max_bytes int8, records int8, bytes int8);
+CREATE TABLE past(
+  id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, scope int8 NOT NULL, key text COLLATE "C" NOT NULL,
+  tier int2 NOT NULL,{_CONTENT});
+CREATE UNIQUE INDEX past_key ON past(scope, key, version DESC);
+CREATE INDEX past_blob ON past(blob) WHERE blob IS NOT NULL;
+CREATE INDEX past_expires ON past(expires) WHERE expires IS NOT NULL;
+CREATE TABLE surplus(scope int8 PRIMARY KEY, key text COLLATE "C" NOT NULL);
 CREATE TABLE blobs(
   id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, storage int4 NOT NULL, place text NOT NULL, algo int2 NOT NULL,
   hash bytea, bytes int8 NOT NULL, refs int8 NOT NULL, state int2 NOT NULL DEFAULT 0, synced int2 NOT NULL, boot text,
@@ -158,7 +171,7 @@ BEGIN
 END $$;
 CREATE TRIGGER record_deleted AFTER DELETE ON records FOR EACH ROW EXECUTE FUNCTION record_deleted();
 
-CREATE FUNCTION kept_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION reference_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF TG_OP='INSERT' THEN
     UPDATE blobs SET refs=refs+1 WHERE id=NEW.blob;
@@ -168,9 +181,13 @@ BEGIN
   RETURN NULL;
 END $$;
 CREATE TRIGGER kept_inserted AFTER INSERT ON kept FOR EACH ROW WHEN (NEW.blob IS NOT NULL)
-  EXECUTE FUNCTION kept_changed();
+  EXECUTE FUNCTION reference_changed();
 CREATE TRIGGER kept_deleted AFTER DELETE ON kept FOR EACH ROW WHEN (OLD.blob IS NOT NULL)
-  EXECUTE FUNCTION kept_changed();
+  EXECUTE FUNCTION reference_changed();
+CREATE TRIGGER past_inserted AFTER INSERT ON past FOR EACH ROW WHEN (NEW.blob IS NOT NULL)
+  EXECUTE FUNCTION reference_changed();
+CREATE TRIGGER past_deleted AFTER DELETE ON past FOR EACH ROW WHEN (OLD.blob IS NOT NULL)
+  EXECUTE FUNCTION reference_changed();
 
 CREATE FUNCTION blob_synced() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -184,7 +201,10 @@ CREATE TRIGGER blob_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW WHEN (NE
   EXECUTE FUNCTION blob_synced();
 """
 
-TABLES = ("store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases")
+TABLES = (
+    "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
+    "past", "surplus",
+)  # fmt: skip
 """Names of the tables that a current catalog has."""
 
 

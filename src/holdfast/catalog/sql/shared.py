@@ -12,13 +12,13 @@ __all__ = ["Shared"]
 
 
 class Shared(Engine):
-    """``codec_id``, ``codec``, ``storage_id`` and ``storage``."""
+    """``codec_id``, ``codec``, ``storage_id``, ``storage`` and ``storages``."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._codec_ids: dict[Codec, int] = {}
         self._codecs: dict[int, Codec] = {}
-        self._storage_ids: dict[str, int] = {}
+        self._storage_ids: dict[tuple[str, str], int] = {}
         self._storages: dict[int, tuple[str, str]] = {}
 
     def _id(self, find: str, key: tuple[Any, ...], make: str, values: tuple[Any, ...]) -> int:
@@ -57,11 +57,11 @@ class Shared(Engine):
 
     def storage_id(self, name: str, url: str) -> int:
         """See :meth:`Catalog.storage_id <holdfast.catalog.base.Catalog.storage_id>`."""
-        found = self._storage_ids.get(name)
+        found = self._storage_ids.get((name, url))
         if found is None:
-            found = self._storage_ids[name] = self._id(
-                "SELECT id FROM storages WHERE name=?1",
-                (name,),
+            found = self._storage_ids[name, url] = self._id(
+                "SELECT id FROM storages WHERE name=?1 AND url=?2",
+                (name, url),
                 "INSERT INTO storages(name,url) VALUES(?1,?2) RETURNING id",
                 (name, url),
             )
@@ -76,3 +76,7 @@ class Shared(Engine):
                 raise SchemaError(f"{self._where} is damaged: it names storage {id}, which it has not")
             known = self._storages[id] = rows[0]
         return known
+
+    def storages(self) -> list[int]:
+        """See :meth:`Catalog.storages <holdfast.catalog.base.Catalog.storages>`."""
+        return [id for (id,) in self.read("SELECT id FROM storages ORDER BY id")]

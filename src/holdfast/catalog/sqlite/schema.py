@@ -11,6 +11,9 @@ Why the tables are as they are:
 * No trigger stands on INSERT, and none on columns that an inline put names: they would be compiled into every put.
 * ``data`` is last: long rows overflow there, and the columns before it stay on the first page.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``records_replaced``.
+* ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
+  code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
+  key from which on there may be too many.
 """
 
 from __future__ import annotations
@@ -127,7 +130,43 @@ def _tokens(connection: apsw.Connection) -> None:
     connection.execute("DELETE FROM leases WHERE owner=''")
 
 
-MIGRATIONS = [_first, _tokens]
+_STORAGES = """
+CREATE TABLE named(id INTEGER PRIMARY KEY, name TEXT NOT NULL, url TEXT NOT NULL, UNIQUE(name, url));
+INSERT INTO named SELECT id, name, url FROM storages;
+DROP TABLE storages;
+ALTER TABLE named RENAME TO storages;
+"""
+_POLICIES = """
+CREATE TABLE policies(
+  scope INTEGER PRIMARY KEY, history INTEGER NOT NULL, max_records INTEGER, max_bytes INTEGER,
+  records INTEGER, bytes INTEGER);
+CREATE TABLE past(
+  id INTEGER PRIMARY KEY, scope INTEGER NOT NULL, key TEXT NOT NULL, tier INTEGER NOT NULL, version INTEGER NOT NULL,
+  flags INTEGER NOT NULL, created REAL NOT NULL, updated REAL NOT NULL, expires REAL, tags TEXT, session TEXT,
+  algorithm INTEGER NOT NULL, digest BLOB, size INTEGER NOT NULL, codec INTEGER NOT NULL, config TEXT, signature BLOB,
+  blob INTEGER, data);
+CREATE UNIQUE INDEX past_key ON past(scope, key, version DESC);
+CREATE INDEX past_blob ON past(blob) WHERE blob IS NOT NULL;
+CREATE INDEX past_expires ON past(expires) WHERE expires IS NOT NULL;
+CREATE TABLE surplus(scope INTEGER PRIMARY KEY, key TEXT NOT NULL);
+CREATE TRIGGER past_inserted AFTER INSERT ON past WHEN NEW.blob IS NOT NULL
+BEGIN
+  UPDATE blobs SET refs=refs+1 WHERE id=NEW.blob;
+END;
+CREATE TRIGGER past_deleted AFTER DELETE ON past WHEN OLD.blob IS NOT NULL
+BEGIN
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+"""
+
+
+def _third(connection: apsw.Connection) -> None:
+    """A storage is a name and a URL: a store may use two buckets. What scopes ask for: history and quotas."""
+    connection.execute(_STORAGES)
+    connection.execute(_POLICIES)
+
+
+MIGRATIONS = [_first, _tokens, _third]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 
@@ -178,5 +217,8 @@ def migrate(connection: apsw.Connection, where: str) -> None:
 def missing_tables(connection: apsw.Connection) -> Sequence[str]:
     """Names of tables that a current catalog has and this one has not: it is damaged."""
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
-    wanted = ("store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases")
+    wanted = (
+        "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
+        "past", "surplus",
+    )  # fmt: skip
     return [name for name in wanted if name not in names]
