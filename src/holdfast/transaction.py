@@ -27,6 +27,7 @@ from .catalog.base import (
     Ledger,
     NewBlob,
     Put,
+    Restore,
     Unchanged,
     ValueRow,
 )  # fmt: skip
@@ -186,6 +187,8 @@ class Buffered(Ledger):
             self._check_version(change.path, change.key, change.if_version)
         if isinstance(change, Put):
             return Committed(RecordRow._make(self._put(change)[:HEAD]))
+        if isinstance(change, Restore):
+            raise InvalidArgumentError("a copy of another store's record is made by the catalog itself")
         row = self._current(change.path, change.key)
         if row is None:
             raise NotFoundError(f"no record {format_address(change.path, change.key)}")

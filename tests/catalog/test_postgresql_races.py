@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from holdfast.catalog.base import ABSENT, Fence
+from holdfast.catalog.base import ABSENT, Fence, Restore
 from holdfast.catalog.postgresql import PostgreSQLCatalog, statements, values
 from holdfast.catalog.sql.engine import Locks, Session
 from holdfast.catalog.sql.numbers import add_to
@@ -137,6 +137,22 @@ def test_a_deleted_key_is_put_with_a_higher_version(
         wait_for_waiters(catalog)
     assert waiting.result() > last
     assert data_of(catalog, "key") == b"value"
+
+
+def test_the_sequence_is_moved_past_a_copy_while_nobody_takes_from_it(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, threads: ThreadPoolExecutor
+) -> None:
+    """Not between the look at the last number and the new one: that would take it back below what was given."""
+    far = 1_000_000
+    with open_transaction(other, Locks([(FLOW, "key")]), lambda s: None):
+        copying = threads.submit(catalog.commit, [Restore(inline_put(catalog, "copy"), far, 1.5, 2.5)])
+        wait_for_waiters(catalog)
+        other.read("SELECT setval('versions',$1::int8)", (5 * far,))  # as many are given meanwhile
+    (done,) = copying.result()
+    assert done.row is not None
+    assert done.row.version == far
+    assert put(catalog, "key") > 5 * far
+    assert put(catalog, "copy") > 5 * far
 
 
 # --- scopes -----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from holdfast.catalog.base import Delete, Edit, NewBlob, Put
+from holdfast.catalog.base import Delete, Edit, NewBlob, Put, Restore
 from holdfast.catalog.sqlite import SQLiteCatalog
 from holdfast.model import RecordRow
 from holdfast.testing.catalog_suite import CatalogSuite
@@ -41,6 +41,46 @@ class ForgetsWhatWasExpected(SQLiteCatalog):
 class TestForgetsWhatWasExpected(Wrong):
     kind = ForgetsWhatWasExpected
     caught_by = "test_versions_that_were_expected"
+
+
+class CopiesOverWhatIsNewer(SQLiteCatalog):
+    """Takes what comes from elsewhere whatever is there."""
+
+    def commit(self, changes, **options):
+        for change in changes:
+            if isinstance(change, Restore):
+                self.write("DELETE FROM records WHERE key=?", (change.key,))
+        return super().commit(changes, **options)
+
+
+class TestCopiesOverWhatIsNewer(Wrong):
+    kind = CopiesOverWhatIsNewer
+    caught_by = "test_a_copy_never_goes_back"
+
+
+class CopiesUnderItsOwnVersion(SQLiteCatalog):
+    """Counts a copy as a write of its own."""
+
+    def commit(self, changes, **options):
+        return super().commit([change.put if isinstance(change, Restore) else change for change in changes], **options)
+
+
+class TestCopiesUnderItsOwnVersion(Wrong):
+    kind = CopiesUnderItsOwnVersion
+    caught_by = "test_a_copy_is_equal_to_the_record"
+
+
+class LeavesTheCeilingBelowACopy(SQLiteCatalog):
+    """Does not know, when a scope is dropped, how high the copies in it were."""
+
+    def drop_scope(self, path, **options):
+        self.write("UPDATE scopes SET ceiling=floor+1000")
+        super().drop_scope(path, **options)
+
+
+class TestLeavesTheCeilingBelowACopy(Wrong):
+    kind = LeavesTheCeilingBelowACopy
+    caught_by = "test_versions_after_the_drop_of_a_copy_are_higher"
 
 
 class BeginsAgainAfterDelete(SQLiteCatalog):

@@ -20,6 +20,7 @@ from ..model import DURABLE, Codec, RecordRow, ScopeInfo
 __all__ = [
     "ABSENT",
     "HEAD",
+    "HIGHEST",
     "UNCHANGED",
     "Blob",
     "Catalog",
@@ -36,6 +37,7 @@ __all__ = [
     "Ledger",
     "NewBlob",
     "Put",
+    "Restore",
     "Unchanged",
     "Usage",
     "ValueRow",
@@ -45,6 +47,9 @@ T = TypeVar("T")
 
 ABSENT: Final = 0
 """As an expected version: no visible record of that key."""
+
+HIGHEST: Final = 2**53
+"""The highest version that can be restored: all are whole numbers in JSON and in every language, with room above."""
 
 
 class Unchanged:
@@ -145,6 +150,40 @@ class Put(NamedTuple):
     if_version: int | None = None
 
 
+class Restore(NamedTuple):
+    """Make the record of a key as it stands in another catalog: ``put``, under that catalog's version and times.
+
+    Where a record of the key is at this version or a higher one, in whatever tier, nothing is changed, and what it
+    comes to has no row: a copy never goes back. A record that was deleted is made again, as nobody knows which
+    versions it had. Versions that are given later are higher than this one. With ``past`` it goes to the history of
+    its scope instead, whatever the record is; where that is not kept there, or is there, nothing is changed.
+
+    ``version`` is from 1 to :data:`HIGHEST`.
+    """
+
+    put: Put
+    version: int
+    created: float
+    updated: float
+    flags: int = 0
+    past: bool = False
+
+    @property
+    def path(self) -> Path:
+        """The scope."""
+        return self.put.path
+
+    @property
+    def key(self) -> str:
+        """The key in it."""
+        return self.put.key
+
+    @property
+    def if_version(self) -> int | None:
+        """The visible version expected."""
+        return self.put.if_version
+
+
 class Delete(NamedTuple):
     """Remove the record of a key in one tier, or with ``tier=None`` in both; a missing one is a NotFoundError."""
 
@@ -173,15 +212,17 @@ class Expect(NamedTuple):
     version: int
 
 
-Change = Union[Put, Delete, Edit, Expect]
+Change = Union[Put, Restore, Delete, Edit, Expect]
 
 
 class Committed(NamedTuple):
     """What one change came to.
 
     Attributes:
-        row: the record after a Put or an Edit, the removed record for a Delete, None for an Expect.
-        taken: False when a Put's new bytes were not needed, as a live blob had them: the caller deletes them.
+        row: the record after a Put, a Restore or an Edit, the removed record for a Delete, None for an Expect and for
+            a Restore that changed nothing.
+        taken: False when new bytes were not needed, as a live blob had them or nothing was changed: the caller deletes
+            them.
     """
 
     row: RecordRow | None

@@ -25,12 +25,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ..catalog.base import ABSENT, Catalog, Expect, Fence
-from ..errors import ClosedError, ConflictError
+from ..catalog.base import ABSENT, Catalog, Committed, Delete, Expect, Fence, Restore
+from ..errors import ClosedError, ConflictError, NotFoundError
 from ..model import Codec
 from .catalog_bytes import CollectorTests, RecoveryTests, SharingTests
-from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file
+from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, versions
 from .catalog_records import CommitTests, ListingTests, ValueTests
+from .catalog_restore import RestoreTests
 from .catalog_scopes import LeaseTests, ScopeTests, SharedTests
 from .processes import in_child, killed_child
 
@@ -40,6 +41,7 @@ __all__ = ["CatalogSuite"]
 class CatalogSuite(
     ValueTests,
     CommitTests,
+    RestoreTests,
     ListingTests,
     ScopeTests,
     LeaseTests,
@@ -135,6 +137,34 @@ class CatalogSuite(
             return won
 
         assert sum(self.children(catalog, 4, work)) == 20
+
+    def test_versions_grow_beside_copies_from_elsewhere(self, catalog: Catalog) -> None:
+        """Eight processes put, delete and restore the same keys: what is given is always above what was seen."""
+        put(catalog, "a")
+        put(catalog, "b")
+
+        def work(number: int, mine: Catalog) -> list[tuple[str, int]]:
+            given: list[tuple[str, int]] = []
+            for turn in range(40):
+                key = "ab"[(number + turn) % 2]
+                before = max(versions(mine, key), default=0)
+                if (number + turn) % 3 == 0:
+                    leap = before + 1 + 20_000 * (number % 2) + number
+                    change = Restore(inline_put(mine, key, b"copy"), leap, 1.5, 2.5)
+                    (done,) = mine.commit([change])
+                    before = before if done.row is None else leap
+                elif turn % 7 == 0:
+                    try:
+                        mine.commit([Delete(FLOW, key)])
+                    except NotFoundError:
+                        pass
+                version = put(mine, key) if turn % 2 else _version(mine.commit([inline_put(mine, key)])[0])
+                assert version > before, f"{version} was given after {before}"
+                given.append((key, version))
+            return given
+
+        given = [tuple(pair) for one in self.children(catalog, 8, work) for pair in one]
+        assert len(set(given)) == len(given), "a version was given twice"
 
     def test_many_processes_and_a_transfer(self, catalog: Catalog) -> None:
         """Two keys change together: whoever reads both in one commit sees their sum stay."""
@@ -299,6 +329,11 @@ class CatalogSuite(
             thread.join(20)
         assert not any(thread.is_alive() for thread in threads)
         assert failures == [], failures
+
+
+def _version(done: Committed) -> int:
+    assert done.row is not None
+    return done.row.version
 
 
 def _in_threads(count: int, work: Callable[[int], Any]) -> list[Any]:

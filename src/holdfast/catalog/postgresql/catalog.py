@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..base import Catalog
 from ..sql.changes import Changes
+from ..sql.engine import Locks
 from ..sql.leases import Leases
 from ..sql.shared import Shared
 from .blobs import Blobs
@@ -15,11 +16,23 @@ from .values import Values
 
 __all__ = ["PostgreSQLCatalog"]
 
+_AHEAD = 10_000  # versions that are passed by at once, so that not each record of a copy takes the store's lock
+
 
 class _Changes(Changes, Core):
     """See :class:`holdfast.catalog.sql.changes.Changes`."""
 
     SAME_PLACE = f"{HASH.format('place')}={HASH.format('?2::text')} AND place=?2"
+
+    def pass_by(self, version: int) -> None:
+        """See :meth:`Changes.pass_by <holdfast.catalog.sql.changes.Changes.pass_by>`.
+
+        Whoever takes a number from the sequence holds the store's lock, shared: alone, none can be given between the
+        look at the last one and the new one, which would then be lower.
+        """
+        if self.read("SELECT last_value FROM versions")[0][0] <= version:
+            sql = "SELECT setval('versions',greatest(last_value,?1)) FROM versions"
+            self.transaction(lambda session: session.rows(sql, (version + _AHEAD,)), locks=Locks(alone=True))
 
 
 class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Leases, Blobs, Catalog):

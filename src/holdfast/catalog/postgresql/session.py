@@ -23,6 +23,7 @@ from .statements import (
     PUT_FULL,
     RECORD,
     RESOLVE,
+    RESTORE,
 )  # fmt: skip
 
 __all__ = ["Again", "Session", "resolving", "split"]
@@ -187,9 +188,18 @@ class Session(AnySession):
 
     def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
         """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
-        self._looked.pop((scope, key), None)
-        made = self._later(PUT_FULL, (scope, key, tier, *values[:10], *split(values[10]), *values[11:]))
+        made = self._row(PUT_FULL, scope, key, tier, values)
         return lambda: made[0]
+
+    def _row(self, sql: str, scope: int, key: str, tier: int, values: tuple[Any, ...], *more: Any) -> list[Any]:
+        self._looked.pop((scope, key), None)
+        return self._later(sql, (scope, key, tier, *values[:10], *split(values[10]), *values[11:], *more))
+
+    def restore_row(
+        self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
+    ) -> None:
+        """See :meth:`Session.restore_row <holdfast.catalog.sql.engine.Session.restore_row>`."""
+        self._row(RESTORE, scope, key, tier, values, version, created)
 
     def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
         """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""

@@ -8,7 +8,8 @@ from .schema import CHILD
 
 __all__ = [
     "ADD", "BEGIN", "CHILDREN", "CLOCK", "DELETE", "EDIT", "ENTRY", "FIND", "HOLD", "HOLD_KEYS", "KEPT", "LOOK",
-    "MAKE_SCOPE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT", "RESOLVE", "USAGE", "keys_statement", "search_statement",
+    "MAKE_SCOPE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT", "RESOLVE", "RESTORE", "USAGE", "keys_statement",
+    "search_statement",
 ]  # fmt: skip
 
 CLOCK = "date_part('epoch',clock_timestamp())"
@@ -76,13 +77,16 @@ def _next(guard: str = "true") -> str:
     )
 
 
-# created is that of the record replaced, unless that one had expired and so was no longer there.
 _REPLACED = (
-    "version=excluded.version,flags=excluded.flags,created=CASE WHEN records.expires<=excluded.updated "
-    "THEN excluded.updated ELSE records.created END,updated=excluded.updated,expires=excluded.expires,"
+    "version=excluded.version,flags=excluded.flags,created={created},"
+    "updated=excluded.updated,expires=excluded.expires,"
     "tags=excluded.tags,session=excluded.session,algorithm=excluded.algorithm,digest=excluded.digest,"
     "size=excluded.size,codec=excluded.codec,config=excluded.config,signature=excluded.signature,"
     "number=excluded.number,data=excluded.data"
+)
+# created is that of the record replaced, unless that one had expired and so was no longer there.
+_PUT_OVER = _REPLACED.format(
+    created="CASE WHEN records.expires<=excluded.updated THEN excluded.updated ELSE records.created END"
 )
 _COLUMNS = "expires,tags,algorithm,digest,size,codec,config,signature,number,data"
 
@@ -90,7 +94,7 @@ PUT = (
     f"INSERT INTO records(scope,key,tier,version,created,updated,flags,{_COLUMNS})"
     "SELECT $1,$2,0,v.version,v.now,v.now,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14 "
     f"FROM (SELECT {_next()} AS version,{CLOCK} AS now) v WHERE v.version IS NOT NULL "
-    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_REPLACED} WHERE records.blob IS NULL "
+    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_PUT_OVER} WHERE records.blob IS NULL "
     "RETURNING version,created,updated"
 )
 """Put an inline durable value. It does not name blob, so no trigger is called; a record with a blob is left as it is
@@ -121,12 +125,16 @@ ADD = (
 """Add $5 to a native integer (codec $6) unless the sum leaves 64 bits. An ephemeral record may hide the number, so
 where one is, nothing is done."""
 
-PUT_FULL = (
+_FULL = (
     f"INSERT INTO records(scope,key,tier,version,flags,created,updated,{_COLUMNS},session,blob)"
-    "VALUES($1,$2,$3,nextval('versions'),$4,$5,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)"
-    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
+    "VALUES($1,$2,$3,{version},$4,{created},$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)"
+    "ON CONFLICT(scope,key,tier) DO UPDATE SET {over},blob=excluded.blob RETURNING version,created"
 )
+PUT_FULL = _FULL.format(version="nextval('versions')", created="$5", over=_PUT_OVER)
 """Put any value in tier $3, by who holds its key; the reference to its blob was taken before."""
+
+RESTORE = _FULL.format(version="$18", created="$19", over=_REPLACED.format(created="excluded.created"))
+"""The same under version $18, which the sequence is above already, made at $19."""
 
 EDIT = (
     "UPDATE records SET version=nextval('versions'),flags=$4,updated=$5,expires=$6,tags=$7,codec=$8 "

@@ -7,9 +7,17 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from ...address import Path, format_address, format_path
-from ...errors import ConflictError, ExistsError, LeaseLost, NotFoundError, ScopeDroppedError, StoreError
+from ...errors import (
+    ConflictError,
+    ExistsError,
+    InvalidArgumentError,
+    LeaseLost,
+    NotFoundError,
+    ScopeDroppedError,
+    StoreError,
+)
 from ...model import POWER, RecordRow
-from ..base import ABSENT, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Unchanged
+from ..base import ABSENT, HIGHEST, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Restore, Unchanged
 from .engine import Engine, Locks, Session, refuse_root
 
 __all__ = ["Changes"]
@@ -54,6 +62,9 @@ class Changes(Engine):
 
     SAME_PLACE = "place=?2"
 
+    def pass_by(self, version: int) -> None:
+        """Where all keys count together: have what is counted from now on be above a version that is to be restored."""
+
     def commit(
         self,
         changes: Sequence[Change],
@@ -64,8 +75,13 @@ class Changes(Engine):
     ) -> list[Committed]:
         """See :meth:`Catalog.commit <holdfast.catalog.base.Catalog.commit>`."""
         for change in changes:
-            if isinstance(change, Put):
+            if isinstance(change, (Put, Restore)):
                 refuse_root(change.path, "hold records")
+        restored = [change.version for change in changes if isinstance(change, Restore)]
+        if restored:
+            if not 1 <= min(restored) <= max(restored) <= HIGHEST:
+                raise InvalidArgumentError(f"versions from {min(restored)} to {max(restored)}: they are 1 to {HIGHEST}")
+            self.pass_by(max(restored))
 
         def work(session: Session) -> list[_Outcome]:
             if fence is not None:
@@ -83,13 +99,15 @@ class Changes(Engine):
             fence=None if fence is None else fence.name,
         )
         # What only deletes must work on a full disk too.
-        spare = not any(isinstance(change, Put) for change in changes)
+        spare = not any(isinstance(change, (Put, Restore)) for change in changes)
         return [outcome() for outcome in self.transaction(work, power=power, spare=spare, locks=locks)]
 
 
 def _apply(session: Session, change: Change, power: bool, same_place: str) -> _Outcome:
     if isinstance(change, Put):
         return _put(session, change, power, same_place)
+    if isinstance(change, Restore):
+        return _restore(session, change, same_place)
     if isinstance(change, Delete):
         return _delete(session, change)
     if isinstance(change, Edit):
@@ -123,43 +141,63 @@ def _check_version(session: Session, change: _Keyed, scope: int | None, version:
 # --- put --------------------------------------------------------------------------------------------------------------
 
 
+_Content = tuple[int | None, bool, tuple[Any, Any, Any]]
+"""Blob, whether new bytes are needed, and storage, place and sync of the blob."""
+
+
 def _put(session: Session, put: Put, power: bool, same_place: str) -> _Outcome:
     scope = session.make_scope(put.path)
     _check_version(session, put, scope, put.if_version)
-    blob, taken = None, True
-    storage: tuple[Any, Any, Any] = (None, None, None)
-    if isinstance(put.blob, NewBlob):
-        blob, taken, storage = _take(session, put, put.blob, same_place)
-    elif put.blob is not None:
-        blob = put.blob
-        rows = session.rows(
-            "UPDATE blobs SET refs=refs+1 WHERE id=?1 AND state=0 RETURNING storage,place,synced", (blob,)
-        )
-        if not rows:
-            raise ConflictError(
-                f"the bytes that {format_address(put.path, put.key)} was to share are gone: copy it again"
-            )
-        storage = rows[0]
+    content = _content(session, put, same_place)
     flags, now = POWER if power else 0, session.now
-    made = session.put_row(
-        scope, put.key, put.tier,
-        (flags, now, put.expires, put.tags, put.algorithm, put.digest, put.size, put.codec, put.config,
-         put.signature, put.data, put.session, blob),
+    made = session.put_row(scope, put.key, put.tier, _values(put, flags, now, content[0]))
+    return lambda: _committed(put, *made(), flags, now, content)
+
+
+def _restore(session: Session, restore: Restore, same_place: str) -> _Outcome:
+    put, version, created, updated, flags, past = restore
+    scope = session.make_scope(put.path)
+    _check_version(session, put, scope, put.if_version)
+    if past or any(record.version >= version for record in session.records(scope, put.key)):
+        return partial(Committed, None, taken=False)
+    content = _content(session, put, same_place)
+    session.restore_row(scope, put.key, put.tier, version, created, _values(put, flags, updated, content[0]))
+    return lambda: _committed(put, version, created, flags, updated, content)
+
+
+def _content(session: Session, put: Put, same_place: str) -> _Content:
+    """What is put, with a reference to its blob taken."""
+    if isinstance(put.blob, NewBlob):
+        return _take(session, put, put.blob, same_place)
+    if put.blob is None:
+        return None, True, (None, None, None)
+    rows = session.rows(
+        "UPDATE blobs SET refs=refs+1 WHERE id=?1 AND state=0 RETURNING storage,place,synced", (put.blob,)
+    )
+    if not rows:
+        raise ConflictError(f"the bytes that {format_address(put.path, put.key)} was to share are gone: copy it again")
+    return put.blob, True, rows[0]
+
+
+def _values(put: Put, flags: int, updated: float, blob: int | None) -> tuple[Any, ...]:
+    """The values of a row, as :meth:`Session.put_row` has them."""
+    return (
+        flags, updated, put.expires, put.tags, put.algorithm, put.digest, put.size, put.codec, put.config,
+        put.signature, put.data, put.session, blob,
     )  # fmt: skip
 
-    def outcome() -> Committed:
-        version, created = made()
-        row = RecordRow(
-            put.key, put.tier, version, flags, created, now, put.expires, put.tags, put.session, put.algorithm,
-            put.digest, put.size, put.codec, put.config, *storage,
-        )  # fmt: skip
-        return Committed(row, taken)
 
-    return outcome
+def _committed(put: Put, version: int, created: float, flags: int, updated: float, content: _Content) -> Committed:
+    _, taken, storage = content
+    row = RecordRow(
+        put.key, put.tier, version, flags, created, updated, put.expires, put.tags, put.session, put.algorithm,
+        put.digest, put.size, put.codec, put.config, *storage,
+    )  # fmt: skip
+    return Committed(row, taken)
 
 
-def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> tuple[int, bool, tuple[Any, Any, Any]]:
-    """A reference to the new bytes or to live ones that equal them: blob id, whether the new ones are needed, place."""
+def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> _Content:
+    """A reference to the new bytes or to live ones that equal them."""
     there = session.rows(
         f"SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=?1 AND {same_place}", (new.storage, new.config)
     )
@@ -179,7 +217,7 @@ def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> tuple[in
 
 def _take_again(
     session: Session, put: Put, new: NewBlob, blob: int, state: int, algorithm: int, digest: bytes | None, size: int
-) -> tuple[int, bool, tuple[Any, Any, Any]]:
+) -> _Content:
     """The storage gave a place that it gave before: the bytes there are the ones just written, and are shared."""
     address = format_address(put.path, put.key)
     if state == _LIVE and (algorithm, digest, size) != (put.algorithm, put.digest, put.size):

@@ -88,6 +88,13 @@ class Session(ABC):
         """
 
     @abstractmethod
+    def restore_row(
+        self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
+    ) -> None:
+        """Put a row of this version and creation; those that are given later are above. ``values`` as :meth:`put_row`
+        has them."""
+
+    @abstractmethod
     def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
         """Set flags, updated, expires, tags and codec of a row; the new version is told as by :meth:`put_row`."""
 

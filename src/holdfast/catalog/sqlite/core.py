@@ -21,7 +21,7 @@ from .connection import Link, Pool
 from .failures import BUSY, from_system, is_full, translated
 from .opening import CHECKPOINT, connector, require_library
 from .reserve import Reserve
-from .statements import EDIT, PUT_FULL, RECORD, RESOLVE_DEEP, VISIBLE, resolve_statement
+from .statements import EDIT, PUT_FULL, RECORD, RESOLVE_DEEP, RESTORE, VISIBLE, resolve_statement
 
 __all__ = ["Core", "Session"]
 
@@ -111,6 +111,13 @@ class Session(AnySession):
             self.raise_ceiling(scope, key)
             made = self.rows(PUT_FULL, row)
         return lambda: made[0]
+
+    def restore_row(
+        self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
+    ) -> None:
+        """See :meth:`Session.restore_row <holdfast.catalog.sql.engine.Session.restore_row>`."""
+        self.rows("UPDATE scopes SET ceiling=?2+?3 WHERE id=?1 AND ceiling<=?2", (scope, version, _ROOM))
+        self.rows(RESTORE, (scope, key, version, *values, tier, created))
 
     def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
         """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""

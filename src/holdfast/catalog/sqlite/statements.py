@@ -7,7 +7,7 @@ from ..sql.places import EPOCH
 
 __all__ = [
     "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
-    "RESOLVE_DEEP", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
+    "RESOLVE_DEEP", "RESTORE", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
@@ -41,19 +41,19 @@ def _version(guard: str = "") -> str:
     )
 
 
-# created is that of the record replaced, unless that one had expired and so was no longer there.
 _REPLACED = (
-    "version=excluded.version,flags=excluded.flags,"
-    "created=CASE WHEN expires<=excluded.updated THEN excluded.updated ELSE created END,"
+    "version=excluded.version,flags=excluded.flags,created={created},"
     "updated=excluded.updated,expires=excluded.expires,tags=excluded.tags,session=excluded.session,"
     "algorithm=excluded.algorithm,digest=excluded.digest,size=excluded.size,codec=excluded.codec,"
     "config=excluded.config,signature=excluded.signature,data=excluded.data"
 )
+# created is that of the record replaced, unless that one had expired and so was no longer there.
+_PUT_OVER = _REPLACED.format(created="CASE WHEN expires<=excluded.updated THEN excluded.updated ELSE created END")
 
 PUT = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
     f"signature,data)VALUES(?1,?2,0,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
-    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED} WHERE blob IS NULL RETURNING version,created"
+    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_PUT_OVER} WHERE blob IS NULL RETURNING version,created"
 )
 """Put an inline durable value. It does not name blob, so it has no trigger code; a record with a blob is left as it is
 (no row comes back) for PUT_FULL."""
@@ -67,12 +67,16 @@ REPLACE_AT = (
 """As PUT, over the inline record of version ?15. An ephemeral record may be the visible one, so where one is, nothing
 is done."""
 
-PUT_FULL = (
+_FULL = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
-    f"signature,data,session,blob)VALUES(?1,?2,?17,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"
-    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_REPLACED},blob=excluded.blob RETURNING version,created"
+    "signature,data,session,blob)VALUES(?1,?2,?17,{version},?4,{created},?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"
+    "ON CONFLICT(scope,key,tier)DO UPDATE SET {over},blob=excluded.blob RETURNING version,created"
 )
+PUT_FULL = _FULL.format(version=_version(), created="?5", over=_PUT_OVER)
 """Put any value in any tier; the reference to its blob was taken before."""
+
+RESTORE = _FULL.format(version="?3", created="?18", over=_REPLACED.format(created="excluded.created"))
+"""The same under version ?3, made at ?18."""
 
 EDIT = (
     f"UPDATE records SET version={_version()},flags=?5,updated=?6,expires=?7,tags=?8,codec=?9 "
