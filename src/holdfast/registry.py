@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Union
 
 from .errors import InvalidArgumentError, NotRegisteredError
 from .serializers.base import Serializer
+from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 
 __all__ = [
@@ -38,7 +39,7 @@ _PANDAS = "holdfast.pandas@v1"
 _NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
 
 AnySerializer = Union[Serializer, type[Serializer]]
-AnyStorage = Union[Storage, type[Storage]]
+AnyStorage = Union[Storage, type[Storage], AsyncStorage, type[AsyncStorage]]
 """An instance, or a class: a serializer's is made when first needed, a storage's by the store."""
 
 
@@ -189,9 +190,9 @@ class Registry:
             known = base._known
             self._known = _Serializers(known.by_name.copy(), known.types.copy(), known.content_types.copy())
         for serializer in self._added[0]:
-            self._known.add(_check(serializer, Serializer, "serializer"), serializer)
+            self._known.add(_check(serializer, (Serializer,), "serializer"), serializer)
         for storage in self._added[1]:
-            self._storages[_check(storage, Storage, "storage")] = storage
+            self._storages[_check(storage, (Storage, AsyncStorage), "storage")] = storage
 
     def serializer(self, name: str) -> Serializer:
         """The serializer of that name.
@@ -235,19 +236,16 @@ class Registry:
         near = _near(full, self._known.content_types)
         raise NotRegisteredError(f"no serializer reads the content type {content_type!r}{near}")
 
-    def storage(self, name: str) -> AnyStorage:
+    def storage(self, name: str) -> Union[Storage, type[Storage]]:
         """The storage class or instance of that name.
 
         Raises:
             NotRegisteredError: there is none; names that look alike are given.
         """
-        found = self._storages.get(name)
+        found: Any = self._storages.get(name)
         if found is None:
             raise NotRegisteredError(f"no storage is named {name!r}{_near(name, self._storages)}")
-        if isinstance(found, str):
-            loaded: AnyStorage = _load(found)
-            return loaded
-        return found
+        return _load(found) if isinstance(found, str) else found  # type: ignore[no-any-return]
 
     def _make(self, name: str) -> Serializer:
         given = self._known.by_name.get(name) or _plugins().by_name.get(name)
@@ -313,7 +311,7 @@ def _plugins() -> _Serializers:
         for entry in entry_points(group=ENTRY_POINTS):
             try:
                 serializer = entry.load()
-                plugins.add(_check(serializer, Serializer, "serializer"), serializer)
+                plugins.add(_check(serializer, (Serializer,), "serializer"), serializer)
             except Exception as error:  # one broken package must not stop the others; who asks for it by name is told
                 _failures.append(f"{entry.name} = {entry.value} failed: {error}")
                 warnings.warn(
@@ -338,12 +336,11 @@ def _only(parts: dict[str, Serializer]) -> tuple[Any, Any]:
     return for_type, by_name
 
 
-def _check(thing: Any, kind: type, what: str) -> str:
+def _check(thing: Any, kinds: tuple[type, ...], what: str) -> str:
     """The name of a serializer or storage, given as instance or class."""
-    if not (isinstance(thing, kind) or (isinstance(thing, type) and issubclass(thing, kind))):
-        raise InvalidArgumentError(
-            f"{thing!r} is no {what}: give a subclass of {kind.__module__}.{kind.__name__}, or an instance"
-        )
+    if not (isinstance(thing, kinds) or (isinstance(thing, type) and issubclass(thing, kinds))):
+        names = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
+        raise InvalidArgumentError(f"{thing!r} is no {what}: give a subclass of {names}, or an instance")
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         shown = f"has the name {name!r}" if name is not None else "has no name"

@@ -64,10 +64,13 @@ class Storage(ABC):
     Attributes:
         name: permanent and unique, ``owner.what@v1``; the record of each content names it.
         ephemeral: True when what it holds ends with an executor session.
+        shares: True when equal bytes may be given a config that was given before. What nobody needs there is deleted by
+            the collector alone, who knows whether somebody else came to need it.
     """
 
     name: ClassVar[str]
     ephemeral: ClassVar[bool] = False
+    shares: ClassVar[bool] = False
 
     @abstractmethod
     def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> Any:
