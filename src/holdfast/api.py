@@ -10,6 +10,7 @@ from .artifact import Artifacts
 from .collector import Collecting
 from .config import find_config
 from .context import Contexts
+from .exchange import Exchanging
 from .memoize.decorator import Memoizing
 from .registry import Registry
 from .scope import BaseScope
@@ -27,7 +28,7 @@ class Scope(Artifacts, Memoizing, ScopeAwaited, BaseScope["Scope"]):
     """
 
 
-class Store(Collecting, Memoizing, StoreAwaited, Verifying, Contexts[Scope]):
+class Store(Collecting, Exchanging, Memoizing, StoreAwaited, Verifying, Contexts[Scope]):
     """An open store: one catalog, its storages and serializers. Made by :func:`holdfast.open`."""
 
     _scope_type: ClassVar[type[Scope]] = Scope

@@ -19,7 +19,7 @@ from .payload import Buffer
 from .reading import chunks, missing, open_bytes, read_current, visible
 from .streams import Draft, FileWriter, TextFileWriter, check_text, guess_type, parse_mode, put_chunks
 
-__all__ = ["Files", "Progress", "make_folder"]
+__all__ = ["Files", "Progress", "local_path", "make_folder"]
 
 _PIECE = 1 << 20
 
@@ -140,7 +140,7 @@ class Files(Listing):
             NotFoundError: no such file.
             StoreError: it cannot be read, or is no regular file.
         """
-        name = os.path.basename(os.path.abspath(_path(source)))
+        name = os.path.basename(os.path.abspath(local_path(source)))
         options.setdefault("content_type", guess_type(key or name) or guess_type(name))
         key = check_key(name if key is None else key)
         with _local(source) as file:
@@ -164,7 +164,7 @@ class Files(Listing):
             NotFoundError: no such folder.
             StoreError: a folder or file below it cannot be read; those before it are stored.
         """
-        source = _path(source)
+        source = local_path(source)
         if not os.path.isdir(source):
             raise NotFoundError(f"no folder {source}")
         records = []
@@ -189,7 +189,7 @@ class Files(Listing):
             ExistsError: the target exists and ``replace`` is False.
             StoreError: it cannot be written.
         """
-        path = _path(target)
+        path = local_path(target)
         check_key(key)
         if os.path.isdir(path):
             path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
@@ -224,7 +224,7 @@ class Files(Listing):
                 continue
             rest = key[len(prefix) :] if prefix.endswith("/") or not prefix else key[len(prefix) :].lstrip("/")
             parts = [_safe_name(part, key) for part in (rest or key.rpartition("/")[2]).split("/")]
-            path = os.path.join(_path(target), *parts)
+            path = os.path.join(local_path(target), *parts)
             make_folder(os.path.dirname(path) or ".")
             paths.append(self.get_file(key, path, progress=progress))
         return paths
@@ -234,7 +234,12 @@ class Files(Listing):
         return b"".join(self.get_chunks(key))
 
 
-def _path(place: str | os.PathLike[str]) -> str:
+def local_path(place: str | os.PathLike[str]) -> str:
+    """The path of a local file or folder.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
     try:
         path: object = os.fspath(place)
     except TypeError:

@@ -18,16 +18,16 @@ __all__ = ["Signer"]
 class Signer:
     """Signs and checks for one store with one key."""
 
-    __slots__ = ("_key", "_prefix", "key_id")
+    __slots__ = ("_prefix", "key", "key_id")
 
     def __init__(self, store_id: str, key: bytes) -> None:
-        self._key = key
+        self.key = key
         self.key_id = sha256(b"holdfast key id\0" + key).digest()[:8]
         self._prefix = b"holdfast signature 1\0" + bytes.fromhex(store_id) + self.key_id
 
     @staticmethod
-    def parse_key(text: str) -> bytes:
-        """Read a key as ``HOLDFAST_KEY`` gives it.
+    def parse_key(text: str, source: str = "HOLDFAST_KEY") -> bytes:
+        """Read a key as ``HOLDFAST_KEY`` gives it, or another ``source``.
 
         Raises:
             InvalidArgumentError: not 64 hex digits.
@@ -37,14 +37,14 @@ class Signer:
         except ValueError:
             key = b""
         if len(key) != 32:
-            raise InvalidArgumentError("HOLDFAST_KEY must be 64 hex digits (32 bytes)")
+            raise InvalidArgumentError(f"{source} must be 64 hex digits (32 bytes)")
         return key
 
     def sign(self, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bytes:
         """The signature of a content."""
         parts = (serializer.encode(), (config or "").encode(), bytes([algorithm]) + digest)
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-        return self.key_id + hmac.digest(self._key, self._prefix + message, "sha256")
+        return self.key_id + hmac.digest(self.key, self._prefix + message, "sha256")
 
     def holds(self, signature: bytes, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bool:
         """Whether this store's key made the signature for exactly this content."""

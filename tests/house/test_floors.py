@@ -36,7 +36,7 @@ KERNEL = [
     "scope",
     "store",
 ]
-VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier"]
+VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange"]
 
 # What several implementations of a contract stand on.
 STOOD_ON = ["storages.mapping", "storages.places", "storages.remote", "catalog.sql"]

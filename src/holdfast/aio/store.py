@@ -14,6 +14,7 @@ from ..catalog.base import Fence
 from ..collector import Collected, Collecting
 from ..config import StoreConfig
 from ..errors import BusyError
+from ..exchange import Exchanging
 from ..lease import Lease, held_by_another
 from ..store import BaseStore
 from ..verifier import Verifying
@@ -117,6 +118,7 @@ class AsyncStore(Below):
         return AsyncLease(self._sync.lease(name, seconds=seconds, wait=wait, renew=renew), self._driver)
 
     sync = lifted(BaseStore.sync)
+    export_to = lifted(Exchanging.export_to)
     verify = lifted(Verifying.verify)
     _gc = lifted(Collecting.gc)
 
