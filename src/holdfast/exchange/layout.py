@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 from msgspec.json import Decoder, Encoder
 
+from ..catalog.base import HIGHEST
+
 __all__ = [
     "FORMAT", "HEAD", "LONGEST", "NUMBER", "RECORDS", "SCOPES", "Head", "Manifest", "RecordLine", "ScopeLine", "encode",
     "read_head", "read_record", "read_scope",
@@ -21,7 +23,7 @@ HEAD, SCOPES, RECORDS = "holdfast-export.json", "scopes.jsonl", "records.jsonl"
 LONGEST = 1 << 24
 """Longest line of a manifest, in bytes."""
 
-_Version = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
+_Version = Annotated[int, Meta(ge=1, le=HIGHEST)]
 _Count = Annotated[int, Meta(ge=0)]
 
 
