@@ -1,4 +1,5 @@
-"""Settings for all tests, and what several rooms of them start."""
+"""Settings for all tests, and the servers that several rooms of them use: each is started when the first test needs
+it, and ends with the test session."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ import pytest
 from hypothesis import settings
 
 from holdfast.testing.postgresql import Server
+
+from .storages.remote.servers import azurite, ftp, moto
 
 # The machine decides how long an example takes, so no example fails for its time; pytest-timeout watches the whole.
 settings.register_profile("holdfast", deadline=None, print_blob=True)
@@ -19,3 +22,21 @@ def postgresql() -> Iterator[Server]:
     """A PostgreSQL server for all tests of this run; each takes a schema of its own."""
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with moto(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with azurite(tmp_path_factory.mktemp("azurite")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def ftp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with ftp(tmp_path_factory.mktemp("ftp")) as port:
+        yield port

@@ -14,6 +14,7 @@ from .exchange import Exchanging
 from .memoize.decorator import Memoizing
 from .registry import Registry
 from .scope import BaseScope
+from .storages.base import Storage
 from .store import OpenKernel
 from .verifier import Verifying
 
@@ -38,10 +39,12 @@ def open(
     store: str | os.PathLike[str] | None = None,
     *,
     create: bool = True,
-    storage: str | None = None,
+    storage: str | Storage | None = None,
     durability: str | None = None,
     inline: int | None = None,
     timeout: float | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_size: int | None = None,
     registry: Registry | None = None,
 ) -> Store:
     """Open a store, making it if need be.
@@ -49,13 +52,19 @@ def open(
     What is not given comes from the environment and from ``holdfast.toml``; see :mod:`holdfast.config`.
 
     Args:
-        store: a folder, or ``"memory:"`` for one that ends with this process.
-        create: make the store if the folder is missing or empty.
-        storage: where larger bytes go: ``"files"`` beside the catalog (the default) or ``"memory:"``.
+        store: a folder; ``postgresql://user@host/database?schema=name`` for many machines; or ``"memory:"`` for one
+            that ends with this process.
+        create: make the store if the folder or schema is missing or empty.
+        storage: where larger bytes go: ``"files"`` beside the catalog (the default of a folder), a URL such as
+            ``"s3://bucket/prefix"``, ``"inline"`` for the catalog itself (the default in PostgreSQL; values up to
+            256 MB), ``"memory:"``, or a storage of one's own: an object, or the name of a registered one.
         durability: what a put has survived when it returns: ``"process"`` (the death of any process) or ``"power"``
             (a power cut); the default of each put.
         inline: values up to this many bytes lie in the catalog.
-        timeout: seconds to wait for other writers.
+        timeout: seconds to wait for other writers, and for servers that do not answer.
+        cache: folder for copies of bytes that lie in a remote storage, by their digest; ``"off"`` for none. By default
+            ``~/.cache/holdfast``.
+        cache_size: bytes that all copies in it may take together; 10 GB by default.
         registry: serializers and storages beyond the built-in ones.
 
     Raises:
@@ -63,7 +72,6 @@ def open(
         InvalidArgumentError: a setting that is not legal.
         StoreError: one of its other kinds: not writable, a network file system, another live host, a newer schema.
     """
-    config = find_config(
-        store, storage=storage, durability=durability, inline=inline, timeout=timeout, registry=registry
-    )
+    settings = {"storage": storage, "durability": durability, "inline": inline, "timeout": timeout}
+    config = find_config(store, registry=registry, **settings, cache=cache, cache_size=cache_size)
     return Store(OpenKernel(config, create=create))

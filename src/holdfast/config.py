@@ -3,15 +3,18 @@
 Each setting is looked for in this order: the argument, the environment variable, ``holdfast.toml`` (the nearest one in
 the working directory or above it), the default.
 
-===========  =======================  ==============  ==========================================================
-setting      variable                 default         meaning
-===========  =======================  ==============  ==========================================================
-store        ``HOLDFAST_STORE``       none            a folder, or ``memory:``
-storage      ``HOLDFAST_STORAGE``     files           where bytes above ``inline`` go: ``files``, ``memory:``
-durability   ``HOLDFAST_DURABILITY``  ``process``     ``process`` or ``power``
-inline       ``HOLDFAST_INLINE``      32768           values up to this many bytes lie in the catalog
-timeout      ``HOLDFAST_TIMEOUT``     30              seconds to wait for other writers
-===========  =======================  ==============  ==========================================================
+===========  =======================  ===============  =========================================================
+setting      variable                 default          meaning
+===========  =======================  ===============  =========================================================
+store        ``HOLDFAST_STORE``       none             a folder, ``postgresql://...``, or ``memory:``
+storage      ``HOLDFAST_STORAGE``     ``files``, or    where bytes above ``inline`` go: ``files``, a URL,
+                                      ``inline``       ``inline``, ``memory:``, the name of a registered storage
+durability   ``HOLDFAST_DURABILITY``  ``process``      ``process`` or ``power``
+inline       ``HOLDFAST_INLINE``      32768            values up to this many bytes lie in the catalog
+timeout      ``HOLDFAST_TIMEOUT``     30               seconds to wait for other writers, and for servers
+cache        ``HOLDFAST_CACHE``       the user's own   folder for copies of remote bytes, or ``off``
+cache_size   ``HOLDFAST_CACHE_SIZE``  10 GB            bytes of all copies in it together
+===========  =======================  ===============  =========================================================
 
 ``HOLDFAST_KEY`` (64 hex digits) replaces the signing key that lies in the catalog; it is read from the environment
 only, and never written anywhere.
@@ -20,13 +23,24 @@ only, and never written anywhere.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .errors import InvalidArgumentError, StoreNotFoundError
 from .registry import Registry
 
-__all__ = ["DURABILITIES", "FILES", "MEMORY", "StoreConfig", "find_config"]
+__all__ = [
+    "DURABILITIES",
+    "FILES",
+    "INLINE",
+    "MEMORY",
+    "OFF",
+    "StoreConfig",
+    "find_config",
+    "is_server",
+    "with_password",
+]
 
 MEMORY = "memory:"
 """URL of a store that lives and ends with this process."""
@@ -34,21 +48,33 @@ MEMORY = "memory:"
 FILES = "files"
 """Storage name of the files beside the catalog."""
 
+INLINE = "inline"
+"""Storage name of the catalog itself: nothing lies anywhere else."""
+
+OFF = "off"
+"""As a cache: no copies are kept."""
+
 DURABILITIES = ("process", "power")
 """What a put can have survived when it returns: the death of any process, or a power cut."""
 
 _FILE = "holdfast.toml"
+_SERVERS = ("postgresql", "postgres")
+_MOST = 1 << 28  # bytes of a value in the catalog
+
+_passwords: dict[str, str] = {}  # whole URLs by those without a password: it comes into no message and no pickle
 
 
 class StoreConfig(NamedTuple):
-    """All that is needed to open a store again, in this process or another one of this machine.
+    """All that is needed to open a store again, in this process or another one.
 
     Attributes:
-        store: absolute path of the folder, or :data:`MEMORY`.
-        storage: :data:`FILES` or :data:`MEMORY`.
+        store: absolute path of the folder, URL of a PostgreSQL database without its password, or :data:`MEMORY`.
+        storage: :data:`FILES`, :data:`INLINE`, :data:`MEMORY`, a URL, or the name of a registered storage.
         durability: the default of each put, one of :data:`DURABILITIES`.
         inline: values up to this many bytes lie in the catalog.
-        timeout: seconds to wait for other writers.
+        timeout: seconds to wait for other writers, and for servers.
+        cache: folder for copies of remote bytes, "" for the user's own, or :data:`OFF`.
+        cache_size: bytes of all copies together.
         registry: serializers and storages beyond the built-in ones, None for none.
     """
 
@@ -57,25 +83,30 @@ class StoreConfig(NamedTuple):
     durability: str = "process"
     inline: int = 32768
     timeout: float = 30.0
+    cache: str = ""
+    cache_size: int = 10_000_000_000
     registry: Registry | None = None
 
 
 def find_config(
-    store: str | os.PathLike[str] | None = None,
-    *,
-    storage: str | None = None,
-    durability: str | None = None,
-    inline: int | None = None,
-    timeout: float | None = None,
-    registry: Registry | None = None,
+    store: str | os.PathLike[str] | None = None, *, registry: Registry | None = None, **settings: Any
 ) -> StoreConfig:
-    """Complete the given settings from the environment and ``holdfast.toml``, and check them.
+    """Complete the given settings (None: not given) from the environment and ``holdfast.toml``, and check them.
 
     Raises:
         StoreNotFoundError: nothing names a store.
         InvalidArgumentError: a setting that is not legal, with where it came from.
     """
-    given = {"store": store, "storage": storage, "durability": durability, "inline": inline, "timeout": timeout}
+    _check_registry(registry)
+    if settings.keys() - _SETTINGS.keys():
+        raise TypeError(
+            f"unexpected setting {min(settings.keys() - _SETTINGS.keys())!r}; there are {', '.join(_SETTINGS)}"
+        )
+    storage = settings.get("storage")
+    if storage is not None and not isinstance(storage, str):
+        registry = (registry or Registry.default()).extend(storages=[storage])
+        settings["storage"] = storage.name
+    given = {"store": store, **settings}
     found = {name: (value, "argument") for name, value in given.items() if value is not None}
     folder, toml = _read_toml() if len(found) < len(_SETTINGS) else (".", {})
     for name in _SETTINGS:
@@ -86,7 +117,7 @@ def find_config(
             found[name] = (os.environ[variable], variable)
         elif name in toml:
             value = toml[name]
-            if name == "store" and isinstance(value, str) and ":" not in value:
+            if name in ("store", "cache") and isinstance(value, str) and value != OFF and ":" not in value:
                 value = os.path.join(folder, value)  # a path in a file is relative to that file
             found[name] = (value, os.path.join(folder, _FILE))
     if "store" not in found:
@@ -95,8 +126,34 @@ def find_config(
             f"set HOLDFAST_STORE, or write store = 'data' into {_FILE}"
         )
     checked: dict[str, Any] = {name: _SETTINGS[name](*pair) for name, pair in found.items()}
-    _check_registry(registry)
+    if is_server(checked["store"]) and checked.setdefault("storage", INLINE) in (FILES, MEMORY):
+        raise InvalidArgumentError(
+            f"{checked['storage']} is of one machine: with a catalog in PostgreSQL, storage must be a URL such as "
+            f"'s3://bucket/prefix', or {INLINE!r}"
+        )
+    if checked["store"] == MEMORY and checked.get("storage", MEMORY) not in (FILES, INLINE, MEMORY):
+        raise InvalidArgumentError(f"a store in memory has its bytes there, not in {checked['storage']!r}")
     return StoreConfig(**checked, registry=registry)
+
+
+def is_server(store: str) -> bool:
+    """Whether a configured store's catalog is in a database server."""
+    return store.partition("://")[0] in _SERVERS
+
+
+def with_password(store: str) -> str:
+    """The URL of a store with the password that it was given in this process, or that ``HOLDFAST_STORE`` has for it."""
+    variable = os.environ.get("HOLDFAST_STORE", "")
+    if store not in _passwords and is_server(variable):
+        _without_password(variable)
+    return _passwords.get(store, store)
+
+
+def _without_password(url: str) -> str:
+    bare = re.sub(r"(?<=[?&])password=[^&]*&?", "", re.sub(r"(//[^:/@?]*):[^/?]*@", r"\1@", url)).rstrip("?&")
+    if bare != url:
+        _passwords[bare] = url
+    return bare
 
 
 def _check_registry(registry: Any) -> None:
@@ -140,10 +197,13 @@ def _store(value: Any, source: str) -> str:
     if value == MEMORY:
         return MEMORY
     scheme, colon, _ = value.partition(":")
+    if is_server(value):
+        return _without_password(value)
     if colon and scheme.replace("+", "").isalnum() and not os.path.exists(value):
         if scheme != "file":
             raise InvalidArgumentError(
-                f"store ({source}): there is no catalog for {scheme}:, only folders and {MEMORY}"
+                f"store ({source}): there is no catalog for {scheme}:, only folders, postgresql:// and {MEMORY} (a "
+                "bucket can be the storage of one)"
             )
         from urllib.parse import unquote, urlsplit  # 4 ms that few need
 
@@ -165,9 +225,12 @@ def _encodable(path: str) -> bool:
 
 
 def _storage(value: Any, source: str) -> str:
-    if value not in (FILES, MEMORY):
-        raise InvalidArgumentError(f"storage ({source}) must be {FILES!r} or {MEMORY!r}, not {value!r}")
-    return str(value)
+    if value in (FILES, INLINE, MEMORY) or (isinstance(value, str) and ("://" in value or "@v" in value)):
+        return str(value)
+    raise InvalidArgumentError(
+        f"storage ({source}) must be {FILES!r}, {INLINE!r}, {MEMORY!r}, a URL such as 's3://bucket/prefix' or the name "
+        f"of a registered storage, not {value!r}"
+    )
 
 
 def _durability(value: Any, source: str) -> str:
@@ -176,14 +239,25 @@ def _durability(value: Any, source: str) -> str:
     return str(value)
 
 
-def _inline(value: Any, source: str) -> int:
-    try:
-        size = int(value)
-    except (TypeError, ValueError):
-        size = -1
-    if isinstance(value, (bool, float)) or not 0 <= size <= 1 << 28:
-        raise InvalidArgumentError(f"inline ({source}) must be a number of bytes up to 256 MB, not {value!r}")
-    return size
+def _bytes(name: str, most: int, words: str) -> Callable[[Any, str], int]:
+    def check(value: Any, source: str) -> int:
+        try:
+            size = int(value)
+        except (TypeError, ValueError):
+            size = -1
+        if isinstance(value, (bool, float)) or not 0 <= size <= most:
+            raise InvalidArgumentError(f"{name} ({source}) must be a number of bytes up to {words}, not {value!r}")
+        return size
+
+    return check
+
+
+def _cache(value: Any, source: str) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fsdecode(value)
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InvalidArgumentError(f"cache ({source}) must be a folder or {OFF!r}, not {value!r}")
+    return value if value == OFF else os.path.abspath(os.path.expanduser(value))
 
 
 def _timeout(value: Any, source: str) -> float:
@@ -200,6 +274,8 @@ _SETTINGS: dict[str, Callable[[Any, str], Any]] = {
     "store": _store,
     "storage": _storage,
     "durability": _durability,
-    "inline": _inline,
+    "inline": _bytes("inline", _MOST, "256 MB"),
     "timeout": _timeout,
+    "cache": _cache,
+    "cache_size": _bytes("cache_size", 1 << 62, "2**62"),
 }

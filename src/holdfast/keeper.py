@@ -39,8 +39,8 @@ def take_hold(kernel: Kernel) -> None:
             if left > 0:
                 raise OtherHostError(
                     f"another machine ({claimed[0]}) holds this store and was alive a moment ago. An embedded store "
-                    f"serves one machine at a time: if that one is gone, try again in {left:.0f} s. (PostgreSQL and "
-                    "`holdfast serve`, by which several share one, are not in this version yet)"
+                    f"serves one machine at a time: if that one is gone, try again in {left:.0f} s. Several machines "
+                    "share a store in PostgreSQL, as in holdfast.open('postgresql://...', storage='s3://...')"
                 )
             catalog.adopt()
         if claimed is None or claimed[:2] != (here, kernel.boot) or claimed[2] - catalog.now() < _ALIVE / 2:

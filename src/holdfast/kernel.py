@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from .catalog.base import Catalog, EmbeddedCatalog
+from .catalog.base import Catalog
 from .catalog.sqlite import SQLiteCatalog
-from .config import MEMORY, StoreConfig
-from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError
+from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, with_password
+from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
 from .model import Codec
 from .registry import Registry
 from .serializers.base import Serializer
@@ -18,18 +19,22 @@ from .signing import Signer
 from .storages.base import Storage
 from .storages.places import boot_id, check_local
 
+if TYPE_CHECKING:
+    from .storages.cache import DiskCache
+
 __all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel", "shared_kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog in a store's folder; its log and lock files begin with it."""
 
-_FILES = "files"
+_KINDS = {FILES: "holdfast.file@v1", INLINE: "holdfast.inline@v1", MEMORY: "holdfast.memory@v1"}
+_BUCKETS = ("s3", "az", "gs")
 _LOCKS = "locks"
 
 NATIVE_INTEGER = Codec("holdfast.int@v1", "application/json")
 """Codec of the integers that the catalog itself can add to."""
 
-_OURS = (CATALOG_FILE, _FILES, _LOCKS)
+_OURS = (CATALOG_FILE, FILES, _LOCKS)
 
 
 class Decoder(NamedTuple):
@@ -87,26 +92,24 @@ class Kernel:
         self.registry = config.registry if config.registry is not None else Registry.default()
         self.boot = boot_id()
         self.power = config.durability == "power"
-        self.inline = config.inline
-        self.folder = None if config.store == MEMORY else config.store
+        self.volatile = config.store == MEMORY
+        self.inline = 1 << 28 if config.storage == INLINE else config.inline
+        self.folder = None if self.volatile or is_server(config.store) else config.store
         self.closed = False
         # A registry comes out of each pickle as another object, so what was unpickled before is told by this.
         self.token = "" if config.registry is None else os.urandom(8).hex()
         text = os.environ.get("HOLDFAST_KEY")
         key = Signer.parse_key(text) if text else None
+        name, url = _named(MEMORY if self.volatile else config.storage)
+        self.storage, url = self._open(name, url)  # what is wrong with it is told before anything is made
         self.catalog: Catalog = _open_catalog(config, create)
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
         self.decoders = Decoders(self.catalog, self.registry)
         self.codec_ids = CodecIds(self.catalog)
         self._lock = threading.Lock()
-        if self.folder is None or config.storage == MEMORY:
-            self.storage = self._make("holdfast.memory@v1")
-            url = MEMORY
-        else:
-            self.storage = self._make("holdfast.file@v1", os.path.join(self.folder, _FILES))
-            url = _FILES
-        self.storage_id = self.catalog.storage_id(self.storage.name, url)
+        self._take(self.storage)
+        self.storage_id = self.catalog.storage_id(name, url)
         self._storages[self.storage_id] = self.storage
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
@@ -114,9 +117,31 @@ class Kernel:
         self.companions: dict[type, Any] = {}
         """What views keep beside an open store, each by its class; closed with it."""
 
-    def _make(self, name: str, *arguments: str) -> Storage:
+    def _open(self, name: str, url: str) -> tuple[Storage, str]:
+        """A storage by name and URL, with the URL by which the catalog knows it: a given object's own, if it has one.
+
+        Raises:
+            NotRegisteredError: there is none of that name.
+            InvalidArgumentError: the URL is not legal.
+        """
         found = self.registry.storage(name)
-        return found(*arguments) if isinstance(found, type) else found
+        if not isinstance(found, type):
+            own = getattr(found, "url", url)
+            if url in ("", own):
+                return found, own
+            found = type(found)  # the object given is for another place
+        if url in ("", INLINE, MEMORY):
+            return found(), url  # empty: what another process kept in memory is gone
+        if "://" in url:
+            return found(url), url  # type: ignore[call-arg]
+        return found(url if os.path.isabs(url) else os.path.join(self.folder or ".", url)), url  # type: ignore[call-arg]
+
+    def _take(self, storage: Storage) -> None:
+        """Make a storage this store's: several may share a place, and each looks for what its own dead writers left."""
+        if storage.owner not in ("", self.catalog.store_id):
+            self.catalog.close()
+            raise InvalidArgumentError(f"{storage!r} serves another store: make one for each")
+        storage.owner = self.catalog.store_id
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
 
@@ -125,35 +150,29 @@ class Kernel:
 
         Raises:
             NotRegisteredError: this storage is not registered here.
-            StoreError: its bytes were in a process that is gone.
         """
         found = self._storages.get(storage_id)
         if found is not None:
             return found
-        name, url = self.catalog.storage(storage_id)
         with self._lock:
             if storage_id not in self._storages:
-                if url == MEMORY:
-                    self._storages[storage_id] = self._make(name)  # empty: what another process kept in memory is gone
-                else:
-                    folder = url if os.path.isabs(url) else os.path.join(self.folder or ".", url)
-                    self._storages[storage_id] = self._make(name, folder)
+                storage, _ = self._open(*self.catalog.storage(storage_id))
+                self._take(storage)
+                self._storages[storage_id] = storage
         return self._storages[storage_id]
 
     def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
         """Name of the storage that holds bytes (None: the catalog), and whether they end with a process."""
         if storage_id is None:
-            return None, self.folder is None
+            return None, self.volatile
         name, url = self.catalog.storage(storage_id)
         return name, url == MEMORY
 
     def same_store(self, other: Kernel) -> bool:
         """Whether the other one is open on the same data; a back-up beside has the same id, and is another store."""
-        if self is other:
-            return True
-        return (
-            self.folder is not None and self.folder == other.folder and self.catalog.store_id == other.catalog.store_id
-        )
+        if self is other or self.volatile:
+            return self is other
+        return self.config.store == other.config.store and self.catalog.store_id == other.catalog.store_id
 
     def settle(self) -> None:
         """With durability "power": return when all that was committed so far is on disk; else do nothing."""
@@ -162,8 +181,26 @@ class Kernel:
 
     @property
     def locks(self) -> str | None:
-        """Folder for lock files by which processes of this machine see who is alive; None for a store in memory."""
+        """Folder for lock files by which processes of this machine see who is alive; None where there is none that all
+        of them share."""
         return None if self.folder is None else os.path.join(self.folder, _LOCKS)
+
+    @cached_property
+    def cache(self) -> DiskCache | None:
+        """Copies of remote bytes on the local disk; None where they are not wanted, or cannot be kept."""
+        config = self.config
+        if config.cache == OFF or not config.cache_size:
+            return None
+        from .storages.cache import DiskCache  # only where there are remote bytes
+
+        home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        try:
+            return DiskCache(config.cache or os.path.join(home, "holdfast"), config.cache_size)
+        except StoreError as error:
+            import logging
+
+            logging.getLogger("holdfast").warning("no copies of remote bytes are kept: %s", error)
+            return None
 
     def close(self) -> None:
         """Close the catalog, the storages, and what views keep beside them."""
@@ -175,13 +212,21 @@ class Kernel:
             storage.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.config.store == MEMORY:
+        if self.volatile:
             raise InvalidArgumentError("a store in memory cannot be given to another process: open one in a folder")
         return _reopen, (type(self), self.config, self.token)
 
 
 def _nothing() -> None:
     pass
+
+
+def _named(storage: str) -> tuple[str, str]:
+    """Name and URL of the storage that a configuration asks for; no URL for a registered one."""
+    scheme, there, _ = storage.partition("://")
+    if there:
+        return "holdfast.objectstore@v1" if scheme in _BUCKETS else "holdfast.fsspec@v1", storage
+    return (_KINDS[storage], storage) if storage in _KINDS else (storage, "")
 
 
 K = TypeVar("K", bound=Kernel)
@@ -205,9 +250,13 @@ def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
     return shared_kernel(kind, config, token, create=False)
 
 
-def _open_catalog(config: StoreConfig, create: bool) -> EmbeddedCatalog:
+def _open_catalog(config: StoreConfig, create: bool) -> Catalog:
     if config.store == MEMORY:
         return SQLiteCatalog(None, timeout=config.timeout)
+    if is_server(config.store):
+        from .catalog.postgresql import PostgreSQLCatalog  # an extra
+
+        return PostgreSQLCatalog(with_password(config.store), create=create, timeout=config.timeout)
     folder = config.store
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise NotAStoreError(f"{folder} is a file: a store is a folder")

@@ -116,6 +116,7 @@ BUILT_IN: Mapping[str, BuiltIn] = {
 BUILT_IN_STORAGES: Mapping[str, str] = {
     "holdfast.file@v1": "holdfast.storages.file:FileStorage",
     "holdfast.fsspec@v1": "holdfast.storages.fsspec:FsspecStorage",
+    "holdfast.inline@v1": "holdfast.storages.inline:InlineStorage",
     "holdfast.memory@v1": "holdfast.storages.memory:MemoryStorage",
     "holdfast.objectstore@v1": "holdfast.storages.objectstore:ObjectStorage",
 }

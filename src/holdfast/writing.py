@@ -154,7 +154,7 @@ def put_inline(
     record = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
               algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
-    return Record(path, record, kernel.decoders[codec][0], None, kernel.folder is None)
+    return Record(path, record, kernel.decoders[codec][0], None, kernel.volatile)
 
 
 def put_stored(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Steps[Record]:

@@ -78,10 +78,12 @@ def test_another_database_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [
-    {"store": ""}, {"store": 5}, {"store": "a\0b"}, {"store": "postgres://x/y"}, {"store": b"data"},
+    {"store": ""}, {"store": 5}, {"store": "a\0b"}, {"store": "mysql://x/y"}, {"store": b"data"},
     {"store": "\ud800"}, {"storage": "s3"}, {"storage": 5}, {"durability": "disk"}, {"inline": -1}, {"inline": "x"},
     {"inline": 1 << 40}, {"inline": 1.5}, {"timeout": -1}, {"timeout": "soon"}, {"timeout": float("nan")},
-    {"registry": 5},
+    {"registry": 5}, {"cache": 5}, {"cache": ""}, {"cache_size": -1}, {"storage": "file:///data"},
+    {"store": "postgresql://x/y", "storage": "files"}, {"store": "memory:", "storage": "s3://bucket"},
+    {"storage": "s3://key:secret@bucket"}, {"storage": "gopher://x/y"}, {"store": "postgresql://x/y?schema=pg_x"},
 ], ids=repr)  # fmt: skip
 def test_bad_settings(tmp_path: Path, settings: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):

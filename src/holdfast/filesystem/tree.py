@@ -82,7 +82,7 @@ class Tree(AbstractFileSystem):  # type: ignore[misc]
 
     @property
     def _fs_token(self) -> str:
-        return str(tokenize(self.fsid, self._kernel.folder))
+        return str(tokenize(self.fsid, self._kernel.config.store))
 
     @property
     def fsid(self) -> str:

@@ -66,11 +66,15 @@ class Storage(ABC):
         ephemeral: True when what it holds ends with an executor session.
         shares: True when equal bytes may be given a config that was given before. What nobody needs there is deleted by
             the collector alone, who knows whether somebody else came to need it.
+        remote: True when reading goes over a network, so that copies on the local disk pay.
+        owner: id of the store that it serves, set by that; "" for none yet. Several stores may share a place.
     """
 
     name: ClassVar[str]
     ephemeral: ClassVar[bool] = False
     shares: ClassVar[bool] = False
+    remote: ClassVar[bool] = False
+    owner: str = ""
 
     @abstractmethod
     def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> Any:

@@ -154,6 +154,6 @@ def check_local(path: str | os.PathLike[str]) -> None:
     if kind in _REFUSED:
         raise NetworkFilesystemError(
             f"{os.fspath(path)} is on a network file system ({kind}), where file locks do not hold between machines: "
-            "put the store on a local disk. Several machines will share one by PostgreSQL or `holdfast serve`, which "
-            "this version does not have yet"
+            "put the store on a local disk. Several machines share one in PostgreSQL, as in "
+            "holdfast.open('postgresql://...', storage='s3://...')"
         )

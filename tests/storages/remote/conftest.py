@@ -1,15 +1,14 @@
-"""The servers: each is started when the first test needs it, and ends with the test session."""
+"""Places in the servers that all tests share."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import secrets
-from collections.abc import Iterator
 
 import pytest
 
-from .servers import AZURE_ACCOUNT, AZURE_KEY, azurite, ftp, moto
+from .servers import AZURE_ACCOUNT, AZURE_KEY
 
 S3_KEYS = {"access_key_id": "tester", "secret_access_key": "of-no-worth"}
 AZURE_KEYS = {"account_name": AZURE_ACCOUNT, "account_key": AZURE_KEY}
@@ -27,18 +26,6 @@ def _no_keys_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent/credentials")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent/config")
-
-
-@pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with moto(tmp_path_factory.mktemp("moto")) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(scope="session")
-def azure_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with azurite(tmp_path_factory.mktemp("azurite")) as endpoint:
-        yield endpoint
 
 
 @pytest.fixture
@@ -60,12 +47,6 @@ def gcs_url(request: pytest.FixtureRequest) -> str:
     """
     endpoint = os.environ.get("HOLDFAST_TEST_GCS") or request.getfixturevalue("s3_endpoint")
     return f"gs://bucket/google/{secrets.token_hex(4)}?endpoint={endpoint}"
-
-
-@pytest.fixture(scope="session")
-def ftp_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with ftp(tmp_path_factory.mktemp("ftp")) as port:
-        yield port
 
 
 @pytest.fixture

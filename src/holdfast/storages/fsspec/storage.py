@@ -88,6 +88,7 @@ class FsspecStorage(RemoteStorage):
 
 class _InProcess(FsspecStorage):
     ephemeral: ClassVar[bool] = True
+    remote: ClassVar[bool] = False
     abandoned = Storage.abandoned  # type: ignore[assignment]
 
 

@@ -42,6 +42,8 @@ class RemoteStorage(Storage):
         patience: see :data:`PATIENCE`; at least 60.
     """
 
+    remote = True
+
     def __init__(self, medium: Medium, owner: str = "", patience: float = PATIENCE) -> None:
         if not 60 <= patience < 1e9:
             raise InvalidArgumentError(f"patience is a number of seconds from 60 on, not {patience!r}")
