@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .catalog.base import Blob
+from .errors import MissingExtraError, NotRegisteredError
 from .keeper import sync_all
 from .kernel import Kernel
 from .lease import Lease, bury
 from .stopping import go_on
+from .storages.base import Storage
 from .writing import place_text
 
 __all__ = ["Collected", "Collecting", "collect"]
@@ -97,27 +99,42 @@ class _Run:
             batch: list[Blob] = self._kernel.catalog.garbage(_BATCH)
             if not batch:
                 return count, size
+            by_storage: dict[int, list[Any]] = {}
             for blob in batch:
-                self._kernel.storage_of(blob.storage).delete(json.loads(blob.config))
+                by_storage.setdefault(blob.storage, []).append(json.loads(blob.config))
                 size += blob.size
+            for number, places in by_storage.items():
+                self._kernel.storage_of(number).delete_many(places)
             self._kernel.catalog.forget([blob.id for blob in batch])
             count += len(batch)
             self._step(len(batch))
 
     def orphans(self) -> int:
-        kernel, total = self._kernel, 0
-        for left in kernel.storage.abandoned():
-            for places in left.configs():
-                texts = {place_text(place): place for place in places}
-                orphans = texts.keys() - kernel.catalog.known(kernel.storage_id, list(texts))
-                for text in orphans:
-                    kernel.storage.delete(texts[text])
-                total += len(orphans)
-                self._step(len(orphans))
-            # A commit that a power cut takes back must not leave a file that nobody looks for any more.
-            kernel.catalog.barrier()
-            left.release()
+        total = 0
+        for number in self._kernel.catalog.storages():
+            try:
+                storage = self._kernel.storage_of(number)
+            except (MissingExtraError, NotRegisteredError) as error:
+                import logging
+
+                logging.getLogger("holdfast").warning(
+                    "leftovers of dead writers in one storage are not looked for: %s", error
+                )
+                continue
+            for left in storage.abandoned():
+                for places in left.configs():
+                    total += self._remove(number, storage, {place_text(place): place for place in places})
+                # A commit that a power cut takes back must not leave a file that nobody looks for any more.
+                self._kernel.catalog.barrier()
+                left.release()
         return total
+
+    def _remove(self, number: int, storage: Storage, places: dict[str, Any]) -> int:
+        """Remove those of a dead writer's pieces that no record came to name."""
+        orphans = places.keys() - self._kernel.catalog.known(number, list(places))
+        storage.delete_many([places[text] for text in orphans])
+        self._step(len(orphans))
+        return len(orphans)
 
 
 class Collecting:

@@ -16,6 +16,7 @@ from .model import Codec
 from .registry import Registry
 from .serializers.base import Serializer
 from .signing import Signer
+from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 from .storages.places import boot_id, check_local
 
@@ -124,17 +125,16 @@ class Kernel:
             NotRegisteredError: there is none of that name.
             InvalidArgumentError: the URL is not legal.
         """
-        found = self.registry.storage(name)
+        found: Any = self.registry.storage(name)
         if not isinstance(found, type):
             own = getattr(found, "url", url)
             if url in ("", own):
-                return found, own
+                return _lifted(found), own
             found = type(found)  # the object given is for another place
         if url in ("", INLINE, MEMORY):
-            return found(), url  # empty: what another process kept in memory is gone
-        if "://" in url:
-            return found(url), url  # type: ignore[call-arg]
-        return found(url if os.path.isabs(url) else os.path.join(self.folder or ".", url)), url  # type: ignore[call-arg]
+            return _lifted(found()), url  # empty: what another process kept in memory is gone
+        place = url if "://" in url or os.path.isabs(url) else os.path.join(self.folder or ".", url)
+        return _lifted(found(place)), url
 
     def _take(self, storage: Storage) -> None:
         """Make a storage this store's: several may share a place, and each looks for what its own dead writers left."""
@@ -219,6 +219,14 @@ class Kernel:
 
 def _nothing() -> None:
     pass
+
+
+def _lifted(storage: Storage | AsyncStorage) -> Storage:
+    if isinstance(storage, Storage):
+        return storage
+    from .storages.bridge import lift  # with asyncio behind it
+
+    return lift(storage)
 
 
 def _named(storage: str) -> tuple[str, str]:

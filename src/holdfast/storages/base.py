@@ -100,6 +100,11 @@ class Storage(ABC):
     def delete(self, config: Any) -> None:
         """Remove the bytes; a config that is gone already is no error. Who reads them at this moment may finish."""
 
+    def delete_many(self, configs: Sequence[Any]) -> None:
+        """:meth:`delete` for each; a storage may do several at once."""
+        for config in configs:
+            self.delete(config)
+
     def sync(self, configs: Sequence[Any]) -> list[bool]:
         """Put the bytes of these configs on disk; for each, whether they are there now (False: gone).
 

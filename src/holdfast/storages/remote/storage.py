@@ -141,6 +141,10 @@ class RemoteStorage(Storage):
         """Remove an object."""
         self.medium.delete(self._check(config))
 
+    def delete_many(self, configs: Sequence[Any]) -> None:
+        """Remove objects, several at once."""
+        together([partial(self.delete, config) for config in configs], _ASKING)
+
     def abandoned(self) -> Iterator[AbandonedWriter]:
         """The writers of this storage's owner that have ended or died."""
         yield from abandoned_writers(self.medium, owner_mark(self.owner))
