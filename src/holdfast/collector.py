@@ -99,15 +99,26 @@ class _Run:
             batch: list[Blob] = self._kernel.catalog.garbage(_BATCH)
             if not batch:
                 return count, size
-            by_storage: dict[int, list[Any]] = {}
+            by_storage: dict[int, list[Blob]] = {}
             for blob in batch:
-                by_storage.setdefault(blob.storage, []).append(json.loads(blob.config))
+                by_storage.setdefault(blob.storage, []).append(blob)
                 size += blob.size
-            for number, places in by_storage.items():
-                self._kernel.storage_of(number).delete_many(places)
-            self._kernel.catalog.forget([blob.id for blob in batch])
+            for number, blobs in by_storage.items():
+                self._delete(self._kernel.storage_of(number), blobs)
             count += len(batch)
             self._step(len(batch))
+
+    def _delete(self, storage: Storage, blobs: list[Blob]) -> None:
+        catalog, ids = self._kernel.catalog, [blob.id for blob in blobs]
+        places = [json.loads(blob.config) for blob in blobs]
+        if not storage.shares:
+            storage.delete_many(places)
+            catalog.forget(ids)
+            return
+        for place in places:
+            self._lease.renew()  # who lost it in his sleep must not delete what was written there since
+            storage.delete(place)
+        catalog.vacate(ids)
 
     def orphans(self) -> int:
         total = 0

@@ -18,8 +18,8 @@ from .model import Record
 from .options import Plan
 from .payload import Buffer
 from .steps import Steps, Transfer, run
-from .storages.base import Writer
-from .writing import Encoded, commit_bytes, put_inline
+from .storages.base import OCTETS, Writer
+from .writing import Encoded, commit_bytes, put_inline, since_now
 
 __all__ = [
     "Draft",
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _BUFFER = 1 << 20
-_FILE = "application/octet-stream"
 
 
 def guess_type(name: str, charset: str | None = None) -> str | None:
@@ -60,6 +59,7 @@ class Draft:
         self._ledger = ledger
         self._plan = plan
         self._began = {path: ledger.scope_id(path)}
+        self._since = since_now(kernel)
         self._expected = size
         self._waiting: list[Buffer] = []
         self._writer: Writer | None = None
@@ -77,11 +77,15 @@ class Draft:
             if self.size <= self._kernel.inline:
                 return
             tags = json.loads(self._plan.tags) if self._plan.tags else {}
-            self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), {"size": self._expected})
+            options = {"size": self._expected, "content_type": self._content_type()}
+            self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), options)
             pieces, self._waiting = self._waiting, []
         for piece in pieces:
             self._hash.update(piece)
             yield Transfer(self._writer, "write", (piece,), {})
+
+    def _content_type(self) -> str:
+        return self._plan.content_type or guess_type(self.key) or OCTETS
 
     def _digest(self) -> tuple[int, bytes]:
         return BLAKE3, self._hash.digest()
@@ -89,14 +93,15 @@ class Draft:
     def commit(self) -> Steps[Record]:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
-        codec = kernel.codec_ids[None, plan.content_type or guess_type(self.key) or _FILE, None]
+        codec = kernel.codec_ids[None, self._content_type(), None]
         encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
         if self._writer is None:
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
         place = yield Transfer(self._writer, "commit", (self._digest,), {"sync": plan.power})
         digest = self._digest()
-        return commit_bytes(kernel, self._ledger, self.path, self.key, encoded, place, digest, plan, self._began)
+        where = (kernel, self._ledger, self.path, self.key)
+        return commit_bytes(*where, encoded, place, digest, plan, self._began, self._since)
 
     def abort(self) -> None:
         """Discard what was written; nothing becomes visible."""

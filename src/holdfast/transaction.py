@@ -39,7 +39,7 @@ from .navigation import Navigation, S
 from .options import check_options
 from .reading import make_record, visible_record
 from .stopping import go_on
-from .writing import CERTAIN, settle, sync_blobs
+from .writing import CERTAIN, let_go, settle, sync_blobs
 
 __all__ = ["Atomic", "Buffered", "Transaction"]
 
@@ -283,8 +283,7 @@ class Buffered(Ledger):
 
     def _discard(self, puts: list[Put]) -> None:
         for change in puts:
-            if isinstance(change.blob, NewBlob):
-                self._kernel.storage_of(change.blob.storage).delete(json.loads(change.blob.config))
+            let_go(self._kernel, change)
 
     def _sync(self, puts: list[Put]) -> None:
         fresh = [change.blob for change in puts if isinstance(change.blob, NewBlob) and not change.blob.synced]

@@ -7,12 +7,13 @@ in the end is deleted here where the outcome is certain, and else by the collect
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeVar
 
 from .address import Path
-from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, Since, ValueRow, WriteAgain
 from .errors import (
     BusyError,
     ConflictError,
@@ -40,16 +41,20 @@ __all__ = [
     "Encoded",
     "commit_bytes",
     "encode",
+    "let_go",
     "place_text",
     "prepare",
     "put",
     "put_inline",
     "put_stored",
     "settle",
+    "since_now",
     "sync_blobs",
 ]
 
 B = TypeVar("B", Blob, NewBlob)
+
+_PAUSE = 0.05  # seconds until bytes are written again at whose place equal ones were being collected
 
 CERTAIN = (BusyError, ConflictError, InvalidArgumentError, NotFoundError, StorageFullError, Stopped)
 """Errors after which the commit is known not to have happened, so that the bytes may be deleted at once."""
@@ -162,12 +167,25 @@ def put_stored(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: En
     began = {path: ledger.scope_id(path)}
     get_digest = digest_beside(encoded.buffers, encoded.size)
     tags = json.loads(plan.tags) if plan.tags else {}
-    payload = Payload(encoded.buffers, "", None)
-    try:
-        place = yield Transfer(kernel.storage, "write", (payload, get_digest, tags), {"sync": plan.power})
-    finally:
-        digest = get_digest()  # the thread reads the caller's memory: it ends before we return
-    return commit_bytes(kernel, ledger, path, key, encoded, place, digest, plan, began)
+    payload = Payload(encoded.buffers, *kernel.catalog.codec(encoded.codec)[1:])
+    deadline = time.monotonic() + kernel.config.timeout
+    while True:
+        since = since_now(kernel)
+        try:
+            place = yield Transfer(kernel.storage, "write", (payload, get_digest, tags), {"sync": plan.power})
+        finally:
+            digest = get_digest()  # the thread reads the caller's memory: it ends before we return
+        try:
+            return commit_bytes(kernel, ledger, path, key, encoded, place, digest, plan, began, since)
+        except WriteAgain:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE)
+
+
+def since_now(kernel: Kernel) -> Since | None:
+    """Asked before bytes are written, for the commit after that; None where no place is given twice."""
+    return kernel.catalog.begin() if kernel.storage.shares else None
 
 
 def place_text(place: Any) -> str:
@@ -185,6 +203,7 @@ def commit_bytes(
     digest: tuple[int, bytes],
     plan: Plan,
     began: dict[Path, int | None],
+    since: Since | None,
 ) -> Record:
     """Commit a value whose bytes were just written to a place, and delete them where they turn out not to be needed."""
     storage = kernel.storage
@@ -195,17 +214,27 @@ def commit_bytes(
     blob = blob_at(kernel.storage_id, place_text(place), synced, kernel.boot, identity)
     change = Put(
         path, key, encoded.codec, *digest, encoded.size, None, blob, encoded.config, signature, plan.tags, plan.expires,
-        if_version=plan.if_version,
+        if_version=plan.if_version, since=since,
     )  # fmt: skip
     try:
         go_on()
         (done,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
     except CERTAIN:
-        storage.delete(place)
+        let_go(kernel, change)
         raise
     settle(kernel, change, done)
     assert done.row is not None
     return make_record(kernel, path, done.row)
+
+
+def let_go(kernel: Kernel, change: Put) -> None:
+    """Delete the new bytes of a put that was not committed; where others may share their place the collector does."""
+    if isinstance(change.blob, NewBlob):
+        storage = kernel.storage_of(change.blob.storage)
+        if not storage.shares:
+            storage.delete(json.loads(change.blob.config))
+        elif change.since is not None:
+            kernel.catalog.abandon(change)
 
 
 def sync_blobs(kernel: Kernel, blobs: Sequence[B]) -> list[B]:
@@ -242,7 +271,7 @@ def settle(kernel: Kernel, change: Put, done: Committed) -> None:
         return
     if not done.taken:
         try:
-            kernel.storage_of(blob.storage).delete(json.loads(_place_to_leave(kernel, change, blob)))
+            let_go(kernel, change._replace(blob=blob._replace(config=_place_to_leave(kernel, change, blob))))
         except StoreError as error:
             # The value is stored: an error would say that it is not. The bytes are found by gc when this writer ended.
             import logging

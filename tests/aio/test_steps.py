@@ -16,7 +16,7 @@ from holdfast.errors import ClosedError
 from holdfast.payload import Buffer
 from holdfast.steps import Steps, Transfer, advance, run
 from holdfast.stopping import Stopped, go_on, stoppable, told
-from holdfast.storages.base import GetDigest, Writer
+from holdfast.storages.base import OCTETS, GetDigest, Writer
 from holdfast.storages.memory import MemoryStorage
 from tests.aio.running import awaited, trickle
 
@@ -72,7 +72,7 @@ class AwaitedStorage(MemoryStorage):
         self.log: list[tuple[str, str]] = []
         self.awaited = Twin(self, self.log)
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None) -> Writer:
+    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
         return AwaitedWriter(super().writer(tags, size=size), self.log)
 
 

@@ -384,6 +384,18 @@ class TestAcknowledgesEarly(Wrong):
     caught_by = "test_a_value_is_found_as_it_was_put"
 
 
+class ForgetsWhatWasThere(SQLiteCatalog):
+    """Keeps nothing of a place that was collected, so that who wrote there before is not told."""
+
+    def vacate(self, ids):
+        self.forget(ids)
+
+
+class TestForgetsWhatWasThere(Wrong):
+    kind = ForgetsWhatWasThere
+    caught_by = "test_a_write_that_began_before_is_to_be_done_again"
+
+
 class StaysOpen(SQLiteCatalog):
     """Goes on after close."""
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any, ClassVar
 
+import holdfast
 from holdfast.errors import InvalidArgumentError
 from holdfast.storages.asynchronous import AsyncStorage, Digest, GetStreamDigest
+from holdfast.storages.bridge import lift
 
 
 class FileStorage(AsyncStorage):
@@ -160,3 +162,13 @@ class MemoryStorage(AsyncStorage):
     async def delete_data(self, config: Any) -> None:
         if self._found(config) is not None:
             del self.pieces[config[0], config[1]]
+
+
+def open_on(folder: str | os.PathLike[str], author: AsyncStorage, **settings: Any) -> holdfast.Store:
+    """A store whose large values go to an author's storage."""
+    store = holdfast.open(folder, **settings)
+    kernel = store._kernel
+    kernel.storage = lift(author)
+    kernel.storage_id = kernel.catalog.storage_id(author.name, author.name)
+    kernel._storages[kernel.storage_id] = kernel.storage
+    return store

@@ -140,7 +140,7 @@ class TestOneBigPiece(Wrong):
 class KeepsTheReservation(FileStorage):
     """Leaves a stream's file at the size that was said."""
 
-    def writer(self, tags, *, size=None):
+    def writer(self, tags, *, size=None, **more):
         writer = super().writer(tags, size=size)
         writer._written = max(writer._written, size or 0)
         return writer
@@ -171,7 +171,7 @@ class AbortTakesAwayWriter(Writer):
 class AbortTakesAway(FileStorage):
     """Removes a committed stream when the writer is aborted, as at the end of every ``with``."""
 
-    def writer(self, tags, *, size=None):
+    def writer(self, tags, *, size=None, **more):
         return AbortTakesAwayWriter(self, super().writer(tags, size=size))
 
 
@@ -266,7 +266,7 @@ class TestSameNamesAfterFork(Wrong):
 class AbortsForTheParent(FileStorage):
     """Removes the parent's half-written file when a forked child gives the writer up."""
 
-    def writer(self, tags, *, size=None):
+    def writer(self, tags, *, size=None, **more):
         writer = super().writer(tags, size=size)
         path, process, abort = writer._current().path, os.getpid(), writer.abort
 

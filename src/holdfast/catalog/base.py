@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, Union
 
 from ..address import Path
+from ..errors import ConflictError
 from ..model import DURABLE, Codec, RecordRow, ScopeInfo
 
 __all__ = [
@@ -38,9 +39,11 @@ __all__ = [
     "NewBlob",
     "Put",
     "Restore",
+    "Since",
     "Unchanged",
     "Usage",
     "ValueRow",
+    "WriteAgain",
 ]
 
 T = TypeVar("T")
@@ -126,10 +129,22 @@ class NewBlob(NamedTuple):
     ctime: int | None = None
 
 
+class Since(NamedTuple):
+    """When bytes began to be written to a place that may be given again: the newest blob by then, and the time."""
+
+    blob: int
+    time: float
+
+
+class WriteAgain(ConflictError):
+    """The place that bytes were written to is being collected, or was while they were written: they may be gone."""
+
+
 class Put(NamedTuple):
     """Make or replace the record of a key in one tier.
 
     ``blob`` is new bytes, or the id of a blob that another record names (a copy), or None with the bytes in ``data``.
+    ``since`` is what :meth:`Catalog.begin` said before they were written, for a storage that may give a place again.
     ``if_version`` is the visible version expected, :data:`ABSENT` for none, None for any.
     """
 
@@ -148,6 +163,7 @@ class Put(NamedTuple):
     tier: int = DURABLE
     session: str | None = None
     if_version: int | None = None
+    since: Since | None = None
 
 
 class Restore(NamedTuple):
@@ -320,6 +336,7 @@ class Ledger(ABC):
             ScopeDroppedError: see ``began``.
             LeaseLost: ``fence`` is not the current token of its lease, or it expired.
             ConflictError: a blob id that is no longer live.
+            WriteAgain: see there.
         """
 
     @abstractmethod
@@ -509,6 +526,21 @@ class Catalog(Ledger):
     @abstractmethod
     def forget(self, ids: Sequence[int]) -> None:
         """Remove the rows of dying blobs whose bytes are deleted."""
+
+    # Of storages that give equal bytes one place: who writes there while it is collected must not think that they stay.
+
+    @abstractmethod
+    def begin(self) -> Since:
+        """Called before bytes are written to such a storage, for the Put that comes of it."""
+
+    @abstractmethod
+    def vacate(self, ids: Sequence[int]) -> None:
+        """As :meth:`forget`; that the places were collected is remembered for a day, which no write may take."""
+
+    @abstractmethod
+    def abandon(self, put: Put) -> None:
+        """The new bytes of a Put that is not committed, or in whose place others were taken: unless somebody else came
+        to need them they are garbage."""
 
     @abstractmethod
     def known(self, storage: int, configs: Sequence[str]) -> set[str]:

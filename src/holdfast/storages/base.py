@@ -10,7 +10,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from ..payload import Buffer, Payload
 
-__all__ = ["Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer"]
+__all__ = ["OCTETS", "Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer"]
+
+OCTETS = "application/octet-stream"
+"""The content type of bytes of which no more is known."""
 
 GetDigest = Callable[[], tuple[int, bytes]]
 """Algorithm number and digest of the bytes being written; waits until they are hashed."""
@@ -85,8 +88,9 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None) -> Writer:
-        """Begin to write a stream; ``size`` is the number of bytes to come, where the caller knows it."""
+    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+        """Begin to write a stream; ``size`` is the number of bytes to come, where the caller knows it, and
+        ``content_type`` what they are, for storages that keep that beside them."""
 
     @abstractmethod
     def read(self, config: Any) -> Buffer:

@@ -23,7 +23,7 @@ from ..hashing import ALGORITHMS, BLAKE3, NONE, digest_buffers, hasher
 from ..payload import Buffer, Payload
 from ..stopping import go_on
 from .asynchronous import AsyncStorage, Digest, StreamDigest
-from .base import GetDigest, Storage, Writer
+from .base import OCTETS, GetDigest, Storage, Writer
 
 __all__ = ["at_home", "lift"]
 
@@ -32,7 +32,6 @@ T = TypeVar("T")
 _PIECE = 1 << 20  # bytes up to which a payload is written at once, and of the pieces of a larger one
 _MOST = 4 << 20  # bytes of a piece that is read
 _LOOK = 0.05  # seconds between two looks whether work is still wanted
-_BYTES = "application/octet-stream"
 _END = 5.0  # seconds that the loop's tasks have to end
 _ELSEWHERE = re.compile(r"different (event )?loop|event loop is closed|no running event loop", re.IGNORECASE)
 
@@ -374,7 +373,7 @@ class _Verbs:
             raise StoreError(f"{self._name} returned without having read the stream to its end: nothing is committed")
         return self._text(config)
 
-    async def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = _BYTES) -> Writer:
+    async def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
         """See :meth:`Storage.writer <holdfast.storages.base.Storage.writer>`."""
         if size is not None and size < 0:
             raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
@@ -458,7 +457,7 @@ class _Lifted(Storage):
         """See the contract; ``sync`` changes nothing, as what is there is kept."""
         return self._wait(self.awaited.write(payload, get_digest, tags, sync=sync))
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = _BYTES) -> Writer:
+    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
         """See the contract; ``size`` changes nothing."""
         return self._wait(self.awaited.writer(tags, size=size, content_type=content_type))
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import ClosedError, InvalidArgumentError, StorageFullError, ValueLost
 from ..payload import Buffer, Payload
-from .base import GetDigest, Storage, Writer
+from .base import OCTETS, GetDigest, Storage, Writer
 
 __all__ = ["MemoryStorage"]
 
@@ -57,7 +57,7 @@ class MemoryStorage(Storage):
         self._pieces[config] = data
         return config
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None) -> Writer:
+    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
         """Begin to write a stream; ``size`` changes nothing."""
         if size is not None and size < 0:
             raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")

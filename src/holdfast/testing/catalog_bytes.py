@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ..catalog.base import Blob, Catalog, Delete, NewBlob, Put, ValueRow
+from ..catalog.base import Blob, Catalog, Delete, NewBlob, Put, Since, ValueRow, WriteAgain
 from ..errors import ConflictError, HoldfastError, NotFoundError
 from ..model import EPHEMERAL
 from .catalog_cases import (
@@ -21,7 +21,7 @@ from .catalog_cases import (
     wait_past,
 )  # fmt: skip
 
-__all__ = ["CollectorTests", "RecoveryTests", "SharingTests"]
+__all__ = ["CollectorTests", "PlaceTests", "RecoveryTests", "SharingTests"]
 
 
 def _blob_of(row: ValueRow) -> int:
@@ -124,6 +124,91 @@ class SharingTests:
             catalog.commit([file_put(catalog, "three", b"equal", place='"hash"')])
         catalog.forget([blob.id])
         assert put_file(catalog, "three", b"equal", place='"hash"').blob != blob.id
+
+
+class PlaceTests:
+    """Places that a storage gives again: who wrote there before it was collected is told to write again."""
+
+    def _put(self, catalog: Catalog, key: str, since: Since | None = None, content: bytes = b"equal") -> Put:
+        return file_put(catalog, key, content, place='"p1"', synced=True, since=since or catalog.begin())
+
+    def _collect(self, catalog: Catalog) -> None:
+        blobs = catalog.garbage()
+        assert [blob.config for blob in blobs] == ['"p1"']
+        catalog.vacate([blob.id for blob in blobs])
+        assert catalog.garbage() == []
+        assert catalog.garbage_size() == (0, 0, 0)
+
+    def _gone(self, catalog: Catalog) -> None:
+        catalog.commit([self._put(catalog, "one")])
+        catalog.commit([Delete(FLOW, "one")])
+        self._collect(catalog)
+
+    def test_a_write_that_began_before_is_to_be_done_again(self, catalog: Catalog, other: Catalog) -> None:
+        early = self._put(other, "two")
+        self._gone(catalog)
+        unknown = self._put(catalog, "two")._replace(since=None)
+        for change in (early, unknown, early):
+            with pytest.raises(WriteAgain):
+                other.commit([change])
+        assert versions(catalog, "two") == []
+        other.commit([self._put(other, "two")])
+        other.commit([self._put(catalog, "three", early.since)])
+        assert [data_of(catalog, key) for key in ("two", "three")] == ['"p1"', '"p1"']
+        assert catalog.known(catalog.storage_id("test.files@v1", "files"), ['"p1"']) == {'"p1"'}
+        catalog.commit([Delete(FLOW, "two")])
+        assert catalog.garbage() == []
+        catalog.commit([Delete(FLOW, "three")])
+        self._collect(catalog)
+
+    def test_while_it_dies_as_well(self, catalog: Catalog) -> None:
+        catalog.commit([self._put(catalog, "one")])
+        catalog.commit([Delete(FLOW, "one")])
+        (blob,) = catalog.garbage()
+        with pytest.raises(WriteAgain):
+            catalog.commit([self._put(catalog, "two")])
+        catalog.vacate([blob.id, blob.id + 1])
+        catalog.vacate([blob.id])
+        catalog.commit([self._put(catalog, "two", content=b"other bytes, after that")])
+        assert data_of(catalog, "two") == '"p1"'
+
+    def test_a_live_place_is_not_vacated(self, catalog: Catalog) -> None:
+        catalog.commit([self._put(catalog, "one")])
+        row = ValueRow._make(catalog.find(FLOW, "one")[0])
+        catalog.vacate([_blob_of(row)])
+        catalog.commit([self._put(catalog, "two")])
+        assert ValueRow._make(catalog.find(FLOW, "two")[0]).blob == row.blob
+
+    def test_a_write_of_more_than_a_day_is_to_be_done_again(self, catalog: Catalog) -> None:
+        began = catalog.begin()
+        with pytest.raises(WriteAgain):
+            catalog.commit([self._put(catalog, "one", began._replace(time=began.time - 86401))])
+        catalog.commit([self._put(catalog, "one", began._replace(time=began.time - 86300))])
+
+    def test_what_is_abandoned_is_garbage(self, catalog: Catalog) -> None:
+        change = self._put(catalog, "one")
+        catalog.abandon(change)
+        catalog.abandon(change)
+        assert catalog.garbage_size() == (0, 1, 5)
+        self._collect(catalog)
+        catalog.abandon(change)  # written before that: it is not known whether they are there
+        assert catalog.garbage() == []
+        catalog.abandon(self._put(catalog, "one"))
+        self._collect(catalog)
+
+    def test_what_is_abandoned_and_needed_stays(self, catalog: Catalog) -> None:
+        change = self._put(catalog, "one")
+        catalog.abandon(change)
+        catalog.commit([self._put(catalog, "two")])
+        catalog.abandon(change)
+        assert catalog.garbage() == []
+        early = self._put(catalog, "three")
+        catalog.commit([Delete(FLOW, "two")])
+        self._collect(catalog)
+        catalog.abandon(self._put(catalog, "four"))
+        catalog.commit([early])  # to the bytes of "four", which were written after that
+        assert data_of(catalog, "three") == '"p1"'
+        assert catalog.garbage() == []
 
 
 class CollectorTests:

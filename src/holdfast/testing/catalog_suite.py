@@ -28,7 +28,7 @@ import pytest
 from ..catalog.base import ABSENT, Catalog, Committed, Delete, Expect, Fence, Restore
 from ..errors import ClosedError, ConflictError, NotFoundError
 from ..model import Codec
-from .catalog_bytes import CollectorTests, RecoveryTests, SharingTests
+from .catalog_bytes import CollectorTests, PlaceTests, RecoveryTests, SharingTests
 from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, versions
 from .catalog_records import CommitTests, ListingTests, ValueTests
 from .catalog_restore import RestoreTests
@@ -48,6 +48,7 @@ class CatalogSuite(
     SharedTests,
     SharingTests,
     CollectorTests,
+    PlaceTests,
     RecoveryTests,
 ):
     """The promises of :class:`~holdfast.catalog.base.Catalog`, one a test; a subclass gives the catalog.
@@ -294,7 +295,7 @@ class CatalogSuite(
             lambda: catalog.unsynced(boot=BOOT, earlier=False), lambda: catalog.mark_synced([1]),
             lambda: catalog.mark_lost(1), lambda: catalog.sweep(), lambda: catalog.garbage(),
             lambda: catalog.forget([1]), lambda: catalog.known(1, ["x"]), lambda: catalog.barrier(),
-            lambda: catalog.garbage_size(),
+            lambda: catalog.garbage_size(), lambda: catalog.begin(), lambda: catalog.vacate([1]),
         ]  # fmt: skip
         catalog.close()
         catalog.close()

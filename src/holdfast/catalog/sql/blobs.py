@@ -6,13 +6,20 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ..base import Blob, NewBlob
+from ..base import Blob, NewBlob, Put, Since
+from .changes import DAY
 from .columns import BLOB_COLUMNS, KEPT_COLUMNS
 from .engine import Engine, Locks, Session, check_limit
 
 __all__ = ["Blobs"]
 
 _ALONE = Locks(alone=True)
+
+_VACATED = (  # refs: neither garbage nor needed
+    "INSERT INTO blobs(storage,place,algo,bytes,refs,state,synced,mtime)VALUES(?1,?2,0,0,-1,3,0,?3)"
+)
+_GARBAGE_AGAIN = "UPDATE blobs SET state=0,refs=0,synced=1,algo=?2,hash=?3,bytes=?4 WHERE id=?1 AND state=3"
+_GARBAGE = "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced)VALUES(?1,?2,?3,?4,?5,0,1)"
 
 
 class Blobs(Engine):
@@ -129,6 +136,43 @@ class Blobs(Engine):
         if ids:
             sql = f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0"
             self.write(sql, (self.listed(ids),), spare=True)
+
+    def begin(self) -> Since:
+        """See :meth:`Catalog.begin <holdfast.catalog.base.Catalog.begin>`."""
+        now = self.now()  # first: neither may be later than the bytes
+        return Since(self.read("SELECT coalesce(max(id),0) FROM blobs")[0][0], now)
+
+    def vacate(self, ids: Sequence[int]) -> None:
+        """See :meth:`Catalog.vacate <holdfast.catalog.base.Catalog.vacate>`."""
+
+        def work(session: Session) -> None:
+            rows = session.rows(
+                f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0 RETURNING storage,place",
+                (self.listed(ids),),
+            )
+            for storage, place in rows:
+                session.rows(_VACATED, (storage, place, int(session.now)))
+            # By the index of what is not synced, where few rows are.
+            old = f"SELECT id FROM {self.UNSYNCED} WHERE synced=0 AND state=3 AND mtime<?1"
+            session.rows(f"DELETE FROM blobs WHERE id IN ({old})", (int(session.now) - DAY,))
+
+        self.transaction(work, spare=True)
+
+    def abandon(self, put: Put) -> None:
+        """See :meth:`Catalog.abandon <holdfast.catalog.base.Catalog.abandon>`."""
+        new, since = put.blob, put.since
+        assert isinstance(new, NewBlob)
+        assert since is not None
+
+        def work(session: Session) -> None:
+            place = (new.storage, new.config)
+            there = session.rows(f"SELECT id,state FROM blobs WHERE storage=?1 AND {self.SAME_PLACE}", place)
+            if not there:
+                session.rows(_GARBAGE, (*place, put.algorithm, put.digest, put.size))
+            elif there[0][1] == 3 and there[0][0] <= since.blob:  # else it is not known whether they are there
+                session.rows(_GARBAGE_AGAIN, (there[0][0], put.algorithm, put.digest, put.size))
+
+        self.transaction(work, spare=True)
 
     def garbage_size(self) -> tuple[int, int, int]:
         """See :meth:`Catalog.garbage_size <holdfast.catalog.base.Catalog.garbage_size>`."""

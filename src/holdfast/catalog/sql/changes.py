@@ -17,16 +17,19 @@ from ...errors import (
     StoreError,
 )
 from ...model import POWER, RecordRow
-from ..base import ABSENT, HIGHEST, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Restore, Unchanged
+from ..base import ABSENT, HIGHEST, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Restore, Unchanged, WriteAgain
 from .engine import Engine, Locks, Session, refuse_root
 
-__all__ = ["Changes"]
+__all__ = ["DAY", "Changes"]
+
+DAY = 86400
+"""Seconds for which it is known that a place was collected: no write there may take longer."""
 
 T = TypeVar("T")
 
 _Outcome = Callable[[], Committed]
 
-_LIVE, _DYING, _LOST = 0, 1, 2
+_LIVE, _DYING, _LOST, _GONE = 0, 1, 2, 3
 
 # ?1 digest, ?2 algorithm, ?3 size, ?4 storage, ?5 whether the new bytes are synced, ?6 their boot. Bytes that may not
 # be on disk are no substitute for ones that are, nor are those of an earlier boot for fresh ones.
@@ -35,10 +38,12 @@ _TAKE_EQUAL = (
     "AND algo=?2 AND bytes=?3 AND storage=?4 AND(synced=1 OR(?5=0 AND boot IS NOT DISTINCT FROM ?6))"
     "ORDER BY synced DESC,id LIMIT 1)AND state=0 RETURNING id,place,synced"
 )
+# State 3: equal bytes were collected there. Such a row has an id of its own, greater than those that there were before,
+# which tells whether new bytes were written after that.
 _TAKE_AGAIN = (
-    "UPDATE blobs SET refs=refs+1,algo=?2,hash=?3,bytes=?4,boot=?6,device=?7,inode=?8,mtime=?9,ctime=?10,"
-    "synced=CASE WHEN state=0 AND synced=1 THEN 1 ELSE ?5 END,state=0 WHERE id=?1 AND state=?11 "
-    "RETURNING storage,place,synced"
+    "UPDATE blobs SET refs=CASE WHEN state=3 THEN 1 ELSE refs+1 END,algo=?2,hash=?3,bytes=?4,boot=?6,"
+    "device=?7,inode=?8,mtime=?9,ctime=?10,synced=CASE WHEN state=0 AND synced=1 THEN 1 ELSE ?5 END,state=0 "
+    "WHERE id=?1 AND state=?11 RETURNING storage,place,synced"
 )
 _TAKE_NEW = (
     "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced,boot,device,inode,mtime,ctime)"
@@ -54,13 +59,7 @@ class _Keyed(Protocol):
 
 
 class Changes(Engine):
-    """``commit``.
-
-    Attributes:
-        SAME_PLACE: condition on a blob that it lies at the place ?2.
-    """
-
-    SAME_PLACE = "place=?2"
+    """``commit``."""
 
     def pass_by(self, version: int) -> None:
         """Where all keys count together: have what is counted from now on be above a version that is to be restored."""
@@ -198,6 +197,8 @@ def _committed(put: Put, version: int, created: float, flags: int, updated: floa
 
 def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> _Content:
     """A reference to the new bytes or to live ones that equal them."""
+    if put.since is not None and session.now - put.since.time > DAY:
+        raise WriteAgain(f"{format_address(put.path, put.key)} took more than a day to write: write again, in less")
     there = session.rows(
         f"SELECT id,state,algo,hash,bytes FROM blobs WHERE storage=?1 AND {same_place}", (new.storage, new.config)
     )
@@ -223,13 +224,11 @@ def _take_again(
     if state == _LIVE and (algorithm, digest, size) != (put.algorithm, put.digest, put.size):
         raise StoreError(f"the storage put the bytes of {address} in the place of others ({new.config}): it must not")
     rows = None
-    if state != _DYING:
+    if state != _DYING and not (state == _GONE and (put.since is None or blob > put.since.blob)):
         values = (blob, put.algorithm, put.digest, put.size, int(new.synced), *new[3:], state)
         rows = session.rows(_TAKE_AGAIN, values)
     if not rows:
-        raise ConflictError(
-            f"the bytes of {address} are just being collected at the place they were written to: write again"
-        )
+        raise WriteAgain(f"equal bytes were collected at the place where those of {address} were written: write again")
     return blob, True, rows[0]
 
 

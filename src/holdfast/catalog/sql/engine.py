@@ -104,8 +104,13 @@ class Session(ABC):
 
 
 class Engine(ABC):
-    """Reading, writing, transactions, and the paths of scopes as ids that are good for one epoch."""
+    """Reading, writing, transactions, and the paths of scopes as ids that are good for one epoch.
 
+    Attributes:
+        SAME_PLACE: condition on a blob that it lies at the place ?2.
+    """
+
+    SAME_PLACE = "place=?2"
     _where: str
     """The catalog, for messages."""
 
