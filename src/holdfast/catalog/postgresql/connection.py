@@ -19,6 +19,8 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.types.numeric import Int8Dumper
 
+from .patience import ASK, Patience
+
 __all__ = ["Link", "Statement"]
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -27,6 +29,7 @@ Statement = tuple[str, tuple[Any, ...]]
 _ROWS, _DONE, _SYNC = ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC
 _FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.NONFATAL_ERROR)
 _CANCEL = 2.0  # seconds
+_WARNING = "01000"  # of a cancelled write: it was committed, but did not come to the standby servers
 _AUTO = [[PyFormat.AUTO] * count for count in range(30)]
 
 
@@ -34,13 +37,17 @@ class Link:
     """A connection to the server, used by one thread at a time.
 
     Attributes:
+        cancelled: a statement on it was cancelled, which may reach the server late: it is not used again.
         pid: the process that opened it; only that one may close it.
         used: when it was last given back, by the monotonic clock.
     """
 
-    __slots__ = ("__weakref__", "_connection", "_loader", "_names", "_numbers", "_pg", "_poll", "pid", "used")
+    __slots__ = (
+        "__weakref__", "_connection", "_heard", "_loader", "_names", "_numbers", "_patience", "_pg", "_poll",
+        "cancelled", "pid", "used",
+    )  # fmt: skip
 
-    def __init__(self, parameters: dict[str, str], settings: str) -> None:
+    def __init__(self, parameters: dict[str, str], settings: str, patience: Patience) -> None:
         connection = psycopg.connect(**parameters, autocommit=True)  # type: ignore[arg-type]
         self._connection = connection
         self.used = time.monotonic()
@@ -52,6 +59,9 @@ class Link:
         self._numbers = itertools.count()
         self._poll = select.poll()
         self._poll.register(self._pg.socket, select.POLLIN)
+        self._patience = patience
+        self.cancelled = False
+        self._heard = _warnings(connection)
         self.pid = os.getpid()  # from here on it is closed when it is collected
         self.script(settings)
 
@@ -77,11 +87,7 @@ class Link:
             name = self._names.get(sql) or self._prepare(sql)
             self._pg.send_query_prepared(name, parameters, formats, Format.BINARY)
         self._send()
-        result = self._next()
-        while (later := self._next()) is not None:
-            if later.status in _FAILURES:
-                result = later  # the commit after the statement failed
-        return self._loaded(result)
+        return self._loaded(self._answer())
 
     def batch(self, statements: Sequence[Statement]) -> list[list[Any]]:
         """Run several statements in one round trip and give the rows of each; those after a failure are not run."""
@@ -108,9 +114,9 @@ class Link:
 
     def _prepare(self, sql: str) -> bytes:
         name = b"s%d" % next(self._numbers)  # not used before, even if an interrupt comes before we note it
-        result = self._pg.prepare(name, sql.encode())
-        if result.status != _DONE:
-            raise error_from_result(result)
+        self._pg.send_prepare(name, sql.encode())
+        self._send()
+        self._loaded(self._answer())
         self._names[sql] = name
         return name
 
@@ -118,18 +124,39 @@ class Link:
         while self._pg.flush():
             writing = select.poll()  # and reading: a server that cannot get rid of its answers takes no more
             writing.register(self._pg.socket, select.POLLIN | select.POLLOUT)
-            writing.poll()
+            haste = self._patience.haste
+            while not writing.poll(haste and ASK * 1000):
+                if haste is not None and haste():  # what has not been sent to its end is not done
+                    raise psycopg.errors.QueryCanceled("given up while it was sent")
             self._pg.consume_input()
+
+    def _answer(self) -> Any:
+        result = self._next()
+        while (later := self._next()) is not None:
+            if later.status in _FAILURES:
+                result = later  # the commit after the statement failed
+        return result
 
     def _next(self) -> Any:
         pg = self._pg
         while pg.is_busy():
-            self._poll.poll()
+            haste = self._patience.haste
+            while not self._poll.poll(haste and ASK * 1000):
+                if haste is not None and not self.cancelled and haste():
+                    self._cancel()
             pg.consume_input()
         result = pg.get_result()
         if result is None and self.lost:
             raise psycopg.OperationalError("the connection is lost")
         return result
+
+    def _cancel(self) -> None:
+        """Tell the server to give up the statement; the answer to that says whether it did."""
+        self.cancelled = True
+        try:
+            self._connection.cancel_safe(timeout=_CANCEL)
+        except psycopg.Error:
+            pass  # the server is not there to be told
 
     def _loaded(self, result: Any) -> list[Any]:
         if result.status == _ROWS:
@@ -143,8 +170,9 @@ class Link:
 
     @property
     def lost(self) -> bool:
-        """Whether the connection broke."""
-        return self._pg.status != ConnStatus.OK
+        """Whether the connection broke; or a cancelled write on it is on this server alone, which was told to wait for
+        its standby servers: both leave it open what has been kept."""
+        return self._pg.status != ConnStatus.OK or (self.cancelled and _WARNING in self._heard)
 
     def is_alive(self) -> bool:
         """Whether the server has not ended this idle connection, as far as is known here; asks nobody."""
@@ -157,7 +185,7 @@ class Link:
 
     def settle(self) -> bool:
         """After an error: roll back what is open. False when the connection cannot be used any more."""
-        if self.lost or self._pg.pipeline_status:
+        if self.lost or self.cancelled or self._pg.pipeline_status:
             return False
         if self._pg.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             try:
@@ -172,9 +200,7 @@ class Link:
             return
         try:
             if self._pg.transaction_status == TransactionStatus.ACTIVE and not sys.is_finalizing():
-                self._connection.cancel_safe(timeout=_CANCEL)
-        except psycopg.Error:
-            pass  # the server is not there to be told
+                self._cancel()
         finally:
             self._connection.close()
 
@@ -189,6 +215,14 @@ class Link:
             null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
             os.dup2(null, self._pg.socket, inheritable=False)  # the number stays taken
             os.close(null)
+
+
+def _warnings(connection: psycopg.Connection) -> set[str | None]:
+    """The states of warnings that the server gives; the connection knows nothing of its link, which goes when it is
+    let go."""
+    heard: set[str | None] = set()
+    connection.add_notice_handler(lambda notice: heard.add(notice.sqlstate))
+    return heard
 
 
 _ABANDONED: list[Link] = []

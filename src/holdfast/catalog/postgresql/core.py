@@ -16,6 +16,7 @@ from .clock import Clock
 from .connection import Link, Statement
 from .failures import is_passing, is_taken, translated, unknown_outcome
 from .opening import open_catalog, settings
+from .patience import Patience
 from .pool import Pool
 from .session import Again, Session, resolving
 from .statements import CLOCK
@@ -37,7 +38,8 @@ class Core(Places):
         target = parse_url(url, timeout)
         self.timeout = timeout
         self._where = target.where
-        self._pool = Pool(target, settings(target.schema, timeout), timeout)
+        self._patience = Patience()
+        self._pool = Pool(target, settings(target.schema, timeout), timeout, self._patience)
         try:
             link = self._pool.take()
             try:
@@ -60,45 +62,66 @@ class Core(Places):
         """See :meth:`Places.resolving <holdfast.catalog.sql.places.Places.resolving>`."""
         return resolving(path)
 
+    def impatient(self, haste: Callable[[], bool], work: Callable[[], T]) -> T:
+        """See :meth:`Catalog.impatient <holdfast.catalog.base.Catalog.impatient>`: the server is told to cancel."""
+        patience = self._patience
+        before, patience.haste = patience.haste, haste
+        try:
+            return work()
+        finally:
+            patience.haste = before
+
     # --- statements ---------------------------------------------------------------------------------------------------
 
     def read(self, sql: str, values: tuple[Any, ...] = (), *, once: bool = False) -> list[Any]:
         """See :meth:`Engine.read <holdfast.catalog.sql.engine.Engine.read>`; with ``once`` it is planned for these
         values."""
         sql = sql.replace("?", "$")
-        return self.attempt(lambda link: link.rows(sql, values, once=once), twice=True)
+        return self.attempt(lambda link: link.rows(sql, values, once=once), reads=True)
 
     def write(self, sql: str, values: tuple[Any, ...] = (), *, spare: bool = False) -> list[Any]:
         """See :meth:`Engine.write <holdfast.catalog.sql.engine.Engine.write>`."""
         sql = sql.replace("?", "$")
         return self.attempt(lambda link: link.rows(sql, values), twice=True)
 
-    def attempt(self, work: Callable[[Link], T], *, twice: bool = False) -> T:
+    def attempt(self, work: Callable[[Link], T], *, twice: bool = False, reads: bool = False) -> T:
         """Call ``work`` with a link, again where that may help and does no harm; its errors become ours.
 
-        With ``twice``, work may be done twice: again also when the connection broke and it may be done already.
+        What only ``reads``, or may be done ``twice``, is done again also when the connection broke.
         """
         end = time.monotonic() + self.timeout
         pause = _FIRST_PAUSE
-        sound = not twice
+        sound = not (twice or reads)
+        broke: BaseException | None = None  # while a write was on its way
         while True:
-            link = self._pool.take(sound=sound)
             try:
-                result = work(link)
-            except BaseException as error:
-                sound, lost = True, link.lost
-                self._pool.give_after_error(link)
-                if not isinstance(error, (psycopg.Error, UnicodeEncodeError)):
+                link = self._pool.take(sound=sound)
+                try:
+                    result = work(link)
+                except BaseException as error:
+                    sound, lost = True, link.lost
+                    self._pool.give_after_error(link)
+                    if not isinstance(error, (psycopg.Error, UnicodeEncodeError)):
+                        raise
+                    if lost and not reads:
+                        broke = error
+                        if not twice:
+                            raise unknown_outcome(error, self._where) from error
+                    if not (lost or is_passing(error)) or self._is_late(end - pause):
+                        raise translated(error, self._where) from error
+                else:
+                    self._pool.give(link)
+                    return result
+            except BusyError as error:
+                if broke is None:
                     raise
-                if lost and not twice:
-                    raise unknown_outcome(error, self._where) from error
-                if not (lost or is_passing(error)) or time.monotonic() + pause > end:
-                    raise translated(error, self._where) from error
-            else:
-                self._pool.give(link)
-                return result
+                raise unknown_outcome(broke, self._where) from error
             time.sleep(pause)
             pause = min(2 * pause, _PAUSE)
+
+    def _is_late(self, end: float) -> bool:
+        """Whether there is no time for another attempt."""
+        return time.monotonic() > end or self._patience.is_over()
 
     def transaction(
         self, work: Callable[[Session], T], *, power: bool = False, spare: bool = False, locks: Locks | None = None
@@ -132,7 +155,7 @@ class Core(Places):
         if lost and session is not None and session.committing:
             raise unknown_outcome(error, self._where) from error
         if isinstance(error, Again) or lost or is_passing(error) or is_taken(error):
-            if time.monotonic() <= end:
+            if not self._is_late(end):
                 return
             if isinstance(error, Again):
                 raise BusyError(f"{self._where}: other writers were in the way all the time: try again") from error

@@ -13,6 +13,7 @@ import psycopg
 from ...errors import BusyError, ClosedError
 from .connection import Link
 from .failures import is_crowded, is_starting, not_connected
+from .patience import ASK, Patience
 from .target import Target
 
 __all__ = ["Pool"]
@@ -32,8 +33,9 @@ class Pool:
     A link that is in use belongs to who uses it: one that an interrupt takes away from him is collected, and so closed.
     """
 
-    def __init__(self, target: Target, settings: str, timeout: float) -> None:
+    def __init__(self, target: Target, settings: str, timeout: float, patience: Patience) -> None:
         self._target = target
+        self._patience = patience
         self._settings = settings
         self._timeout = timeout
         self._free: deque[Link] = deque()
@@ -53,7 +55,7 @@ class Pool:
 
         Raises:
             ClosedError: after :meth:`close`.
-            BusyError: all were in use for as long as the time-out.
+            BusyError: all were in use for as long as the time-out, or as this thread may wait.
             StoreError: no connection came about within the time-out.
         """
         while True:
@@ -67,6 +69,9 @@ class Pool:
 
     def give(self, link: Link) -> None:
         """Give a link back that is in no transaction."""
+        if link.cancelled:
+            self.discard(link)
+            return
         link.used = time.monotonic()
         free = self._free
         free.append(link)
@@ -119,7 +124,7 @@ class Pool:
             try:
                 return self._open(link)
             except psycopg.Error as error:
-                late = time.monotonic() + pause > end
+                late = time.monotonic() + pause > end or self._patience.is_over()
                 if late or not (is_crowded(error) or is_starting(error) or self._served):
                     raise not_connected(error, self._target) from error
             del link
@@ -143,15 +148,15 @@ class Pool:
                         self._opening.add(opening)
                         return opening
                     left = end - time.monotonic()
-                    if left <= 0:
+                    if left <= 0 or self._patience.is_over():
                         raise BusyError(f"all {_MOST} connections to {self._target.where} were in use all the time")
-                    self._changed.wait(min(left, _PAUSE))
+                    self._changed.wait(min(left, _PAUSE if self._patience.haste is None else ASK))
             finally:
                 self._waiting -= 1
 
     def _open(self, opening: _Opening) -> Link:
         try:
-            link = Link(self._target.parameters, self._settings)
+            link = Link(self._target.parameters, self._settings, self._patience)
             self._links.add(link)
         finally:
             self._opening.discard(opening)  # an error's traceback may keep it for long
