@@ -7,14 +7,16 @@ the working directory or above it), the default.
 setting      variable                 default          meaning
 ===========  =======================  ===============  =========================================================
 store        ``HOLDFAST_STORE``       none             a folder, ``postgresql://...``, or ``memory:``
-storage      ``HOLDFAST_STORAGE``     ``files``, or    where bytes above ``inline`` go: ``files``, a URL,
-                                      ``inline``       ``inline``, ``memory:``, the name of a registered storage
+storage      ``HOLDFAST_STORAGE``     the store's own  where bytes above ``inline`` go: ``files``, a URL,
+                                                       ``inline``, ``memory:``, the name of a registered storage
 durability   ``HOLDFAST_DURABILITY``  ``process``      ``process`` or ``power``
 inline       ``HOLDFAST_INLINE``      32768            values up to this many bytes lie in the catalog
 timeout      ``HOLDFAST_TIMEOUT``     30               seconds to wait for other writers, and for servers
 cache        ``HOLDFAST_CACHE``       the user's own   folder for copies of remote bytes, or ``off``
 cache_size   ``HOLDFAST_CACHE_SIZE``  10 GB            bytes of all copies in it together
 ===========  =======================  ===============  =========================================================
+
+A storage goes with the store that it was named for: of a lower place than the store, it does not count.
 
 ``HOLDFAST_KEY`` (64 hex digits) replaces the signing key that lies in the catalog; it is read from the environment
 only, and never written anywhere.
@@ -69,7 +71,8 @@ class StoreConfig(NamedTuple):
 
     Attributes:
         store: absolute path of the folder, URL of a PostgreSQL database without its password, or :data:`MEMORY`.
-        storage: :data:`FILES`, :data:`INLINE`, :data:`MEMORY`, a URL, or the name of a registered storage.
+        storage: :data:`FILES`, :data:`INLINE`, :data:`MEMORY`, a URL, or the name of a registered storage. None for
+            the newest that the store has; a new one in a folder has files, one in a database is inline.
         durability: the default of each put, one of :data:`DURABILITIES`.
         inline: values up to this many bytes lie in the catalog.
         timeout: seconds to wait for other writers, and for servers.
@@ -79,7 +82,7 @@ class StoreConfig(NamedTuple):
     """
 
     store: str
-    storage: str = FILES
+    storage: str | None = None
     durability: str = "process"
     inline: int = 32768
     timeout: float = 30.0
@@ -113,9 +116,10 @@ def find_config(
         variable = f"HOLDFAST_{name.upper()}"
         if name in found:
             continue
-        if os.environ.get(variable):
+        source = found["store"][1] if name == "storage" and "store" in found else ""
+        if os.environ.get(variable) and source != "argument":
             found[name] = (os.environ[variable], variable)
-        elif name in toml:
+        elif name in toml and source not in ("argument", "HOLDFAST_STORE"):
             value = toml[name]
             if name in ("store", "cache") and isinstance(value, str) and value != OFF and ":" not in value:
                 value = os.path.join(folder, value)  # a path in a file is relative to that file
@@ -126,7 +130,7 @@ def find_config(
             f"set HOLDFAST_STORE, or write store = 'data' into {_FILE}"
         )
     checked: dict[str, Any] = {name: _SETTINGS[name](*pair) for name, pair in found.items()}
-    if is_server(checked["store"]) and checked.setdefault("storage", INLINE) in (FILES, MEMORY):
+    if is_server(checked["store"]) and checked.get("storage") in (FILES, MEMORY):
         raise InvalidArgumentError(
             f"{checked['storage']} is of one machine: with a catalog in PostgreSQL, storage must be a URL such as "
             f"'s3://bucket/prefix', or {INLINE!r}"

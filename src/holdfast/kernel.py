@@ -31,6 +31,7 @@ CATALOG_FILE = "catalog.sqlite"
 _KINDS = {FILES: "holdfast.file@v1", INLINE: "holdfast.inline@v1", MEMORY: "holdfast.memory@v1"}
 _BUCKETS = ("s3", "az", "gs")
 _LOCKS = "locks"
+_MOST = 1 << 28  # bytes of a value in a row
 
 NATIVE_INTEGER = Codec("holdfast.int@v1", "application/json")
 """Codec of the integers that the catalog itself can add to."""
@@ -94,24 +95,29 @@ class Kernel:
         self.boot = boot_id()
         self.power = config.durability == "power"
         self.volatile = config.store == MEMORY
-        self.inline = 1 << 28 if config.storage == INLINE else config.inline
         self.folder = None if self.volatile or is_server(config.store) else config.store
         self.closed = False
         # A registry comes out of each pickle as another object, so what was unpickled before is told by this.
         self.token = "" if config.registry is None else os.urandom(8).hex()
         text = os.environ.get("HOLDFAST_KEY")
         key = Signer.parse_key(text) if text else None
-        name, url = _named(MEMORY if self.volatile else config.storage)
-        self.storage, url = self._open(name, url)  # what is wrong with it is told before anything is made
+        wanted = MEMORY if self.volatile else config.storage
+        asked = None if wanted is None else self._open(*_named(wanted))  # before anything is made on disk
         self.catalog: Catalog = _open_catalog(config, create)
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
         self.decoders = Decoders(self.catalog, self.registry)
         self.codec_ids = CodecIds(self.catalog)
         self._lock = threading.Lock()
-        self._take(self.storage)
-        self.storage_id = self.catalog.storage_id(name, url)
+        try:
+            self.storage, url = asked or self._open(*self._own_storage())
+            self._take(self.storage)
+        except BaseException:
+            self.catalog.close()
+            raise
+        self.storage_id = self.catalog.storage_id(self.storage.name, url)
         self._storages[self.storage_id] = self.storage
+        self.inline = _MOST if url == INLINE else config.inline
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
@@ -136,10 +142,15 @@ class Kernel:
         place = url if "://" in url or os.path.isabs(url) else os.path.join(self.folder or ".", url)
         return _lifted(found(place)), url
 
+    def _own_storage(self) -> tuple[str, str]:
+        """Name and URL of the newest storage that the store has and that does not end with a process."""
+        known = [self.catalog.storage(number) for number in reversed(self.catalog.storages())]
+        lasting = [(name, url) for name, url in known if url != MEMORY]
+        return lasting[0] if lasting else _named(INLINE if self.folder is None else FILES)
+
     def _take(self, storage: Storage) -> None:
         """Make a storage this store's: several may share a place, and each looks for what its own dead writers left."""
         if storage.owner not in ("", self.catalog.store_id):
-            self.catalog.close()
             raise InvalidArgumentError(f"{storage!r} serves another store: make one for each")
         storage.owner = self.catalog.store_id
 

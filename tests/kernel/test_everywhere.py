@@ -18,6 +18,7 @@ from holdfast.testing.state_machine import check_store
 
 from .places import PLACES, opener_of, set_keys
 
+Patch = pytest.MonkeyPatch
 Opener = Callable[..., holdfast.Store]
 
 
@@ -133,3 +134,47 @@ def test_too_large_for_a_catalog(kind: str, request: pytest.FixtureRequest, tmp_
         assert not scope.exists("big")
         scope.put_chunks("large", (bytes([number]) * (1 << 20) for number in range(20)))
         assert sum(map(len, scope.get_chunks("large"))) == 20 << 20
+
+
+def test_a_store_knows_its_storage(request: pytest.FixtureRequest, monkeypatch: Patch, tmp_path: Path) -> None:
+    """Whoever opens it needs no more than its address; another storage is for new bytes."""
+    set_keys(monkeypatch)
+
+    def storage_of(scope: holdfast.Scope, key: str) -> str | None:
+        return scope.record(key).contents["value"].storage
+
+    with opener_of("sqlite+s3", request)(tmp_path / "data") as store:
+        store.namespace("a").put("first", bytes(100_000))
+    with holdfast.open(tmp_path / "data", cache="off") as store:
+        assert storage_of(store.namespace("a"), "first") == "holdfast.objectstore@v1"
+        store.namespace("a").put("second", bytes(100_001))
+        assert storage_of(store.namespace("a"), "second") == "holdfast.objectstore@v1"
+    with holdfast.open(tmp_path / "data", storage="files") as store:
+        store.namespace("a").put("third", bytes(100_002))
+        assert storage_of(store.namespace("a"), "third") == "holdfast.file@v1"
+        assert store.namespace("a").get("first") == bytes(100_000)
+        assert store.gc().blobs == 0
+        store.namespace("a").delete("first")
+        assert store.gc().blobs == 1
+
+
+def test_a_storage_goes_with_its_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("holdfast.toml").write_text("store = 'named'\nstorage = 'inline'\n")
+    with holdfast.open() as store, holdfast.open("other") as other:
+        assert (store.config.storage, other.config.storage) == ("inline", None)
+    monkeypatch.setenv("HOLDFAST_STORE", "third")
+    with holdfast.open() as store:
+        assert store.config.storage is None
+    monkeypatch.setenv("HOLDFAST_STORAGE", "inline")
+    with holdfast.open() as store, holdfast.open("fourth") as other:
+        assert (store.config.storage, other.config.storage) == ("inline", None)
+
+
+def test_a_password_stays_in_the_process(request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue("postgresql")
+    with holdfast.open(f"{server.url()}?schema=secret") as store:
+        store.namespace("a").put("key", 1)
+        for told in (store.config.store, repr(store), repr(store.config), pickle.dumps(store).decode("latin1")):
+            assert server.password not in told
+        assert pickle.loads(pickle.dumps(store)).namespace("a").get("key") == 1

@@ -11,7 +11,7 @@ import typer
 
 from ..address import Path, format_address, format_path, parse_address
 from ..api import Scope, Store
-from ..config import MEMORY, find_config
+from ..config import MEMORY, find_config, is_server
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError, StoreNotFoundError
 from ..kernel import CATALOG_FILE
 from ..store import OpenKernel
@@ -51,7 +51,7 @@ def open_store(store: str | None, *, create: bool = False) -> Store:
             "no store is named: give --store FOLDER, set HOLDFAST_STORE, or write store = 'FOLDER' into holdfast.toml"
         ) from None
     folder = config.store
-    if not create and folder != MEMORY and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
+    if not (create or folder == MEMORY or is_server(folder)) and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
         raise StoreNotFoundError(f"no store in {folder}: holdfast put makes one")
     return Store(OpenKernel(config, create=create))
 
