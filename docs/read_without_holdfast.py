@@ -2,7 +2,7 @@
 
     python read_without_holdfast.py FOLDER
 
-Needs msgpack, and blake3 to check the digests of contents above 4 KB.
+Needs msgpack, blake3 to check the digests of contents above 4 KB, and zstandard or lz4 for those that are compressed.
 """
 
 import hashlib
@@ -21,7 +21,8 @@ from uuid import UUID
 import msgpack
 
 RECORDS = """
-SELECT r.scope, r.key, r.version, r.algorithm, r.digest, r.size, r.config, r.data, c.serializer, b.place, s.url
+SELECT r.scope, r.key, r.version, r.algorithm, r.digest, r.size, r.config, r.data, c.serializer, c.encoding,
+  b.place, s.url
 FROM records r JOIN codecs c ON c.id=r.codec LEFT JOIN blobs b ON b.id=r.blob LEFT JOIN storages s ON s.id=b.storage
 WHERE r.tier=0 AND r.scope IN (SELECT id FROM scopes) AND (r.expires IS NULL OR r.expires>?) ORDER BY r.scope, r.key
 """
@@ -35,8 +36,8 @@ def records(folder):
         sys.exit(f"{log} is not empty: the store is open, or was not closed; read a back-up of it")
     database = sqlite3.connect(f"{catalog.as_uri()}?immutable=1", uri=True)
     scopes = {row[0]: row[1:] for row in database.execute("SELECT id, parent, kind, name FROM scopes")}
-    for scope, key, version, algorithm, digest, size, config, data, serializer, place, url in database.execute(
-        RECORDS, (time.time(),)
+    for scope, key, version, algorithm, digest, size, config, data, serializer, encoding, place, url in (
+        database.execute(RECORDS, (time.time(),))
     ):
         path = ""
         while scope:
@@ -44,12 +45,15 @@ def records(folder):
             path = f"{encoded(kind, '%/:')}:{encoded(name, '%/:')}/{path}"
         first, slash, rest = key.partition("/")
         stored = (folder / url / json.loads(place)).read_bytes() if place else data
+        config = json.loads(config or "{}")
         if isinstance(stored, bytes):
             check(algorithm, digest, size, stored)
+            if "size" in config:
+                stored = unpacked(encoding, stored, config["size"])
         yield (
             f"{path}{encoded(first, '%:')}{slash}{rest}",
             version,
-            decode(serializer, stored, json.loads(config or "{}")),
+            decode(serializer, stored, config),
         )
 
 
@@ -66,6 +70,16 @@ def check(algorithm, digest, size, stored):
         found = blake3.blake3(stored).digest()
     if len(stored) != size or found != digest:
         sys.exit("the stored bytes are not those that were put")
+
+
+def unpacked(encoding, stored, size):
+    if encoding == "zstd":
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompress(stored, max_output_size=size)
+    import lz4.frame
+
+    return lz4.frame.decompress(stored)
 
 
 def decode(serializer, stored, config):

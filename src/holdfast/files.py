@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import suppress
-from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, cast, overload
+from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, overload
 
 from .address import check_key
 from .errors import ExistsError, InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
@@ -90,11 +90,7 @@ class Files(Listing):
         kernel, path = self._kernel, self.path
 
         def read(row: tuple[Any, ...]) -> BinaryIO:
-            file = open_bytes(kernel, path, key, row)
-            if file is not None:
-                return io.BufferedReader(file, _PIECE)
-            # BytesIO alone would take writes, and lose them.
-            return io.BufferedReader(cast(io.RawIOBase, io.BytesIO(b"".join(chunks(kernel, path, key, row)))))
+            return io.BufferedReader(open_bytes(kernel, path, key, row), _PIECE)
 
         return read_current(self._row(key), lambda: self._row(key), read)
 
@@ -230,7 +226,7 @@ class Files(Listing):
         return paths
 
     def get_bytes(self, key: str) -> bytes:
-        """The stored bytes of a record, whatever serializer wrote them, checked against their digest."""
+        """The bytes of a record, whatever serializer wrote them, checked against their digest."""
         return b"".join(self.get_chunks(key))
 
 

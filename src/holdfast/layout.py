@@ -6,6 +6,7 @@ next multiple of 64 bytes, so that arrays over a map of the file are aligned. Th
     {"head": [length, algorithm, digest], "parts": [[offset, length], ...], "config": <the serializer's own>}
 
 ``head`` is the in-band part with a digest of its own, so that it can be checked without hashing the arrays behind it.
+Where all that is compressed, ``size`` says how many bytes it was, and the places are those in them.
 """
 
 from __future__ import annotations
@@ -14,22 +15,24 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .compression import UNPACKED, check_compression, shrink
 from .errors import IntegrityError
 from .hashing import check_digest, digest_buffers
 from .payload import Buffer, Payload
 
-__all__ = ["Layout", "lay_out", "read_config", "take_apart"]
+__all__ = ["Layout", "lay_out", "pack", "packed_size", "read_config", "size_config", "take_apart"]
 
 _ALIGNMENT = 64
 _PADDING = bytes(_ALIGNMENT)
 
 
 class Layout(NamedTuple):
-    """A payload as it is stored: the buffers to write, their size together, and the record's config."""
+    """A payload as it is stored: the buffers to write, their size together, the record's config, and the encoding."""
 
     buffers: Sequence[Buffer]
     size: int
     config: str | None
+    encoding: str | None = None
 
 
 def lay_out(payload: Payload) -> Layout:
@@ -51,6 +54,36 @@ def lay_out(payload: Payload) -> Layout:
     algorithm, digest = digest_buffers([head], len(head))
     config = {"head": [len(head), algorithm, digest.hex()], "parts": parts, "config": payload.config}
     return Layout(buffers, size, _dumps(config))
+
+
+def pack(layout: Layout, compression: str | None) -> Layout:
+    """The same in an encoding that makes it fewer bytes; as it is where none is asked for, or saves enough.
+
+    Raises:
+        InvalidArgumentError: there is no such encoding.
+        MissingExtraError: the encoding's library is not installed.
+    """
+    buffers, size, config, _ = layout
+    if check_compression(compression) in (None, UNPACKED) or (found := shrink(str(compression), buffers, size)) is None:
+        return layout
+    return Layout(*found, size_config(size, config), compression)
+
+
+def size_config(size: int, config: str | None = None) -> str:
+    """The config of a compressed content that was ``size`` bytes, from what it is without."""
+    return _dumps({**json.loads(config or "{}"), "size": size})
+
+
+def packed_size(config: dict[str, Any], where: str) -> int | None:
+    """How many bytes a compressed content was; None for one that is not.
+
+    Raises:
+        IntegrityError: the record cannot say so.
+    """
+    size = config.get("size")
+    if size is None or (type(size) is int and size >= 0):
+        return size
+    raise IntegrityError(f"the record of {where} says that it was {size!r} bytes before compression")
 
 
 def _dumps(config: dict[str, Any]) -> str:

@@ -184,6 +184,13 @@ class Record:
         return size
 
     @property
+    def unpacked_size(self) -> int:
+        """Bytes that reading the content gives: more than ``size`` where it is compressed."""
+        config = json.loads(self._row[13]) if self._codec.encoding and self._row[13] else {}
+        size: int = config.get("size", self.size)
+        return size
+
+    @property
     def content_type(self) -> str:
         """MIME type of the content."""
         return self._codec.content_type

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from .catalog.base import ABSENT, Fence
+from .compression import check_compression
 from .config import DURABILITIES
 from .errors import InvalidArgumentError
 from .model import from_epoch
@@ -43,6 +44,8 @@ class PutOptions(TypedDict, total=False):
         expires: a timedelta from now, or an aware datetime: the record is hidden at once when it is due.
         content_type: MIME type to record instead of the serializer's own.
         serializer: registered name, instead of the one chosen by the value's type.
+        compression: ``"zstd"`` or ``"lz4"``, ``"none"`` where the serializer has one; what does not shrink by a tenth
+            is stored as it is.
         durability: ``"process"`` or ``"power"``, instead of the store's default.
         if_version: write only while the visible version is this one (0: none), else ConflictError.
         if_absent: write only if there is no visible record, else ExistsError.
@@ -53,6 +56,7 @@ class PutOptions(TypedDict, total=False):
     expires: timedelta | datetime | None
     content_type: str | None
     serializer: str | None
+    compression: str | None
     durability: str | None
     if_version: int | None
     if_absent: bool
@@ -69,6 +73,7 @@ class Plan(NamedTuple):
     power: bool = False
     if_version: int | None = None
     fence: Fence | None = None
+    compression: str | None = None
 
     @property
     def conditional(self) -> bool:
@@ -111,6 +116,7 @@ def check_options(options: PutOptions, now: Any, power: bool) -> Plan:
         power=power if durability is None else durability == "power",
         if_version=if_version,
         fence=fence_of(options.get("lease")),
+        compression=check_compression(options.get("compression")),
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
-from io import FileIO
-from typing import Any, TypeVar
+from io import BytesIO, FileIO, RawIOBase
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
 from .catalog.base import NewBlob, ValueRow
-from .errors import IntegrityError, NotFoundError, SignatureError, ValueLost
+from .compression import unpack, unpacked
+from .errors import IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
-from .layout import read_config, take_apart
+from .layout import packed_size, read_config, take_apart
 from .model import Record
 from .payload import Buffer, Payload
 from .steps import Steps, Transfer, run
@@ -32,13 +33,18 @@ __all__ = [
     "open_bytes",
     "read_current",
     "recorded_identity",
+    "stored_chunks",
     "visible",
     "visible_record",
 ]
 
+if TYPE_CHECKING:
+    from .storages.cache import DiskCache
+
 T = TypeVar("T")
 
 _PIECE = 1 << 22
+_CACHED = 1 << 16  # fewer bytes are fetched again sooner than they are found in the cache
 
 
 def visible(kernel: Kernel, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] | None:
@@ -108,15 +114,20 @@ def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], ve
         return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
     config = read_config(row.config, where)
-    stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config)
+    size, encoding = packed_size(config, where), codec.encoding
+    stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config or size is not None)
+    if serializer is not None and not (safe or trust):
+        _check_signature(kernel, where, row, serializer.name)
+    if size is not None:
+        stored, encoding = unpack(encoding, stored, size, where), None
     if serializer is None:
         return stored if isinstance(stored, bytes) else bytes(stored)
-    if not (safe or trust):
-        _check_signature(kernel, where, row, serializer.name)
-    buffers = take_apart(memoryview(stored), config, where) if "parts" in config else [stored]
-    return serializer.deserialize(
-        Payload(buffers, codec.content_type, codec.encoding, config.get("config"), trusted=True)
-    )
+    buffers = [stored]
+    if "parts" in config:
+        view = memoryview(stored)
+        # Arrays over it are to be writable, as over a map.
+        buffers = take_apart(memoryview(bytearray(view)) if view.readonly else view, config, where)
+    return serializer.deserialize(Payload(buffers, codec.content_type, encoding, config.get("config"), trusted=True))
 
 
 def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:
@@ -153,6 +164,11 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
             check_digest(row.algorithm, row.digest, [view], where)
         ensure_trusted(kernel, where, row, storage, config)
         return view
+    cache = None if verify else _cache_of(kernel, storage, row)
+    if cache is not None:
+        copy = cache.map(row.algorithm, row.digest, row.size, _fetch(storage, config, row), where)
+        if copy is not None:
+            return copy
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
         raise _wrong_size(where, there.size, row.size)  # not first read: it may be larger than all memory
@@ -160,7 +176,19 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
     if len(stored) != row.size:
         raise _wrong_size(where, len(stored), row.size)
     check_digest(row.algorithm, row.digest, [stored], where)
-    return bytearray(stored) if mapped else stored  # arrays over it are to be writable, as over a map
+    return stored
+
+
+def _cache_of(kernel: Kernel, storage: Storage, row: ValueRow) -> DiskCache | None:
+    """Where copies of a row's bytes are kept on this machine, if they are."""
+    here = isinstance(storage, MappedStorage) or storage.ephemeral
+    # Those of coroutines are awaited where they are wanted, as a whole.
+    return None if here or row.size < _CACHED or hasattr(storage, "awaited") else kernel.cache
+
+
+def _fetch(storage: Storage, config: Any, row: ValueRow) -> Callable[[], Iterator[bytes]]:
+    # One byte more than there should be is enough to tell that there are too many.
+    return lambda: _stoppable(storage.read_stream(config, 0, row.size + 1))
 
 
 def _wrong_size(where: str, found: int, expected: int) -> IntegrityError:
@@ -217,27 +245,76 @@ def ensure_trusted(kernel: Kernel, where: str, row: ValueRow, storage: MappedSto
     kernel.catalog.trust(row.blob, blob_at(row.storage, row.storage_config or "", synced, kernel.boot, before))
 
 
-def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> FileIO | None:
-    """The bytes of a row as a seekable file, where its storage has files; None where it has not."""
-    value = ValueRow._make(row)
-    if value.data is not None:
-        return None
-    where = format_address(path, key)
-    storage, config = locate(kernel, where, value)
-    if not isinstance(storage, MappedStorage):
-        return None
-    file = storage.open(config)
+def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> RawIOBase:
+    """The bytes of a row, checked, as a seekable file: that of its storage or of the cache; else a copy, in memory
+    while it is small, or in a temporary file without a name.
+
+    Raises:
+        StorageFullError, StoreError: no such file can be made.
+        IntegrityError, DecodeError, ValueLost: the bytes are not what was put.
+    """
+    value, where = ValueRow._make(row), format_address(path, key)
+    size = packed_size(read_config(value.config, where), where)
+    if value.data is None and size is None:
+        storage, config = locate(kernel, where, value)
+        file: FileIO | None = None
+        cache = _cache_of(kernel, storage, value)
+        if cache is not None:
+            file = cache.open(value.algorithm, value.digest, value.size, _fetch(storage, config, value), where)
+        elif isinstance(storage, MappedStorage):
+            file = storage.open(config)
+            try:
+                ensure_trusted(kernel, where, value, storage, config)
+            except BaseException:
+                file.close()
+                raise
+        if file is not None:
+            return file
+    return _copied(chunks(kernel, path, key, row), value.size if size is None else size, kernel.folder, where)
+
+
+def _copied(pieces: Iterator[bytes], size: int, folder: str | None, where: str) -> RawIOBase:
+    if size <= _PIECE:
+        return cast(RawIOBase, BytesIO(b"".join(pieces)))
+    from tempfile import TemporaryFile
+
+    from .storages.file.disk import explain
+
     try:
-        ensure_trusted(kernel, where, value, storage, config)
-    except BaseException:
-        file.close()
-        raise
+        file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+        try:
+            for piece in pieces:
+                view = memoryview(piece)
+                while view:
+                    view = view[file.write(view) :]
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise explain(error, f"a temporary copy of {where}", writing=True) from error
     return file
 
 
 def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
-    """The bytes of a row in pieces of at most 4 MB, checked as they pass: a digest that fails is raised at the end."""
+    """The bytes of a row, as they were put, in pieces of at most 4 MB, checked as they pass: a digest that fails is
+    raised at the end."""
     value, where = ValueRow._make(row), format_address(path, key)
+    size = packed_size(read_config(value.config, where), where)
+    encoding, pieces = stored_chunks(kernel, path, key, row)
+    return pieces if size is None else unpacked(encoding, pieces, size, where)
+
+
+def stored_chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> tuple[str | None, Iterator[bytes]]:
+    """The content encoding of a row's bytes, and they as they are stored, in pieces of at most 4 MB, checked as they
+    pass."""
+    value, where = ValueRow._make(row), format_address(path, key)
+    return kernel.catalog.codec(value.codec).encoding, _stored(kernel, value, where)
+
+
+def _stored(kernel: Kernel, value: ValueRow, where: str) -> Iterator[bytes]:
     if isinstance(value.data, int):
         yield str(value.data).encode()
     elif value.data is not None:
@@ -246,9 +323,7 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
             yield value.data[begin : begin + _PIECE]
     else:
         storage, config = locate(kernel, where, value)
-        # One byte more than there should be is enough to tell that there are too many.
-        pieces = _stoppable(storage.read_stream(config, 0, value.size + 1))
-        yield from checked(value.algorithm, value.digest, pieces, where)
+        yield from checked(value.algorithm, value.digest, _fetch(storage, config, value)(), where)
 
 
 def _stoppable(pieces: Iterator[bytes]) -> Iterator[bytes]:

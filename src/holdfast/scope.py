@@ -13,7 +13,7 @@ from .files import Files
 from .kernel import Kernel
 from .model import Record, ScopeInfo
 from .navigation import Navigation, S
-from .options import PutOptions
+from .options import PutOptions, check_options
 from .transaction import Atomic, Buffered, Transaction
 
 __all__ = ["BaseScope"]
@@ -25,15 +25,29 @@ class BaseScope(Navigation[S], Files):
     It is also a mapping: ``scope[key]``, ``key in scope``, iteration over keys.
     """
 
-    def __init__(self, kernel: Kernel, path: Path, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self, kernel: Kernel, path: Path, ledger: Ledger | None = None, defaults: PutOptions | None = None
+    ) -> None:
         if not path:
             raise InvalidScopeError("the root holds scopes and no records: name a scope, as in store.namespace('prod')")
         self._kernel = kernel
         self._ledger = kernel.catalog if ledger is None else ledger
+        self._defaults = defaults
         self.path = path
 
     def _at(self, path: Path) -> S:
-        return cast(S, type(self)(self._kernel, path, self._ledger))
+        return cast(S, type(self)(self._kernel, path, self._ledger, self._defaults))
+
+    def using(self, **options: Unpack[PutOptions]) -> Self:
+        """A handle on this scope whose writes have these options, unless they say another; so have those of the handles
+        on scopes below that are made from it.
+
+        Raises:
+            TypeError, InvalidArgumentError: no such option, or one that is not legal.
+        """
+        given: PutOptions = {**(self._defaults or {}), **options}
+        check_options({**given, "lease": None}, self._kernel.catalog.now, False)  # which may be taken later
+        return type(self)(self._kernel, self.path, self._ledger, given)
 
     @property
     def kind(self) -> str:
@@ -80,7 +94,7 @@ class BaseScope(Navigation[S], Files):
         return self._inside(transaction.ledger)
 
     def _inside(self, ledger: Buffered) -> Self:
-        return type(self)(self._kernel, self.path, ledger)
+        return type(self)(self._kernel, self.path, ledger, self._defaults)
 
     # --- the scope itself ---------------------------------------------------------------------------------------------
 
@@ -136,7 +150,7 @@ class BaseScope(Navigation[S], Files):
         self._outside()
         self._kernel.catalog.rename_scope(self.path, name)
         self._kernel.settle()
-        return type(self)(self._kernel, (*self.path[:-1], (self.kind, name)))
+        return type(self)(self._kernel, (*self.path[:-1], (self.kind, name)), None, self._defaults)
 
     def drop(self, *, missing_ok: bool = False, only_empty: bool = False) -> None:
         """Remove the scope and all below it in one commit. Records are hidden at once and collected later.
@@ -169,7 +183,7 @@ class BaseScope(Navigation[S], Files):
     def __reduce__(self) -> tuple[Any, ...]:
         if isinstance(self._ledger, Buffered):
             raise InvalidArgumentError("a scope inside a transaction stays in its process")
-        return type(self), (self._kernel, self.path)
+        return type(self), (self._kernel, self.path, None, self._defaults)
 
     def __str__(self) -> str:
         return format_path(self.path)

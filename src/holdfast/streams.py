@@ -11,9 +11,11 @@ from typing import Any
 
 from .address import Path, format_address
 from .catalog.base import Ledger
+from .compression import UNPACKED, Packer
 from .errors import InvalidArgumentError
 from .hashing import BLAKE3, hasher
 from .kernel import Kernel
+from .layout import Layout, pack, size_config
 from .model import Record
 from .options import Plan
 from .payload import Buffer
@@ -50,7 +52,11 @@ def guess_type(name: str, charset: str | None = None) -> str | None:
 
 
 class Draft:
-    """A file being written: its bytes go to the storage, or wait here while they may still fit into the catalog."""
+    """A file being written: its bytes go to the storage, or wait here while they may still fit into the catalog.
+
+    Attributes:
+        size: bytes written so far, as they were given.
+    """
 
     def __init__(
         self, kernel: Kernel, ledger: Ledger, path: Path, key: str, plan: Plan, size: int | None = None
@@ -64,6 +70,9 @@ class Draft:
         self._waiting: list[Buffer] = []
         self._writer: Writer | None = None
         self._hash = hasher(BLAKE3)
+        self._stored = 0
+        compression = plan.compression or UNPACKED
+        self._packer = None if compression == UNPACKED else Packer(compression)
         self.path = path
         self.key = key
         self.size = 0
@@ -76,16 +85,28 @@ class Draft:
             self._waiting.append(bytes(data))
             if self.size <= self._kernel.inline:
                 return
+            pieces, self._waiting = [b"".join(self._waiting)], []
+            if self._packer is not None and self._pack(memoryview(pieces[0])[:_BUFFER]).encoding is None:
+                self._packer = None  # what does not shrink at its beginning is stored as it is
             tags = json.loads(self._plan.tags) if self._plan.tags else {}
-            options = {"size": self._expected, "content_type": self._content_type()}
+            size = self._expected if self._packer is None else None
+            options = {"size": size, "content_type": self._content_type()}
             self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), options)
-            pieces, self._waiting = self._waiting, []
         for piece in pieces:
+            for part in (piece,) if self._packer is None else self._packer.pack(piece):
+                yield from self._store(part)
+
+    def _store(self, piece: Buffer) -> Steps[None]:
+        if piece:
+            self._stored += len(piece)
             self._hash.update(piece)
             yield Transfer(self._writer, "write", (piece,), {})
 
     def _content_type(self) -> str:
         return self._plan.content_type or guess_type(self.key) or OCTETS
+
+    def _pack(self, piece: Buffer) -> Layout:
+        return pack(Layout((piece,), len(piece), None), None if self._packer is None else self._packer.encoding)
 
     def _digest(self) -> tuple[int, bytes]:
         return BLAKE3, self._hash.digest()
@@ -93,8 +114,16 @@ class Draft:
     def commit(self) -> Steps[Record]:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
-        codec = kernel.codec_ids[None, self._content_type(), None]
-        encoded = Encoded(codec, [b"".join(self._waiting)], self.size, None, None)
+        if self._writer is None:
+            layout = self._pack(b"".join(self._waiting))
+        elif self._packer is None:
+            layout = Layout((), self._stored, None)
+        else:
+            yield from self._store(self._packer.flush())
+            layout = Layout((), self._stored, size_config(self.size), self._packer.encoding)
+        buffers, size, config, encoding = layout
+        codec = kernel.codec_ids[None, self._content_type(), encoding]
+        encoded = Encoded(codec, buffers, size, config, None)
         if self._writer is None:
             return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished

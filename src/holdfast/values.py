@@ -57,9 +57,12 @@ class Values:
     path: Path
     _kernel: Kernel
     _ledger: Ledger
+    _defaults: PutOptions | None = None
 
     def _plan(self, options: PutOptions) -> Plan:
         kernel = self._kernel
+        if self._defaults:
+            options = {**self._defaults, **options}
         if options:
             return check_options(options, kernel.catalog.now, kernel.power)
         return ON_DISK if kernel.power else PLAIN

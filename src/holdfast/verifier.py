@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from .address import Path, format_address, format_path, parse_address
 from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
 from .kernel import Kernel
-from .reading import chunks, missing, visible
+from .reading import missing, stored_chunks, visible
 from .stopping import go_on
 
 __all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
@@ -166,7 +166,7 @@ class _Run:
         if blob in self._blobs:
             self._tell(size)
             return
-        for piece in chunks(self._kernel, path, key, row):
+        for piece in stored_chunks(self._kernel, path, key, row)[1]:
             self._tell(len(piece))
         if blob is not None and size >= _REMEMBERED:
             self._blobs.add(blob)

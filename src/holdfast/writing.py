@@ -25,7 +25,7 @@ from .errors import (
 )
 from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import NATIVE_INTEGER, Kernel
-from .layout import lay_out
+from .layout import lay_out, pack
 from .model import POWER, Record
 from .options import PLAIN, Plan
 from .payload import Buffer, Payload
@@ -92,8 +92,13 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
                 raise
             serializer = registry.serializer(PICKLE)
             payload = serializer.serialize(value)
-    codec = kernel.codec_ids[serializer.name, plan.content_type or payload.content_type, payload.encoding]
-    buffers, size, config = lay_out(payload)
+    layout, encoding = lay_out(payload), payload.encoding
+    compression = plan.compression or serializer.compression
+    if compression is not None and encoding is None:
+        layout = pack(layout, compression)
+        encoding = layout.encoding
+    buffers, size, config, _ = layout
+    codec = kernel.codec_ids[serializer.name, plan.content_type or payload.content_type, encoding]
     return Encoded(codec, buffers, size, config, serializer.name if serializer.executable else None)
 
 

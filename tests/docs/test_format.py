@@ -57,6 +57,8 @@ def folder(tmp_path: Path) -> Path:
         odd.put_chunks("file", [b"line\n"])
         odd.put("array", np.arange(6, dtype="<i4").reshape(2, 3))
         odd.put("nested", {"array": np.zeros(10_000), "pair": (np.float32(1.5),)})
+        odd.put("zstd", {"array": np.zeros(10_000)}, compression="zstd")
+        odd.put_chunks("lz4", [b"line\n"] * 50_000, compression="lz4")
         odd.put("gone", 1, expires=timedelta(seconds=-1))
         odd.put("deleted", 1)
         odd.delete("deleted")
@@ -84,6 +86,8 @@ def test_a_program_that_follows_the_page_reads_everything(folder: Path) -> None:
         1,
         "{'array': ('array', '<f8', [10000], 'C'), 'pair': (('scalar', '<f4', [], 'C'),)}",
     )
+    expected[prefix + "zstd"] = (1, "{'array': ('array', '<f8', [10000], 'C')}")
+    expected[prefix + "lz4"] = (1, repr(b"line\n" * 50_000))
     expected["namespace:new/counter"] = (2, "6")
     assert found == expected
     with holdfast.open(folder, create=False) as store:

@@ -43,7 +43,7 @@ STOOD_ON = ["storages.mapping", "storages.places", "storages.remote", "catalog.s
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
-    0: ["errors", "address", "model", "hashing", "payload", "stopping"],
+    0: ["errors", "address", "model", "hashing", "payload", "stopping", "compression"],
     1: ["serializers.base", "storages.base", "storages.asynchronous", "storages.bridge", "catalog.base", *STOOD_ON],
     2: ["serializers", "storages", "catalog"],
     3: ["registry", "config"],

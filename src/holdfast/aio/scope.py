@@ -72,6 +72,10 @@ class AsyncScope(Below):
     def __str__(self) -> str:
         return str(self._sync)
 
+    @described(BaseScope.using)
+    def using(self, **options: Unpack[PutOptions]) -> AsyncScope:
+        return AsyncScope(self._sync.using(**options), self._driver)
+
     # --- values -------------------------------------------------------------------------------------------------------
 
     @described(BaseScope.put)
@@ -79,7 +83,7 @@ class AsyncScope(Below):
         scope = self._sync
         kernel, plan = scope._kernel, scope._plan(options)
         what = (kernel, scope._ledger, scope.path, check_key(key), value, plan)
-        if plan.serializer is None and not plan.power:
+        if plan.serializer is None and plan.compression is None and not plan.power:
             done = await self._driver.brief_if(partial(is_brief, kernel, value), partial(put, *what))
             if done is not LATER:
                 return done

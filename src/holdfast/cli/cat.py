@@ -58,7 +58,7 @@ def cat(
 
 def _copy(scope: Scope, key: str, force: bool) -> None:
     terminal = sys.stdout.isatty()
-    size = scope.record(key).size
+    size = scope.record(key).unpacked_size
     sys.stdout.flush()
     with progress(key, 0 if terminal else size) as tell:
         pieces = scope.get_chunks(key)

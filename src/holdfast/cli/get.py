@@ -53,7 +53,7 @@ def get(
 
 
 def _get_file(scope: Scope, key: str, target: str, as_json: bool) -> None:
-    size = scope.record(key).size
+    size = scope.record(key).unpacked_size
     with progress(key, size) as tell:
         path = scope.get_file(key, target, progress=tell)
     if as_json:

@@ -46,6 +46,7 @@ def _record(record: Record) -> dict[str, Any]:
     content = record.contents["value"]
     return {
         **record_json(record),
+        "encoding": content.encoding,
         "serializer_config": content.serializer_config,
         "storage": content.storage or "catalog",
         "storage_config": content.storage_config,

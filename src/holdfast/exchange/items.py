@@ -10,7 +10,7 @@ from ..address import Path
 from ..catalog.base import HEAD, EntryRow, ValueRow
 from ..kernel import Kernel
 from ..model import DURABLE, Codec, RecordRow, ScopeInfo
-from ..reading import chunks, read_current, visible_record
+from ..reading import read_current, stored_chunks, visible_record
 from ..scope import BaseScope
 from ..signing import Signer
 from ..store import BaseStore
@@ -107,7 +107,7 @@ class StoreSource:
             item = item._replace(signature=value.signature)
             if isinstance(value.data, int):
                 return item._replace(data=value.data)
-            pieces = chunks(self.kernel, path, item.key, value)
+            _, pieces = stored_chunks(self.kernel, path, item.key, value)
             first = next(pieces, b"")  # the file is open now: it can be read to its end, deleted or not
             if value.data is not None:
                 return item._replace(data=b"".join((first, *pieces)))

@@ -18,7 +18,7 @@ from ..address import Path
 from ..catalog.base import ABSENT, HEAD, Delete, Edit
 from ..errors import ConflictError, InvalidArgumentError, InvalidKeyError, NotFoundError
 from ..options import PutOptions
-from ..reading import chunks, make_record, open_bytes, read_current, visible_record
+from ..reading import make_record, open_bytes, read_current, visible_record
 from ..scope import BaseScope
 from ..streams import Draft, TextFileWriter, check_text, guess_type
 from .faults import FileMissing, FileThere, FolderNotEmpty, IsFolder, NotFolder, as_file_errors
@@ -90,8 +90,7 @@ class HoldfastFileSystem(Tree):
     def _read(self, scope: BaseScope[Any], key: str) -> Reader:
         def read(row: tuple[Any, ...]) -> Reader:
             place = (self._kernel, scope.path, key, row[HEAD:])
-            raw = open_bytes(*place) or io.BytesIO(b"".join(chunks(*place)))
-            return Reader(raw, self, self._describe(scope.path, row[:HEAD]))
+            return Reader(open_bytes(*place), self, self._describe(scope.path, row[:HEAD]))
 
         return read_current(self._entry(scope, key), lambda: self._entry(scope, key), read)
 

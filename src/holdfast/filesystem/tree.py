@@ -132,7 +132,7 @@ class Tree(AbstractFileSystem):  # type: ignore[misc]
 
     def _describe(self, place: Path, row: Any) -> dict[str, Any]:
         record = make_record(self._kernel, place, row)
-        size = record.size
+        size = record.unpacked_size
         if record.serializer == NATIVE_INTEGER.serializer:  # it lies there as a number, and is read as its digits
             found = visible(self._kernel, self._ledger.find(place, record.key))
             size = size if found is None else len(str(found[9]))

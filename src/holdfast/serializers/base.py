@@ -23,12 +23,15 @@ class Serializer(ABC):
         content_types: the MIME types it writes, the default first.
         executable: True when reading its bytes can run code. The store signs what such a serializer writes, and the
             serializer must raise :class:`~holdfast.errors.SignatureError` for a payload that is not ``trusted``.
+        compression: content encoding in which the store keeps what it writes, unless a put says another: ``"zstd"`` or
+            ``"lz4"``. The serializer itself gives and is given the bytes without it.
     """
 
     name: ClassVar[str]
     types: ClassVar[tuple[str, ...]] = ()
     content_types: ClassVar[tuple[str, ...]] = ("application/octet-stream",)
     executable: ClassVar[bool] = False
+    compression: ClassVar[str | None] = None
 
     @abstractmethod
     def serialize(self, value: Any) -> Payload:
