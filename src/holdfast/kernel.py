@@ -30,6 +30,7 @@ CATALOG_FILE = "catalog.sqlite"
 
 _KINDS = {FILES: "holdfast.file@v1", INLINE: "holdfast.inline@v1", MEMORY: "holdfast.memory@v1"}
 _BUCKETS = ("s3", "az", "gs")
+_BUCKET = "holdfast.objectstore@v1"
 _LOCKS = "locks"
 _MOST = 1 << 28  # bytes of a value in a row
 
@@ -111,12 +112,10 @@ class Kernel:
         self._lock = threading.Lock()
         try:
             self.storage, url = asked or self._open(*self._own_storage())
-            self._take(self.storage)
+            self.storage_id = self._take(self.storage, url)
         except BaseException:
             self.catalog.close()
             raise
-        self.storage_id = self.catalog.storage_id(self.storage.name, url)
-        self._storages[self.storage_id] = self.storage
         self.inline = _MOST if url == INLINE else config.inline
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
@@ -140,7 +139,9 @@ class Kernel:
         if url in ("", INLINE, MEMORY):
             return _lifted(found()), url  # empty: what another process kept in memory is gone
         place = url if "://" in url or os.path.isabs(url) else os.path.join(self.folder or ".", url)
-        return _lifted(found(place)), url
+        # of those that ship, a bucket is waited for; below a second it would give up on a server that is only busy
+        waits = {"timeout": min(max(self.config.timeout, 1.0), 3600.0)} if name == _BUCKET else {}
+        return _lifted(found(place, **waits)), url
 
     def _own_storage(self) -> tuple[str, str]:
         """Name and URL of the newest storage that the store has and that does not end with a process."""
@@ -148,11 +149,16 @@ class Kernel:
         lasting = [(name, url) for name, url in known if url != MEMORY]
         return lasting[0] if lasting else _named(INLINE if self.folder is None else FILES)
 
-    def _take(self, storage: Storage) -> None:
-        """Make a storage this store's: several may share a place, and each looks for what its own dead writers left."""
-        if storage.owner not in ("", self.catalog.store_id):
+    def _take(self, storage: Storage, url: str) -> int:
+        """Make a storage this store's, and give its number here. Several may share a place, also those of one store
+        under several URLs, and each looks for what its own dead writers left."""
+        store = self.catalog.store_id
+        if storage.owner.partition("/")[0] not in ("", store):
             raise InvalidArgumentError(f"{storage!r} serves another store: make one for each")
-        storage.owner = self.catalog.store_id
+        number = self.catalog.storage_id(storage.name, url)
+        storage.owner = f"{store}/{number}"
+        self._storages[number] = storage
+        return number
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
 
@@ -167,9 +173,8 @@ class Kernel:
             return found
         with self._lock:
             if storage_id not in self._storages:
-                storage, _ = self._open(*self.catalog.storage(storage_id))
-                self._take(storage)
-                self._storages[storage_id] = storage
+                name, url = self.catalog.storage(storage_id)
+                self._take(self._open(name, url)[0], url)
         return self._storages[storage_id]
 
     def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
@@ -244,7 +249,7 @@ def _named(storage: str) -> tuple[str, str]:
     """Name and URL of the storage that a configuration asks for; no URL for a registered one."""
     scheme, there, _ = storage.partition("://")
     if there:
-        return "holdfast.objectstore@v1" if scheme in _BUCKETS else "holdfast.fsspec@v1", storage
+        return _BUCKET if scheme in _BUCKETS else "holdfast.fsspec@v1", storage
     return (_KINDS[storage], storage) if storage in _KINDS else (storage, "")
 
 

@@ -70,7 +70,7 @@ class Storage(ABC):
         shares: True when equal bytes may be given a config that was given before. What nobody needs there is deleted by
             the collector alone, who knows whether somebody else came to need it.
         remote: True when reading goes over a network, so that copies on the local disk pay.
-        owner: id of the store that it serves, set by that; "" for none yet. Several stores may share a place.
+        owner: the store that it serves, with its number there, set by that; "" for none yet. Several may share a place.
     """
 
     name: ClassVar[str]
