@@ -28,6 +28,10 @@ def main(folder: str, size: str) -> None:
         scope = store.namespace("a")
         scope.put("kept", pattern(2 * MB))
         scope.put("small", {"a": 1})
+        scope.put_chunks("packed", (bytes(MB) for _ in range(2 * int(size))), compression="zstd")
+        refused(lambda: scope.open("packed", "rb"))  # unpacked it is more than the disk
+        scope.delete("packed")
+        store.gc()
         files = len(blob_files(store))
 
         def chunks() -> Any:
