@@ -87,7 +87,7 @@ class Server:
             StoreError: it did not; the message has the end of its log.
         """
         options = [f"--{name}={value}" for name, value in self._settings.items()]
-        postgres = [self._program("postgres"), "-D", self._data, *options]
+        postgres = [self.program("postgres"), "-D", self._data, *options]
         with open(self._log, "ab") as log:
             self._server = subprocess.Popen(
                 postgres, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._as_user()
@@ -182,7 +182,8 @@ class Server:
             options |= {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         return options
 
-    def _program(self, name: str) -> str:
+    def program(self, name: str) -> str:
+        """The path of one of the programs of its version, such as ``pg_dump``."""
         return os.path.join(self._programs, "bin", name)
 
     def _find_programs(self, version: int | None) -> str:
@@ -218,7 +219,7 @@ class Server:
             file.write(self.password)
         self._own(secret)
         made = subprocess.run(
-            [self._program("initdb"), "-D", self._data, "-U", "postgres", f"--pwfile={secret}", "--no-sync",
+            [self.program("initdb"), "-D", self._data, "-U", "postgres", f"--pwfile={secret}", "--no-sync",
              "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"],
             capture_output=True, text=True, check=False, **self._as_user(),
         )  # fmt: skip
