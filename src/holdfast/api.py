@@ -14,6 +14,7 @@ from .exchange import Exchanging
 from .memoize.decorator import Memoizing
 from .registry import Registry
 from .scope import BaseScope
+from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 from .store import OpenKernel
 from .verifier import Verifying
@@ -39,7 +40,7 @@ def open(
     store: str | os.PathLike[str] | None = None,
     *,
     create: bool = True,
-    storage: str | Storage | None = None,
+    storage: str | Storage | AsyncStorage | None = None,
     durability: str | None = None,
     inline: int | None = None,
     timeout: float | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from io import BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -159,7 +160,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
             found = storage.identity(config)
             if found is None:
                 raise
-            raise _wrong_size(where, found.size, row.size) from None
+            raise _wrong_size(where, storage, found.size, row.size) from None
         if verify:  # the very bytes that are given, whatever was done to the file's name meanwhile
             check_digest(row.algorithm, row.digest, [view], where)
         ensure_trusted(kernel, where, row, storage, config)
@@ -171,11 +172,12 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
             return copy
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
-        raise _wrong_size(where, there.size, row.size)  # not first read: it may be larger than all memory
-    stored: Buffer = yield Transfer(storage, "read", (config,), {})
+        raise _wrong_size(where, storage, there.size, row.size)  # not first read: it may be larger than all memory
+    with _named(where):
+        stored: Buffer = yield Transfer(storage, "read", (config,), {})
     if len(stored) != row.size:
-        raise _wrong_size(where, len(stored), row.size)
-    check_digest(row.algorithm, row.digest, [stored], where)
+        raise _wrong_size(where, storage, len(stored), row.size)
+    check_digest(row.algorithm, row.digest, [stored], f"{where} in {storage.name}")
     return stored
 
 
@@ -191,8 +193,17 @@ def _fetch(storage: Storage, config: Any, row: ValueRow) -> Callable[[], Iterato
     return lambda: _stoppable(storage.read_stream(config, 0, row.size + 1))
 
 
-def _wrong_size(where: str, found: int, expected: int) -> IntegrityError:
-    return IntegrityError(f"{where} has {found} bytes in its storage, its record says {expected}")
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """What a storage says of bytes, with the record that they are of."""
+    try:
+        yield
+    except (ValueLost, StoreError) as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _wrong_size(where: str, storage: Storage, found: int, expected: int) -> IntegrityError:
+    return IntegrityError(f"{where} has {found} bytes in its storage ({storage.name}), its record says {expected}")
 
 
 def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
@@ -237,7 +248,7 @@ def ensure_trusted(kernel: Kernel, where: str, row: ValueRow, storage: MappedSto
     if before == recorded_identity(row) and (row.synced or row.boot == kernel.boot):
         return
     if before.size != row.size:
-        raise _wrong_size(where, before.size, row.size)
+        raise _wrong_size(where, storage, before.size, row.size)
     check_digest(row.algorithm, row.digest, _stoppable(storage.read_stream(config)), where)
     if row.algorithm == NONE or row.blob is None or row.storage is None or storage.identity(config) != before:
         return
@@ -323,7 +334,9 @@ def _stored(kernel: Kernel, value: ValueRow, where: str) -> Iterator[bytes]:
             yield value.data[begin : begin + _PIECE]
     else:
         storage, config = locate(kernel, where, value)
-        yield from checked(value.algorithm, value.digest, _fetch(storage, config, value)(), where)
+        pieces = _fetch(storage, config, value)()
+        with _named(where):
+            yield from checked(value.algorithm, value.digest, pieces, f"{where} in {storage.name}")
 
 
 def _stoppable(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -237,7 +237,7 @@ class Registry:
         near = _near(full, self._known.content_types)
         raise NotRegisteredError(f"no serializer reads the content type {content_type!r}{near}")
 
-    def storage(self, name: str) -> Union[Storage, type[Storage]]:
+    def storage(self, name: str) -> AnyStorage:
         """The storage class or instance of that name.
 
         Raises:

@@ -90,7 +90,8 @@ class Draft:
                 self._packer = None  # what does not shrink at its beginning is stored as it is
             tags = json.loads(self._plan.tags) if self._plan.tags else {}
             size = self._expected if self._packer is None else None
-            options = {"size": size, "content_type": self._content_type()}
+            encoding = None if self._packer is None else self._packer.encoding
+            options = {"size": size, "content_type": self._content_type(), "encoding": encoding}
             self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), options)
         for piece in pieces:
             for part in (piece,) if self._packer is None else self._packer.pack(piece):

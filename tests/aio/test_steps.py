@@ -72,7 +72,14 @@ class AwaitedStorage(MemoryStorage):
         self.log: list[tuple[str, str]] = []
         self.awaited = Twin(self, self.log)
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> Writer:
         return AwaitedWriter(super().writer(tags, size=size), self.log)
 
 

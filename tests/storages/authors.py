@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 import holdfast
 from holdfast.errors import InvalidArgumentError
 from holdfast.storages.asynchronous import AsyncStorage, Digest, GetStreamDigest
-from holdfast.storages.bridge import lift
 
 
 class FileStorage(AsyncStorage):
@@ -166,9 +165,4 @@ class MemoryStorage(AsyncStorage):
 
 def open_on(folder: str | os.PathLike[str], author: AsyncStorage, **settings: Any) -> holdfast.Store:
     """A store whose large values go to an author's storage."""
-    store = holdfast.open(folder, **settings)
-    kernel = store._kernel
-    kernel.storage = lift(author)
-    kernel.storage_id = kernel.catalog.storage_id(author.name, author.name)
-    kernel._storages[kernel.storage_id] = kernel.storage
-    return store
+    return holdfast.open(folder, storage=author, **settings)

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import ClosedError
 from ..stopping import stoppable
+from ..storages.bridge import at_home
 
 __all__ = ["Job", "Workers"]
 
@@ -49,7 +50,7 @@ class Job(Generic[T]):
         work = self.claim()
         if work is not None:
             try:
-                self.result = self._context.run(stoppable, lambda: self.stopped, work)
+                self.result = self._context.run(at_home, self.loop, stoppable, lambda: self.stopped, work)
             except BaseException as error:
                 self.error = error
 

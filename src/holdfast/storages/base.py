@@ -88,9 +88,16 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> Writer:
         """Begin to write a stream; ``size`` is the number of bytes to come, where the caller knows it, and
-        ``content_type`` what they are, for storages that keep that beside them."""
+        ``content_type`` and ``encoding`` what they are, for storages that keep that beside them."""
 
     @abstractmethod
     def read(self, config: Any) -> Buffer:

@@ -58,11 +58,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def at_home(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
+def at_home(loop: asyncio.AbstractEventLoop, work: Callable[..., T], *arguments: Any) -> T:
     """``work()`` in this thread, on behalf of a loop that goes on meanwhile: authors' coroutines run in that one."""
     before, _here.home = _here.home, _Home(loop, os.getpid())
     try:
-        return work()
+        return work(*arguments)
     finally:
         _here.home = before
 
@@ -373,11 +373,18 @@ class _Verbs:
             raise StoreError(f"{self._name} returned without having read the stream to its end: nothing is committed")
         return self._text(config)
 
-    async def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+    async def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> Writer:
         """See :meth:`Storage.writer <holdfast.storages.base.Storage.writer>`."""
         if size is not None and size < 0:
             raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
-        feed = _Feed(lambda stream: self._write_stream(tags, stream), _Kind(content_type, None))
+        feed = _Feed(lambda stream: self._write_stream(tags, stream), _Kind(content_type, encoding))
         return _FedWriter(feed, _Home(asyncio.get_running_loop(), os.getpid()))
 
     async def read(self, text: Any) -> bytes:
@@ -457,9 +464,16 @@ class _Lifted(Storage):
         """See the contract; ``sync`` changes nothing, as what is there is kept."""
         return self._wait(self.awaited.write(payload, get_digest, tags, sync=sync))
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> Writer:
         """See the contract; ``size`` changes nothing."""
-        return self._wait(self.awaited.writer(tags, size=size, content_type=content_type))
+        return self._wait(self.awaited.writer(tags, size=size, content_type=content_type, encoding=encoding))
 
     def read(self, config: Any) -> bytes:
         """See the contract."""

@@ -57,7 +57,14 @@ class MemoryStorage(Storage):
         self._pieces[config] = data
         return config
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> Writer:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> Writer:
         """Begin to write a stream; ``size`` changes nothing."""
         if size is not None and size < 0:
             raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")

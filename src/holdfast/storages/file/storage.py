@@ -70,7 +70,14 @@ class FileStorage(MappedStorage):
                 raise explain(error, file.path, writing=True) from error
             raise
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> FileWriter:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> FileWriter:
         """Begin to write a stream. ``size`` is a hint: the blocks are set aside, and what is not used is given back."""
         if size is not None and not 0 <= size < 1 << 63:
             raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")

@@ -86,7 +86,14 @@ class RemoteStorage(Storage):
                 break
         raise StoreError(f"{self.medium.shown} could not be reached for a long time, twice: nothing was written")
 
-    def writer(self, tags: Mapping[str, str], *, size: int | None = None, content_type: str = OCTETS) -> RemoteWriter:
+    def writer(
+        self,
+        tags: Mapping[str, str],
+        *,
+        size: int | None = None,
+        content_type: str = OCTETS,
+        encoding: str | None = None,
+    ) -> RemoteWriter:
         """Begin to write a stream. With ``size`` the parts are cut so that they are few enough for the place."""
         if size is not None and not 0 <= size < 1 << 63:
             raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
