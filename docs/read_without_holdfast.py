@@ -36,9 +36,20 @@ def records(folder):
         sys.exit(f"{log} is not empty: the store is open, or was not closed; read a back-up of it")
     database = sqlite3.connect(f"{catalog.as_uri()}?immutable=1", uri=True)
     scopes = {row[0]: row[1:] for row in database.execute("SELECT id, parent, kind, name FROM scopes")}
-    for scope, key, version, algorithm, digest, size, config, data, serializer, encoding, place, url in (
-        database.execute(RECORDS, (time.time(),))
-    ):
+    for (
+        scope,
+        key,
+        version,
+        algorithm,
+        digest,
+        size,
+        config,
+        data,
+        serializer,
+        encoding,
+        place,
+        url,
+    ) in database.execute(RECORDS, (time.time(),)):
         path = ""
         while scope:
             scope, kind, name = scopes[scope]
