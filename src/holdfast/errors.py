@@ -28,6 +28,7 @@
     │   ├── OtherHostError
     │   ├── SchemaError
     │   └── StorageFullError
+    │       └── QuotaExceededError           the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
     ├── RecursiveCallError (RecursionError)  a memoized call that needs its own result: mend the function
     └── ClosedError                          open the store again
@@ -56,6 +57,7 @@ __all__ = [
     "NotFoundError",
     "NotRegisteredError",
     "OtherHostError",
+    "QuotaExceededError",
     "ReadOnlyError",
     "RecursiveCallError",
     "SchemaError",
@@ -232,6 +234,12 @@ class StorageFullError(StoreError):
     """No space is left; what was being written is discarded, everything stored before is kept."""
 
     code = "storage_full"
+
+
+class QuotaExceededError(StorageFullError):
+    """The scope may not hold more records or bytes, by the limits set for it; nothing of the call was stored."""
+
+    code = "quota_exceeded"
 
 
 class BusyError(HoldfastError, TimeoutError):

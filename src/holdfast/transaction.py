@@ -76,9 +76,7 @@ class Buffered(Ledger):
         if self._read.setdefault(place, version) != version:
             raise ConflictError(f"{format_address(path, key)} was changed by someone else during this transaction")
         if row is not None:
-            value = ValueRow._make(row[HEAD:])
-            if value.blob is not None:
-                self._blobs[value.blob] = value
+            self._note_blob(row)
         return row
 
     def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
@@ -90,6 +88,18 @@ class Buffered(Ledger):
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
         return [row[HEAD:] for row in self.entry(path, key)]
+
+    def past(self, path: Path, key: str) -> list[EntryRow]:
+        self._check_open()
+        rows = self._catalog.past(path, key)
+        for row in rows:
+            self._note_blob(row)
+        return rows
+
+    def _note_blob(self, row: EntryRow) -> None:
+        value = ValueRow._make(row[HEAD:])
+        if value.blob is not None:
+            self._blobs[value.blob] = value
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         self._check_open()

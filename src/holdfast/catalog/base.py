@@ -37,6 +37,7 @@ __all__ = [
     "LeaseRow",
     "Ledger",
     "NewBlob",
+    "Policy",
     "Put",
     "Restore",
     "Since",
@@ -261,6 +262,21 @@ class LeaseRow(NamedTuple):
     expires: float
 
 
+class Policy(NamedTuple):
+    """What a scope asks for beyond the newest version of each key. It holds for this one scope, not for those below.
+
+    Attributes:
+        history: how many replaced, edited or deleted versions of each key are kept; 0 for none. Only durable ones are,
+            and each until it expires: what expired is gone, and is not kept.
+        max_records: how many records it may have, None for any number.
+        max_bytes: how many bytes these may have together, history aside; None for any number.
+    """
+
+    history: int = 0
+    max_records: int | None = None
+    max_bytes: int | None = None
+
+
 class Blob(NamedTuple):
     """Bytes in a storage, as the collector and the recovery see them."""
 
@@ -337,6 +353,8 @@ class Ledger(ABC):
             LeaseLost: ``fence`` is not the current token of its lease, or it expired.
             ConflictError: a blob id that is no longer live.
             WriteAgain: see there.
+            QuotaExceededError: the changes together add to what a scope holds, and it would hold more than its policy
+                allows. What expired does not count.
         """
 
     @abstractmethod
@@ -346,6 +364,11 @@ class Ledger(ABC):
     @abstractmethod
     def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
         """As :meth:`record`, each with its value row, from one read."""
+
+    @abstractmethod
+    def past(self, path: Path, key: str) -> list[EntryRow]:
+        """The versions of a key that its scope keeps beside the newest one, the newest first; also of a key that was
+        deleted."""
 
     @abstractmethod
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
@@ -447,6 +470,28 @@ class Catalog(Ledger):
     def was_dropped(self, path: Path) -> bool:
         """Whether a scope of this path was dropped and not made again since."""
 
+    # --- what scopes ask for ------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def policy(self, path: Path) -> Policy | None:
+        """What the scope asks for, None where that is nothing."""
+
+    @abstractmethod
+    def set_policy(self, path: Path, policy: Policy | None) -> None:
+        """Ask for something else, from the next commit on, in all processes; the scope is made when it is missing.
+
+        What a shorter history, or none, no longer keeps is gone at once, and let go by :meth:`sweep`. A quota below
+        what is there refuses what would add to it, and nothing else.
+
+        Raises:
+            InvalidArgumentError: a number below 0.
+        """
+
+    @abstractmethod
+    def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """One page of the keys that the scope keeps more versions of than the newest, deleted ones too; as
+        :meth:`keys`."""
+
     # --- shared rows ------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -516,7 +561,8 @@ class Catalog(Ledger):
 
     @abstractmethod
     def sweep(self, limit: int = 1000) -> int:
-        """Remove up to ``limit`` expired records and records of dropped scopes in one small commit; how many it was."""
+        """Remove up to ``limit`` records and kept versions that expired, are of dropped scopes, or are more than a
+        scope asks for, in one small commit; how many it was."""
 
     @abstractmethod
     def garbage(self, limit: int = 1000) -> list[Blob]:

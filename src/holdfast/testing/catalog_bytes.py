@@ -11,6 +11,8 @@ from .catalog_cases import (
     BOOT,
     FLOW,
     SPACE,
+    blob_of,
+    collected,
     data_of,
     file_put,
     inline_put,
@@ -22,21 +24,6 @@ from .catalog_cases import (
 )  # fmt: skip
 
 __all__ = ["CollectorTests", "PlaceTests", "RecoveryTests", "SharingTests"]
-
-
-def _blob_of(row: ValueRow) -> int:
-    """The blob that a row's bytes are."""
-    assert row.blob is not None
-    return row.blob
-
-
-def _collected(catalog: Catalog) -> list[str]:
-    """Collect all garbage; gives the places."""
-    places = []
-    while blobs := catalog.garbage():
-        places += [blob.config for blob in blobs]
-        catalog.forget([blob.id for blob in blobs])
-    return sorted(places)
 
 
 class SharingTests:
@@ -62,9 +49,9 @@ class SharingTests:
         (done,) = catalog.commit([file_put(catalog, "one", b"equal")])
         assert not done.taken
         catalog.commit([Delete(FLOW, "one")])
-        assert _collected(catalog) == []
+        assert collected(catalog) == []
         catalog.commit([Delete(FLOW, "two")])
-        assert _collected(catalog) == [first.storage_config]
+        assert collected(catalog) == [first.storage_config]
 
     def test_other_bytes_or_storages_are_not_equal(self, catalog: Catalog) -> None:
         put_file(catalog, "one", b"12345678")
@@ -101,7 +88,7 @@ class SharingTests:
 
     def test_lost_and_dying_bytes_do_not_stand_in(self, catalog: Catalog) -> None:
         lost = put_file(catalog, "one", b"equal")
-        catalog.mark_lost(_blob_of(lost))
+        catalog.mark_lost(blob_of(lost))
         (done,) = catalog.commit([file_put(catalog, "two", b"equal")])
         assert done.taken
         catalog.commit([Delete(FLOW, "two")])
@@ -175,7 +162,7 @@ class PlaceTests:
     def test_a_live_place_is_not_vacated(self, catalog: Catalog) -> None:
         catalog.commit([self._put(catalog, "one")])
         row = ValueRow._make(catalog.find(FLOW, "one")[0])
-        catalog.vacate([_blob_of(row)])
+        catalog.vacate([blob_of(row)])
         catalog.commit([self._put(catalog, "two")])
         assert ValueRow._make(catalog.find(FLOW, "two")[0]).blob == row.blob
 
@@ -227,7 +214,7 @@ class CollectorTests:
         put(catalog, "inlined")
         catalog.commit([Delete(FLOW, "deleted")])
         assert catalog.garbage_size() == (0, 3, len(b"replacedinlineddeleted"))
-        assert _collected(catalog) == sorted(str(row.storage_config) for row in rows[:3])
+        assert collected(catalog) == sorted(str(row.storage_config) for row in rows[:3])
         assert catalog.garbage_size() == (0, 0, 0)
 
     def test_garbage_is_given_until_it_is_forgotten(self, catalog: Catalog, other: Catalog) -> None:
@@ -242,7 +229,7 @@ class CollectorTests:
         blob = other.garbage(1)[0]
         row = next(row for row in rows if row.blob == blob.id)
         assert blob == Blob(
-            _blob_of(row), row.storage or 0, str(row.storage_config), row.algorithm, row.digest, row.size
+            blob_of(row), row.storage or 0, str(row.storage_config), row.algorithm, row.digest, row.size
         )
         other.forget([blob.id])
         assert blob.id not in {each.id for each in catalog.garbage()}
@@ -250,7 +237,7 @@ class CollectorTests:
 
     def test_only_dying_bytes_are_forgotten(self, catalog: Catalog) -> None:
         row = put_file(catalog, "key")
-        catalog.forget([_blob_of(row)])
+        catalog.forget([blob_of(row)])
         assert data_of(catalog, "key") == row.storage_config
 
     def test_dying_bytes_come_back_to_nobody(self, catalog: Catalog) -> None:
@@ -278,7 +265,7 @@ class CollectorTests:
         assert catalog.sweep(4) == 0
         assert catalog.keys(FLOW, "", None, 10) == ["later", "never"]
         assert list(catalog.find(FLOW, "old0")) == []
-        assert len(_collected(catalog)) == 1
+        assert len(collected(catalog)) == 1
         assert put(catalog, "old0") > last, "versions went back with a sweep"
 
     def test_a_sweep_takes_what_was_dropped(self, catalog: Catalog) -> None:
@@ -297,7 +284,7 @@ class CollectorTests:
             done.append(count)
         assert (sum(done), max(done)) == (15, 4)
         assert catalog.garbage_size()[0] == 0
-        assert _collected(catalog) == sorted(map(str, places))
+        assert collected(catalog) == sorted(map(str, places))
         assert data_of(catalog, "a", paths[0]) == b"new"
         assert data_of(catalog, "stays", (("namespace", "other"),)) == b"value"
 
@@ -342,7 +329,7 @@ class RecoveryTests:
 
     def test_trust_records_what_was_found(self, catalog: Catalog) -> None:
         row = put_file(catalog, "key", boot="earlier")
-        catalog.trust(_blob_of(row), NewBlob(row.storage or 0, str(row.storage_config), True, BOOT, 11, 12, 13, 14))
+        catalog.trust(blob_of(row), NewBlob(row.storage or 0, str(row.storage_config), True, BOOT, 11, 12, 13, 14))
         found = ValueRow._make(catalog.find(FLOW, "key")[0])
         assert found[13:] == (1, BOOT, 11, 12, 13, 14)
         assert catalog.unsynced(boot=BOOT, earlier=True) == []
@@ -350,54 +337,54 @@ class RecoveryTests:
     def test_what_unsynced_bytes_replaced_is_kept(self, catalog: Catalog) -> None:
         before = put_file(catalog, "key", b"before", synced=True)
         put_file(catalog, "key", b"after")
-        assert _collected(catalog) == []
+        assert collected(catalog) == []
         assert len(catalog.record(FLOW, "key")) == 1, "what is kept must not be seen"
         catalog.mark_synced([blob.id for blob in catalog.unsynced(boot=BOOT, earlier=False)])
-        assert _collected(catalog) == [before.storage_config]
+        assert collected(catalog) == [before.storage_config]
 
     def test_lost_bytes_bring_the_kept_version_back(self, catalog: Catalog) -> None:
         before = put_file(catalog, "key", b"before", synced=True, tags='{"a":"b"}')
         record = record_of(catalog, "key")
         after = put_file(catalog, "key", b"after")
-        assert catalog.mark_lost(_blob_of(after)) == 1
+        assert catalog.mark_lost(blob_of(after)) == 1
         assert record_of(catalog, "key") == record, "it comes back as it was, under its own version"
         assert data_of(catalog, "key") == before.storage_config
-        assert _collected(catalog) == [after.storage_config]
+        assert collected(catalog) == [after.storage_config]
         assert put(catalog, "key") > after.version, "a version that was seen was given again"
-        assert _collected(catalog) == [before.storage_config]
+        assert collected(catalog) == [before.storage_config]
 
     def test_an_inline_value_comes_back(self, catalog: Catalog) -> None:
         put(catalog, "key", b"inline", tags={"a": "b"})
         record = record_of(catalog, "key")
         after = put_file(catalog, "key", b"after")
-        assert catalog.mark_lost(_blob_of(after)) == 1
+        assert catalog.mark_lost(blob_of(after)) == 1
         assert record_of(catalog, "key") == record
         assert data_of(catalog, "key") == b"inline"
         put(catalog, "count", 41)
-        catalog.mark_lost(_blob_of(put_file(catalog, "count", b"file")))
+        catalog.mark_lost(blob_of(put_file(catalog, "count", b"file")))
         assert data_of(catalog, "count") == 41
 
     def test_a_chain_goes_back_to_the_newest_that_is_there(self, catalog: Catalog) -> None:
         rows = [put_file(catalog, "key", b"0", synced=True)]
         rows += [put_file(catalog, "key", b"%d" % number) for number in (1, 2, 3)]
-        assert _collected(catalog) == []
-        catalog.mark_lost(_blob_of(rows[3]))
-        catalog.mark_lost(_blob_of(rows[1]))
+        assert collected(catalog) == []
+        catalog.mark_lost(blob_of(rows[3]))
+        catalog.mark_lost(blob_of(rows[1]))
         assert data_of(catalog, "key") == rows[2].storage_config
         assert versions(catalog, "key") == [rows[2].version]
-        catalog.mark_lost(_blob_of(rows[2]))
+        catalog.mark_lost(blob_of(rows[2]))
         assert data_of(catalog, "key") == rows[0].storage_config
-        assert _collected(catalog) == sorted(str(row.storage_config) for row in rows[1:])
+        assert collected(catalog) == sorted(str(row.storage_config) for row in rows[1:])
         assert put(catalog, "key") > rows[3].version
 
     def test_a_chain_is_let_go_up_to_what_is_synced(self, catalog: Catalog) -> None:
         rows = [put_file(catalog, "key", b"0", synced=True)]
         rows += [put_file(catalog, "key", b"%d" % number) for number in (1, 2, 3)]
-        catalog.mark_synced([_blob_of(rows[2])])
-        assert _collected(catalog) == sorted(str(row.storage_config) for row in rows[:2])
-        catalog.mark_lost(_blob_of(rows[3]))
+        catalog.mark_synced([blob_of(rows[2])])
+        assert collected(catalog) == sorted(str(row.storage_config) for row in rows[:2])
+        catalog.mark_lost(blob_of(rows[3]))
         assert data_of(catalog, "key") == rows[2].storage_config
-        assert _collected(catalog) == [rows[3].storage_config]
+        assert collected(catalog) == [rows[3].storage_config]
 
     @pytest.mark.parametrize("way", ["inline", "synced", "trust", "delete", "drop"])
     def test_what_was_kept_is_let_go(self, catalog: Catalog, way: str) -> None:
@@ -408,23 +395,23 @@ class RecoveryTests:
             put_file(catalog, "key", b"newer", synced=True)
         elif way == "trust":
             blob = NewBlob(rows[1].storage or 0, str(rows[1].storage_config), True, BOOT)
-            catalog.trust(_blob_of(rows[1]), blob)
+            catalog.trust(blob_of(rows[1]), blob)
         elif way == "delete":
             catalog.commit([Delete(FLOW, "key")])
         else:
             catalog.drop_scope(FLOW)
             assert catalog.sweep() == 1
         gone = rows[:1] if way == "trust" else rows
-        assert _collected(catalog) == sorted(str(row.storage_config) for row in gone)
+        assert collected(catalog) == sorted(str(row.storage_config) for row in gone)
 
     def test_lost_bytes_with_nothing_kept(self, catalog: Catalog) -> None:
         row = put_file(catalog, "key")
-        assert catalog.mark_lost(_blob_of(row)) == 1
+        assert catalog.mark_lost(blob_of(row)) == 1
         assert list(catalog.find(FLOW, "key")) == []
         with pytest.raises(NotFoundError):
             catalog.commit([Delete(FLOW, "key")])
         assert put(catalog, "key") > row.version
-        assert _collected(catalog) == [row.storage_config]
+        assert collected(catalog) == [row.storage_config]
         assert catalog.mark_lost(987654321) == 0
 
     def test_each_record_of_shared_bytes_goes_back(self, catalog: Catalog) -> None:
@@ -433,7 +420,7 @@ class RecoveryTests:
         second = data_of(catalog, "two")
         shared = [put_file(catalog, key, b"equal") for key in ("one", "two", "three")]
         assert len({row.blob for row in shared}) == 1
-        assert catalog.mark_lost(_blob_of(shared[0])) == 3
+        assert catalog.mark_lost(blob_of(shared[0])) == 3
         assert (data_of(catalog, "one"), data_of(catalog, "two"), data_of(catalog, "three")) == (b"first", second, None)
 
     def test_equal_bytes_put_again_while_they_are_unsynced(self, catalog: Catalog) -> None:
@@ -441,11 +428,11 @@ class RecoveryTests:
         first = put_file(catalog, "key", b"equal")
         again = put_file(catalog, "key", b"equal")
         assert again.blob == first.blob
-        catalog.mark_lost(_blob_of(again))
+        catalog.mark_lost(blob_of(again))
         assert data_of(catalog, "key") == b"inline"
-        assert _collected(catalog) == [first.storage_config]
+        assert collected(catalog) == [first.storage_config]
         assert put(catalog, "key") > again.version
-        assert _collected(catalog) == []
+        assert collected(catalog) == []
 
     def test_a_rename_leaves_what_is_kept(self, catalog: Catalog) -> None:
         put_file(catalog, "key", b"old", synced=True)
@@ -454,11 +441,11 @@ class RecoveryTests:
         path = (("namespace", "renamed"), FLOW[-1])
         old = data_of(catalog, "key", path)
         assert old == new.storage_config
-        catalog.mark_lost(_blob_of(new))
+        catalog.mark_lost(blob_of(new))
         assert data_of(catalog, "key", path) not in (None, old)
 
     def test_in_memory_nothing_is_kept(self, catalog: Catalog) -> None:
         """Ephemeral bytes end with their session: no sync will ever be recorded."""
         first = put_file(catalog, "key", b"one", tier=EPHEMERAL, session="s")
         put_file(catalog, "key", b"two", tier=EPHEMERAL, session="s")
-        assert _collected(catalog) == [first.storage_config]
+        assert collected(catalog) == [first.storage_config]

@@ -9,13 +9,14 @@ import time
 from typing import Any
 
 from ..address import Path
-from ..catalog.base import Catalog, NewBlob, Put, ValueRow
+from ..catalog.base import Catalog, NewBlob, Policy, Put, ValueRow
+from ..errors import QuotaExceededError
 from ..hashing import NONE, SHA256
 from ..model import Codec, RecordRow
 
 __all__ = [
-    "BOOT", "FLOW", "INTEGER", "PLAIN", "SPACE", "data_of", "file_put", "inline_put", "put", "put_file", "record_of",
-    "versions", "wait_past",
+    "BOOT", "FLOW", "INTEGER", "PLAIN", "SPACE", "blob_of", "collected", "data_of", "file_put", "fill_up",
+    "inline_put", "put", "put_file", "record_of", "versions", "wait_past",
 ]  # fmt: skip
 
 SPACE: Path = (("namespace", "prod"),)
@@ -110,3 +111,36 @@ def wait_past(catalog: Catalog, moment: float) -> None:
     """Wait until the catalog's clock is past a moment."""
     while catalog.now() <= moment:
         time.sleep(0.001)
+
+
+def blob_of(row: ValueRow) -> int:
+    """The blob that a row's bytes are."""
+    assert row.blob is not None
+    return row.blob
+
+
+def collected(catalog: Catalog) -> list[str]:
+    """Collect all garbage; gives the places."""
+    places = []
+    while blobs := catalog.garbage():
+        places += [blob.config for blob in blobs]
+        catalog.forget([blob.id for blob in blobs])
+    return sorted(places)
+
+
+def fill_up(catalog: Catalog, policy: Policy, path: Path = FLOW) -> None:
+    """Put all that a quota of both kinds leaves room for; fails where it is refused too early, or too late."""
+    used = catalog.usage(path)
+    assert policy.max_records is not None
+    assert policy.max_bytes is not None
+    free, size = policy.max_records - used.records, policy.max_bytes - used.size
+    for number in range(free):
+        put(catalog, f"fill{number}", b"x" * (size if number == 0 else 0), path)
+    for data in (b"", b"x" * (size + 1)):
+        try:
+            put(catalog, "beyond", data, path)
+        except QuotaExceededError:
+            continue
+        assert free == 0 or data, "more records than are allowed"
+        raise AssertionError("there is more than is allowed")
+    assert catalog.usage(path).records == policy.max_records

@@ -25,11 +25,12 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ..catalog.base import ABSENT, Catalog, Committed, Delete, Expect, Fence, Restore
-from ..errors import ClosedError, ConflictError, NotFoundError
+from ..catalog.base import ABSENT, Catalog, Change, Committed, Delete, Expect, Fence, Policy, Restore
+from ..errors import ClosedError, ConflictError, NotFoundError, QuotaExceededError
 from ..model import Codec
 from .catalog_bytes import CollectorTests, PlaceTests, RecoveryTests, SharingTests
-from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, versions
+from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, fill_up, inline_put, put, put_file, versions
+from .catalog_policies import HistoryTests, LostHistoryTests, QuotaTests
 from .catalog_records import CommitTests, ListingTests, ValueTests
 from .catalog_restore import RestoreTests
 from .catalog_scopes import LeaseTests, ScopeTests, SharedTests
@@ -42,6 +43,9 @@ class CatalogSuite(
     ValueTests,
     CommitTests,
     RestoreTests,
+    HistoryTests,
+    LostHistoryTests,
+    QuotaTests,
     ListingTests,
     ScopeTests,
     LeaseTests,
@@ -167,6 +171,35 @@ class CatalogSuite(
         given = [tuple(pair) for one in self.children(catalog, 8, work) for pair in one]
         assert len(set(given)) == len(given), "a version was given twice"
 
+    def test_many_processes_at_a_quota(self, catalog: Catalog) -> None:
+        """Eight of them put and delete: never more than allowed, and the counts are right in the end."""
+        most, largest = 20, 300
+        catalog.set_policy(FLOW, Policy(2, most, largest))
+
+        def work(number: int, mine: Catalog) -> list[int]:
+            outcomes = [0, 0]
+            for turn in range(30):
+                key, size = f"k{number}.{turn % 6}", 5 + (7 * turn + number) % 20
+                changes: list[Change] = [inline_put(mine, key, b"x" * size)]
+                if turn % 5 == 4:
+                    changes = [Delete(FLOW, row[0]) for row in mine.search(FLOW, limit=2, start=f"k{number}")]
+                try:
+                    if turn % 2:
+                        put(mine, key, b"x" * size)
+                    else:
+                        mine.commit(changes)
+                    outcomes[0] += 1
+                except (QuotaExceededError, NotFoundError) as error:
+                    outcomes[isinstance(error, QuotaExceededError)] += 1
+                used = mine.usage(FLOW)
+                assert used.records <= most
+                assert used.size <= largest
+            return outcomes
+
+        outcomes = self.children(catalog, 8, work)
+        assert sum(refused for _, refused in outcomes) > 10, "the quota was never met"
+        fill_up(catalog, Policy(2, most, largest))
+
     def test_many_processes_and_a_transfer(self, catalog: Catalog) -> None:
         """Two keys change together: whoever reads both in one commit sees their sum stay."""
         put(catalog, "a", b"500")
@@ -290,7 +323,8 @@ class CatalogSuite(
             lambda: catalog.drop_scope(FLOW), lambda: catalog.was_dropped(FLOW),
             lambda: catalog.codec_id(Codec("new", "new")), lambda: catalog.codec(12345),
             lambda: catalog.storage_id("new", "new"), lambda: catalog.storage(12345),
-            lambda: catalog.storages(),
+            lambda: catalog.storages(), lambda: catalog.policy(FLOW), lambda: catalog.set_policy(FLOW, None),
+            lambda: catalog.past(FLOW, "key"), lambda: catalog.past_keys(FLOW, "", None, 1),
             lambda: catalog.acquire("name", "me", 1), lambda: catalog.renew(fence, 1), lambda: catalog.release(fence),
             lambda: catalog.unsynced(boot=BOOT, earlier=False), lambda: catalog.mark_synced([1]),
             lambda: catalog.mark_lost(1), lambda: catalog.sweep(), lambda: catalog.garbage(),

@@ -11,7 +11,6 @@ from ..sql.columns import BLOB_COLUMNS
 from ..sql.engine import check_limit
 from .core import Core
 from .schema import HASH
-from .statements import KEPT
 
 __all__ = ["Blobs"]
 
@@ -29,13 +28,6 @@ _KNOWN = (
 class Blobs(AnyBlobs, Core):
     """See :class:`holdfast.catalog.sql.blobs.Blobs`."""
 
-    KEPT = KEPT
-    # Whoever holds the key may have seen the record before it expired, and counts on its being there.
-    EXPIRED = (
-        "DELETE FROM records r USING (SELECT scope,key,tier FROM records WHERE expires<=?1 "
-        "AND pg_try_advisory_xact_lock(hashtextextended(key,scope)) ORDER BY expires LIMIT ?2 "
-        "FOR UPDATE SKIP LOCKED) o WHERE r.scope=o.scope AND r.key=o.key AND r.tier=o.tier RETURNING 1"
-    )
     DROPPED = (
         "DELETE FROM records r USING (SELECT r.scope,r.key,r.tier FROM dropped d JOIN records r ON r.scope=d.scope "
         "LIMIT ?1 FOR UPDATE OF r SKIP LOCKED) o WHERE r.scope=o.scope AND r.key=o.key AND r.tier=o.tier RETURNING 1"

@@ -6,6 +6,7 @@ from ..base import Catalog
 from ..sql.changes import Changes
 from ..sql.engine import Locks
 from ..sql.leases import Leases
+from ..sql.policies import Policies
 from ..sql.shared import Shared
 from .blobs import Blobs
 from .core import Core
@@ -35,7 +36,7 @@ class _Changes(Changes, Core):
             self.transaction(lambda session: session.rows(sql, (version + _AHEAD,)), locks=Locks(alone=True))
 
 
-class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Leases, Blobs, Catalog):
+class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Policies, Leases, Blobs, Catalog):
     """A catalog in one schema of a PostgreSQL database, shared by processes of many machines.
 
     What an acknowledgement means: each commit is in the log on the server's disk before the call returns (and on the

@@ -133,7 +133,7 @@ class Core(Places):
             link = self._pool.take(sound=True)
             session: Session | None = None
             try:
-                session = Session(link, self._known, locks)
+                session = Session(link, self.memory(), locks)
                 result = work(session)
                 session.commit()
             except BaseException as error:
@@ -142,8 +142,8 @@ class Core(Places):
                 self._refuse(error, lost, session, end - pause)
             else:
                 self._pool.give(link)
-                if session.found:
-                    self._remember(session.epoch, session.found)
+                if session.found or session.bound:
+                    self.remember(session.learned())
                 return result
             time.sleep(pause)
             pause = min(2 * pause, _PAUSE)

@@ -13,12 +13,13 @@ from ..base import HEAD, EntryRow, Usage
 from ..sql.engine import check_limit
 from ..sql.listing import window
 from .core import Core
-from .statements import ENTRY, RECORD, USAGE, keys_statement, search_statement
+from .statements import ENTRY, PAST, RECORD, USAGE, keys_statement, past_keys_statement, search_statement
 from .values import joined
 
 __all__ = ["Listing"]
 
 _KEYS = lru_cache(keys_statement)
+_PAST_KEYS = lru_cache(past_keys_statement)
 _SEARCH = lru_cache(search_statement)
 
 
@@ -29,7 +30,7 @@ def _bound(text: str) -> str:
 
 
 class Listing(Core):
-    """``record``, ``entry``, ``keys``, ``search`` and ``usage``."""
+    """``record``, ``entry``, ``past``, ``keys``, ``past_keys``, ``search`` and ``usage``."""
 
     def record(self, path: Path, key: str) -> Sequence[RecordRow]:
         """See :meth:`Catalog.record <holdfast.catalog.base.Catalog.record>`."""
@@ -40,6 +41,18 @@ class Listing(Core):
         """See :meth:`Catalog.entry <holdfast.catalog.base.Catalog.entry>`."""
         rows = self.in_scope(path, ENTRY, lambda scope, epoch: (scope, key, epoch))
         return [joined(row, HEAD + 9) for row in rows]
+
+    def past(self, path: Path, key: str) -> list[EntryRow]:
+        """See :meth:`Catalog.past <holdfast.catalog.base.Ledger.past>`."""
+        now = self.now()
+        rows = self.in_scope(path, PAST, lambda scope, epoch: (scope, key, epoch, now))
+        return [joined(row, HEAD + 9) for row in rows]
+
+    def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """See :meth:`Catalog.past_keys <holdfast.catalog.base.Catalog.past_keys>`."""
+        sql, more = _PAST_KEYS(check_limit(limit)), (self.now(), end if end is None else _bound(end))
+        rows = self.in_scope(path, sql, lambda scope, epoch: (scope, _bound(start), epoch, *more))
+        return [key for (key,) in rows]
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         """See :meth:`Catalog.keys <holdfast.catalog.base.Catalog.keys>`."""

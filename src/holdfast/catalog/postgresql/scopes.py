@@ -32,9 +32,14 @@ class Scopes(AnyScopes, Core):
 
     def lift(self, session: Session, scope: int) -> None:
         """See :meth:`Scopes.lift <holdfast.catalog.sql.scopes.Scopes.lift>`."""
+        tables = ("kept", "past", "records")  # the same version in two of them stays the same
+        renumbered = ",".join(
+            f"new_{table} AS (UPDATE {table} t SET version=n.new FROM numbers n WHERE t.scope=?1 AND t.version=n.old)"
+            for table in tables
+        )
+        versions = " UNION ".join(f"SELECT version FROM {table} WHERE scope=?1" for table in tables)
         session.rows(
-            "UPDATE kept SET version=n.version FROM (SELECT id,nextval('versions') AS version FROM "
-            "(SELECT id FROM kept WHERE scope=?1 ORDER BY version) o) n WHERE kept.id=n.id",
+            "WITH numbers AS MATERIALIZED (SELECT version AS old,nextval('versions') AS new FROM "
+            f"({versions} ORDER BY version) v),{renumbered} SELECT 1",
             (scope,),
         )
-        session.rows("UPDATE records SET version=nextval('versions') WHERE scope=?1", (scope,))

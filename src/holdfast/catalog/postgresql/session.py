@@ -9,21 +9,25 @@ from typing import Any
 from ...address import Path, format_path
 from ...model import RecordRow
 from ..sql.engine import Locks
-from ..sql.engine import Session as AnySession
+from ..sql.places import Found, Known
+from ..sql.policies import BoundSession
 from .connection import Link, Statement
 from .schema import HASH
 from .statements import (
     BEGIN,
     DELETE,
     EDIT,
+    EXPIRED,
     HOLD,
     HOLD_KEYS,
+    KEPT,
     LOOK,
     MAKE_SCOPE,
     PUT_FULL,
     RECORD,
     RESOLVE,
     RESTORE,
+    WRITE_PAST,
 )  # fmt: skip
 
 __all__ = ["Again", "Session", "resolving", "split"]
@@ -47,43 +51,47 @@ def split(data: bytes | int | None) -> tuple[int | None, bytes | None]:
     return (data, None) if isinstance(data, int) else (None, data)
 
 
-class Session(AnySession):
-    """See :class:`holdfast.catalog.sql.engine.Session`. Writes whose result nobody waits for are sent together.
+class Session(BoundSession):
+    """See :class:`holdfast.catalog.sql.policies.BoundSession`. Writes whose result nobody waits for are sent together.
 
     Attributes:
-        epoch: the epoch of the store, of the ids in use.
-        found: ids of scopes that were looked up or made.
         committing: whether the commit was sent.
     """
 
-    def __init__(self, link: Link, known: tuple[int, dict[Path, int]], locks: Locks | None) -> None:
+    KEPT = KEPT
+    EXPIRED = EXPIRED
+    SKIP = " FOR UPDATE OF p SKIP LOCKED"
+
+    def __init__(self, link: Link, known: Known, locks: Locks | None) -> None:
+        super().__init__(known)
         self._link = link
         self._queue: list[Statement] = []
         self._slots: list[list[Any]] = []
         self._waiting = 0
         self._looked: dict[tuple[int, str], list[RecordRow]] = {}
         self._missing: set[Path] = set()
-        self.found: dict[Path, int] = {}
         self.committing = False
         if locks is None:
             _, ((self.epoch, self.now),) = link.batch([("BEGIN", ()), (BEGIN, ())])
-            self._known = known[1] if known[0] == self.epoch else {}
+            if known.epoch != self.epoch:
+                self.forget_scopes()
         else:
             self._begin(known, locks)
 
-    def _begin(self, known: tuple[int, dict[Path, int]], locks: Locks) -> None:
+    def _begin(self, known: Known, locks: Locks) -> None:
         """Begin, take the locks, and look at what is under the keys: in one round trip where all scopes are known."""
         places = list(dict.fromkeys(locks.keys))
         alone = locks.alone or len(places) > _MANY
-        ids = [known[1].get(path) for path, _ in places]
+        ids = [known.scope(path) for path, _ in places]
         found: tuple[list[Any], list[str]] | None = None if None in ids else (ids, [key for _, key in places])
-        held = (alone, known[0], locks.lease, locks.fence, *(([], []) if alone or found is None else found))
+        held = (alone, known.epoch, locks.lease, locks.fence, *(([], []) if alone or found is None else found))
         statements: list[Statement] = [("BEGIN", ()), (HOLD, held)]
         if locks.look and found is not None:
             statements.append((LOOK, found))
         _, ((self.epoch, self.now),), *rows = self._link.batch(statements)
-        self._known = known[1] if self.epoch == known[0] else {}
-        if found is None or self.epoch != known[0]:
+        if self.epoch != known.epoch:
+            self.forget_scopes()
+        if found is None or self.epoch != known.epoch:
             scopes = {path: self.scope(path) for path in dict.fromkeys(path for path, _ in places)}
             self._missing = {path for path, scope in scopes.items() if scope is None}
             there = [(scope, key) for path, key in places if (scope := scopes[path]) is not None]
@@ -105,10 +113,10 @@ class Session(AnySession):
         self._flush()
         return self._link.rows(sql.replace("?", "$"), values)
 
-    def _later(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+    def later(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
         """Have a statement run before the next one, or with the commit; its rows come into the list given."""
         slot: list[Any] = []
-        self._queue.append((sql, values))
+        self._queue.append((sql.replace("?", "$"), values))
         self._slots.append(slot)
         self._waiting += sum(len(value) for value in values if value.__class__ is bytes)
         if len(self._queue) >= _QUEUE or self._waiting > _BYTES:
@@ -123,22 +131,19 @@ class Session(AnySession):
                 slot += rows
 
     def commit(self) -> None:
-        """Send what waits, and commit."""
+        """Settle, send what waits, and commit."""
+        self.settle()
         self.committing = True
         self._flush(("COMMIT", ()))
 
     # --- scopes -------------------------------------------------------------------------------------------------------
 
-    def scope(self, path: Path) -> int | None:
-        """See :meth:`Session.scope <holdfast.catalog.sql.engine.Session.scope>`."""
-        scope = self._known.get(path) or self.found.get(path)
-        if scope is None:
-            scope = self.rows(*resolving(path))[0][1]
-            if scope is not None:
-                if path in self._missing:
-                    raise Again  # somebody else has made it since, and we hold no key in it
-                self.found[path] = scope
-        return scope
+    def resolved(self, path: Path) -> Found:
+        """See :meth:`BoundSession.resolved <holdfast.catalog.sql.policies.BoundSession.resolved>`."""
+        found = Found.of(self.rows(*resolving(path))[0])
+        if found.scope is not None and path in self._missing:
+            raise Again  # somebody else has made it since, and we hold no key in it
+        return found
 
     def make_scope(self, path: Path) -> int:
         """See :meth:`Session.make_scope <holdfast.catalog.sql.engine.Session.make_scope>`."""
@@ -151,14 +156,9 @@ class Session(AnySession):
         made = self.rows(MAKE_SCOPE, (parent, *path[-1], self.now))
         if not made:
             raise Again  # somebody else has just made it
-        self._later(_UNMARK, (format_path(path),))
+        self.later(_UNMARK, (format_path(path),))
         scope = self.found[path] = int(made[0][0])
         return scope
-
-    def forget_scopes(self) -> None:
-        """See :meth:`Session.forget_scopes <holdfast.catalog.sql.engine.Session.forget_scopes>`."""
-        self._known = {}
-        self.found.clear()
 
     # --- rows of a key ------------------------------------------------------------------------------------------------
 
@@ -186,28 +186,34 @@ class Session(AnySession):
     def seen(self, scope: int, version: int) -> None:
         """See :meth:`Session.seen <holdfast.catalog.sql.engine.Session.seen>`; later versions are higher anyway."""
 
-    def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
-        """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
+    def write_put(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
+        """See :meth:`BoundSession.write_put <holdfast.catalog.sql.policies.BoundSession.write_put>`."""
         made = self._row(PUT_FULL, scope, key, tier, values)
         return lambda: made[0]
 
     def _row(self, sql: str, scope: int, key: str, tier: int, values: tuple[Any, ...], *more: Any) -> list[Any]:
         self._looked.pop((scope, key), None)
-        return self._later(sql, (scope, key, tier, *values[:10], *split(values[10]), *values[11:], *more))
+        return self.later(sql, (scope, key, tier, *values[:10], *split(values[10]), *values[11:], *more))
 
-    def restore_row(
+    def write_restore(
         self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
     ) -> None:
-        """See :meth:`Session.restore_row <holdfast.catalog.sql.engine.Session.restore_row>`."""
+        """See :meth:`BoundSession.write_restore <holdfast.catalog.sql.policies.BoundSession.write_restore>`."""
         self._row(RESTORE, scope, key, tier, values, version, created)
 
-    def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
-        """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""
+    def write_past(
+        self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
+    ) -> None:
+        """See :meth:`BoundSession.write_past <holdfast.catalog.sql.policies.BoundSession.write_past>`."""
+        self._row(WRITE_PAST, scope, key, tier, values, version, created)
+
+    def write_edit(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
+        """See :meth:`BoundSession.write_edit <holdfast.catalog.sql.policies.BoundSession.write_edit>`."""
         self._looked.pop((scope, key), None)
-        made = self._later(EDIT, (scope, key, tier, *values))
+        made = self.later(EDIT, (scope, key, tier, *values))
         return lambda: int(made[0][0])
 
-    def delete_rows(self, scope: int, key: str, tier: int | None) -> None:
-        """See :meth:`Session.delete_rows <holdfast.catalog.sql.engine.Session.delete_rows>`."""
+    def write_delete(self, scope: int, key: str, tier: int | None) -> None:
+        """See :meth:`BoundSession.write_delete <holdfast.catalog.sql.policies.BoundSession.write_delete>`."""
         self._looked.pop((scope, key), None)
-        self._later(DELETE, (scope, key, tier))
+        self.later(DELETE, (scope, key, tier))

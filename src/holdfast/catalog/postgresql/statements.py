@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from ..sql.columns import KEPT_COLUMNS, RECORD_COLUMNS, VALUE_COLUMNS
-from ..sql.places import EPOCH
+from ..sql.places import EPOCH, with_policy
+from ..sql.policies import CURRENT_PAST
 from .schema import CHILD
 
 __all__ = [
-    "ADD", "BEGIN", "CHILDREN", "CLOCK", "DELETE", "EDIT", "ENTRY", "FIND", "HOLD", "HOLD_KEYS", "KEPT", "LOOK",
-    "MAKE_SCOPE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT", "RESOLVE", "RESTORE", "USAGE", "keys_statement",
+    "ADD",
+    "BEGIN",
+    "CHILDREN",
+    "CLOCK",
+    "DELETE",
+    "EDIT",
+    "ENTRY",
+    "EXPIRED",
+    "FIND",
+    "HOLD",
+    "HOLD_KEYS",
+    "KEPT",
+    "LOOK",
+    "MAKE_SCOPE",
+    "PAST",
+    "PUT",
+    "PUT_FULL",
+    "RECORD",
+    "REPLACE_AT",
+    "RESOLVE",
+    "RESTORE",
+    "USAGE",
+    "WRITE_PAST",
+    "keys_statement",
+    "past_keys_statement",
     "search_statement",
 ]  # fmt: skip
 
@@ -51,12 +75,15 @@ not the epoch."""
 ENTRY = f"SELECT {RECORD_COLUMNS},{_VALUES} {_FROM} WHERE r.scope=$1 AND r.key=$2 AND ({EPOCH})=$3"
 """Record and value rows, in one row."""
 
-RESOLVE = (
+PAST = f"{ENTRY.replace('FROM records r', 'FROM past r')} AND {CURRENT_PAST.replace('?', '$')} ORDER BY r.version DESC"
+"""The same of the versions that are kept and count at $4, the newest first."""
+
+RESOLVE = with_policy(
     "WITH RECURSIVE walk(n,id) AS (SELECT 0,0::int8 UNION ALL SELECT n+1,c.id FROM walk JOIN scopes c "
     "ON c.parent=walk.id AND c.place=($1::bytea[])[n+1])"
-    "SELECT epoch,(SELECT id FROM walk WHERE n=$2::int4) FROM store WHERE store.id=1"
+    "SELECT epoch,(SELECT id FROM walk WHERE n=$2::int4) AS id FROM store WHERE store.id=1"
 )
-"""Epoch, and the id of the path whose hashed pairs are $1, $2 of them."""
+"""What the path comes to whose hashed pairs are $1, $2 of them."""
 
 MAKE_SCOPE = (
     "INSERT INTO scopes(parent,kind,name,created) VALUES($1,$2,$3,$4) ON CONFLICT(parent,place) DO NOTHING RETURNING id"
@@ -136,6 +163,20 @@ PUT_FULL = _FULL.format(version="nextval('versions')", created="$5", over=_PUT_O
 RESTORE = _FULL.format(version="$18", created="$19", over=_REPLACED.format(created="excluded.created"))
 """The same under version $18, which the sequence is above already, made at $19."""
 
+WRITE_PAST = (
+    f"INSERT INTO past(scope,key,tier,version,flags,created,updated,{_COLUMNS},session,blob)"
+    "VALUES($1,$2,$3,$18,$4,$19,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)"
+)
+"""Keep a version; the values are those of RESTORE."""
+
+EXPIRED = (
+    "DELETE FROM records r USING (SELECT scope,key,tier FROM records WHERE expires<=$1 "
+    "AND($3::int8 IS NULL OR scope=$3) AND pg_try_advisory_xact_lock(hashtextextended(key,scope)) ORDER BY expires "
+    "LIMIT $2 FOR UPDATE SKIP LOCKED) o WHERE r.scope=o.scope AND r.key=o.key AND r.tier=o.tier RETURNING r.scope,size"
+)
+"""Remove up to $2 records that are expired at $1, of scope $3 or of all. Whoever holds the key may have seen the record
+before it expired, and counts on its being there."""
+
 EDIT = (
     "UPDATE records SET version=nextval('versions'),flags=$4,updated=$5,expires=$6,tags=$7,codec=$8 "
     "WHERE scope=$1 AND key=$2 AND tier=$3 RETURNING version"
@@ -168,6 +209,15 @@ USAGE = {
     for expired, ones in ((False, _LIVE), (True, f"r.expires<={_MOMENT}"))
 }
 """How much the records of a scope hold: the visible ones, or (True) the expired."""
+
+
+def past_keys_statement(limit: int) -> str:
+    """Keys of scope $1 from $2 on and before $5 that have kept versions at $4, in epoch $3."""
+    return (
+        "SELECT DISTINCT key FROM past r WHERE scope=$1 AND key>=$2 AND($5::text IS NULL OR key<$5)"
+        f"AND ({EPOCH})=$3 AND EXISTS(SELECT 1 FROM policies WHERE scope=$1 AND history>0)"
+        f"AND(expires IS NULL OR expires>$4) ORDER BY key LIMIT {limit}"
+    )
 
 
 def keys_statement(limit: int, *, bounded: bool) -> str:

@@ -27,8 +27,8 @@ class Values(Core):
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
         """See :meth:`Catalog.find <holdfast.catalog.base.Catalog.find>`."""
-        epoch, known = self._known
-        scope = known.get(path)
+        known = self.memory()
+        epoch, scope = known.epoch, known.scope(path)
         while True:
             if scope is not None:
                 values = (scope, key, epoch)

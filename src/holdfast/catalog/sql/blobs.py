@@ -8,8 +8,9 @@ from typing import Any
 
 from ..base import Blob, NewBlob, Put, Since
 from .changes import DAY
-from .columns import BLOB_COLUMNS, KEPT_COLUMNS
-from .engine import Engine, Locks, Session, check_limit
+from .columns import BLOB_COLUMNS
+from .engine import Engine, Locks, check_limit
+from .policies import BoundSession
 
 __all__ = ["Blobs"]
 
@@ -26,17 +27,13 @@ class Blobs(Engine):
     """For the sync thread, the recovery and the collector.
 
     Attributes:
-        KEPT: as :data:`~holdfast.catalog.sql.columns.KEPT_COLUMNS`, with what the catalog adds to them.
         UNSYNCED: the table of blobs, by the index of those whose sync is not recorded.
-        EXPIRED: statement that removes up to ?2 records that are expired at ?1, with a row for each.
         DROPPED: statement that removes up to ?1 records of dropped scopes, with a row for each.
         OF_DROPPED: join of ``dropped d`` with the ``records r`` of its scopes.
         IDS: the ids in the list ?1.
     """
 
-    KEPT = KEPT_COLUMNS
     UNSYNCED = "blobs"
-    EXPIRED: str
     DROPPED: str
     OF_DROPPED = "dropped d JOIN records r ON r.scope=d.scope"
     IDS: str
@@ -80,54 +77,63 @@ class Blobs(Engine):
         below it stay kept, and are next should those bytes turn out to be lost too.
         """
 
-        def work(session: Session) -> int:
+        def work(session: BoundSession) -> int:
             if not session.rows("UPDATE blobs SET state=2 WHERE id=?1 AND state IN (0,2) RETURNING id", (id,)):
                 return 0
             session.rows("DELETE FROM kept WHERE blob=?1", (id,))
+            session.rows("DELETE FROM past WHERE blob=?1", (id,))
             records = session.rows("SELECT scope,key,tier,version FROM records WHERE blob=?1", (id,))
             for scope, key, tier, version in records:
                 self._go_back(session, (scope, key, tier), version)
+            for scope in {row[0] for row in records}:
+                session.count(scope)
             return len(records)
 
         return self.transaction(work, spare=True, locks=_ALONE)
 
-    def _go_back(self, session: Session, record: tuple[int, str, int], version: int) -> None:
+    def _go_back(self, session: BoundSession, record: tuple[int, str, int], version: int) -> None:
         """Put the newest row that was kept for a record in its place, or remove the record where there is none."""
         kept = session.rows(
-            "SELECT id,blob FROM kept WHERE scope=?1 AND key=?2 AND tier=?3 ORDER BY version DESC LIMIT 1", record
+            "SELECT id,blob,version FROM kept WHERE scope=?1 AND key=?2 AND tier=?3 ORDER BY version DESC LIMIT 1",
+            record,
         )
         if not kept:
-            session.delete_rows(*record)
+            session.write_delete(*record)
             return
         session.seen(record[0], version)
-        row, blob = kept[0]
+        row, blob, back = kept[0]
         session.rows("UPDATE blobs SET refs=refs+1 WHERE id=?1", (blob,))
         session.rows(
-            f"UPDATE records SET ({self.KEPT})=(SELECT {self.KEPT} FROM kept WHERE id=?4) "
+            f"UPDATE records SET ({session.KEPT})=(SELECT {session.KEPT} FROM kept WHERE id=?4) "
             "WHERE scope=?1 AND key=?2 AND tier=?3",
             (*record, row),
         )
         session.rows("DELETE FROM kept WHERE id=?1", (row,))
+        # It is the record again, and no longer a version before it.
+        session.rows("DELETE FROM past WHERE scope=?1 AND key=?2 AND version=?3", (*record[:2], back))
 
     def sweep(self, limit: int = 1000) -> int:
         """See :meth:`Catalog.sweep <holdfast.catalog.base.Catalog.sweep>`."""
         check_limit(limit)
 
-        def work(session: Session) -> tuple[int, bool]:
+        def work(session: BoundSession) -> tuple[int, bool]:
             """How many records were removed, and whether none are left that could be."""
-            done = len(session.rows(self.EXPIRED, (session.now, limit)))
+            done = session.sweep_expired(limit)
             if done < limit:
                 done += len(session.rows(self.DROPPED, (limit - done,)))
+            if done < limit:
+                done += session.sweep_past(limit - done)
             session.rows(
                 "DELETE FROM dropped WHERE scope IN (SELECT scope FROM dropped d "
-                "WHERE NOT EXISTS(SELECT 1 FROM records WHERE scope=d.scope) LIMIT ?1)",
+                "WHERE NOT EXISTS(SELECT 1 FROM records WHERE scope=d.scope) "
+                "AND NOT EXISTS(SELECT 1 FROM past WHERE scope=d.scope) LIMIT ?1)",
                 (max(limit, 1000),),
             )
             session.rows("DELETE FROM leases WHERE expires<=?1", (session.now,))  # of owners who died
-            return done, not session.rows("SELECT 1 FROM dropped LIMIT 1")
+            return done, not session.rows("SELECT 1 FROM dropped UNION ALL SELECT 1 FROM surplus LIMIT 1")
 
         while True:
-            done, finished = self.transaction(work, spare=True)
+            done, finished = self.transaction(work, spare=True, locks=Locks())
             if done or finished:
                 return done
 
@@ -145,7 +151,7 @@ class Blobs(Engine):
     def vacate(self, ids: Sequence[int]) -> None:
         """See :meth:`Catalog.vacate <holdfast.catalog.base.Catalog.vacate>`."""
 
-        def work(session: Session) -> None:
+        def work(session: BoundSession) -> None:
             rows = session.rows(
                 f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0 RETURNING storage,place",
                 (self.listed(ids),),
@@ -164,7 +170,7 @@ class Blobs(Engine):
         assert isinstance(new, NewBlob)
         assert since is not None
 
-        def work(session: Session) -> None:
+        def work(session: BoundSession) -> None:
             place = (new.storage, new.config)
             there = session.rows(f"SELECT id,state FROM blobs WHERE storage=?1 AND {self.SAME_PLACE}", place)
             if not there:
@@ -179,7 +185,13 @@ class Blobs(Engine):
         # A blob will be garbage too when the records that go are all that refer to it.
         row: tuple[int, int, int] = self.read(
             "WITH gone AS (SELECT blob FROM records WHERE expires<=?1 AND scope NOT IN (SELECT scope FROM dropped)"
-            f" UNION ALL SELECT r.blob FROM {self.OF_DROPPED}),"
+            f" UNION ALL SELECT r.blob FROM {self.OF_DROPPED}"
+            " UNION ALL SELECT blob FROM past WHERE expires<=?1 AND scope NOT IN (SELECT scope FROM dropped)"
+            " UNION ALL SELECT blob FROM past WHERE scope IN (SELECT scope FROM dropped)"
+            " UNION ALL SELECT blob FROM (SELECT s.scope,o.blob,o.expires,row_number() OVER (PARTITION BY o.scope,o.key"
+            " ORDER BY o.version DESC) AS place FROM surplus s JOIN past o ON o.scope=s.scope) n"
+            " WHERE place>coalesce((SELECT history FROM policies p WHERE p.scope=n.scope),0)"
+            " AND (expires IS NULL OR expires>?1)),"
             "freed AS (SELECT b.bytes FROM (SELECT blob,count(*) AS n FROM gone WHERE blob IS NOT NULL GROUP BY blob) g"
             " JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n UNION ALL SELECT bytes FROM blobs WHERE refs=0)"
             "SELECT (SELECT count(*) FROM gone),count(*),CAST(coalesce(sum(bytes),0) AS BIGINT) FROM freed",

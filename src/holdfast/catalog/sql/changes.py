@@ -19,6 +19,7 @@ from ...errors import (
 from ...model import POWER, RecordRow
 from ..base import ABSENT, HIGHEST, Change, Committed, Delete, Edit, Fence, NewBlob, Put, Restore, Unchanged, WriteAgain
 from .engine import Engine, Locks, Session, refuse_root
+from .policies import BoundSession
 
 __all__ = ["DAY", "Changes"]
 
@@ -82,7 +83,7 @@ class Changes(Engine):
                 raise InvalidArgumentError(f"versions from {min(restored)} to {max(restored)}: they are 1 to {HIGHEST}")
             self.pass_by(max(restored))
 
-        def work(session: Session) -> list[_Outcome]:
+        def work(session: BoundSession) -> list[_Outcome]:
             if fence is not None:
                 _check_fence(session, fence)
             for path, scope in (began or {}).items():
@@ -102,7 +103,7 @@ class Changes(Engine):
         return [outcome() for outcome in self.transaction(work, power=power, spare=spare, locks=locks)]
 
 
-def _apply(session: Session, change: Change, power: bool, same_place: str) -> _Outcome:
+def _apply(session: BoundSession, change: Change, power: bool, same_place: str) -> _Outcome:
     if isinstance(change, Put):
         return _put(session, change, power, same_place)
     if isinstance(change, Restore):
@@ -153,14 +154,19 @@ def _put(session: Session, put: Put, power: bool, same_place: str) -> _Outcome:
     return lambda: _committed(put, *made(), flags, now, content)
 
 
-def _restore(session: Session, restore: Restore, same_place: str) -> _Outcome:
+def _restore(session: BoundSession, restore: Restore, same_place: str) -> _Outcome:
     put, version, created, updated, flags, past = restore
     scope = session.make_scope(put.path)
     _check_version(session, put, scope, put.if_version)
-    if past or any(record.version >= version for record in session.records(scope, put.key)):
+    if past:
+        wanted = session.has_room(scope, put.key, version)
+    else:
+        wanted = all(record.version < version for record in session.records(scope, put.key))
+    if not wanted:
         return partial(Committed, None, taken=False)
     content = _content(session, put, same_place)
-    session.restore_row(scope, put.key, put.tier, version, created, _values(put, flags, updated, content[0]))
+    make = session.keep_row if past else session.restore_row
+    make(scope, put.key, put.tier, version, created, _values(put, flags, updated, content[0]))
     return lambda: _committed(put, version, created, flags, updated, content)
 
 

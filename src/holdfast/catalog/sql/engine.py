@@ -42,10 +42,12 @@ class Session(ABC):
     Attributes:
         now: the time of the commit, by the catalog's clock.
         rows: run a statement with these values and give its rows.
+        later: run one whose rows nobody waits for, before the next of ``rows`` or the commit.
     """
 
     now: float
     rows: Callable[..., list[Any]]
+    later: Callable[..., Any]
 
     @abstractmethod
     def scope(self, path: Path) -> int | None:

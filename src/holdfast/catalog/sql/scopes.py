@@ -139,6 +139,8 @@ class Scopes(Engine):
             self._leave(session, scope, path, dropped=True)
             session.rows(self.TREE + "INSERT INTO dropped SELECT id FROM tree", (scope, ""))
             session.rows("DELETE FROM scopes WHERE id IN (SELECT scope FROM dropped)")
+            for table in ("policies", "surplus"):
+                session.rows(f"DELETE FROM {table} WHERE scope IN (SELECT scope FROM dropped)")
 
         self.transaction(work, spare=True, locks=_ALONE)
 

@@ -29,10 +29,6 @@ class Blobs(AnyBlobs, Core):
     """See :class:`holdfast.catalog.sql.blobs.Blobs`. Everything here works on a full disk."""
 
     UNSYNCED = "blobs INDEXED BY blobs_unsynced"
-    EXPIRED = (
-        "DELETE FROM records WHERE id IN (SELECT id FROM records INDEXED BY records_expires WHERE expires<=?1 LIMIT ?2)"
-        "RETURNING 1"
-    )
     OF_DROPPED = "dropped d CROSS JOIN records r ON r.scope=d.scope"  # in this order
     DROPPED = f"DELETE FROM records WHERE id IN (SELECT r.id FROM {OF_DROPPED} LIMIT ?1)RETURNING 1"
     IDS = "SELECT value FROM json_each(?1)"

@@ -15,13 +15,13 @@ from ...address import Path, format_path
 from ...errors import HoldfastError, InvalidArgumentError, SchemaError, StorageFullError
 from ...model import RecordRow
 from ..sql.engine import Locks
-from ..sql.engine import Session as AnySession
-from ..sql.places import EPOCH, Places
+from ..sql.places import EPOCH, Found, Known, Places
+from ..sql.policies import BoundSession
 from .connection import Link, Pool
 from .failures import BUSY, from_system, is_full, translated
 from .opening import CHECKPOINT, connector, require_library
 from .reserve import Reserve
-from .statements import EDIT, PUT_FULL, RECORD, RESOLVE_DEEP, RESTORE, VISIBLE, resolve_statement
+from .statements import EDIT, PUT_FULL, RECORD, RESOLVE_DEEP, RESTORE, VISIBLE, WRITE_PAST, resolve_statement
 
 __all__ = ["Core", "Session"]
 
@@ -32,24 +32,23 @@ _FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its 
 _RESOLVE = [resolve_statement(depth) for depth in range(9)]
 
 
-class Session(AnySession):
+class Session(BoundSession):
     """An open transaction: the statements of one commit, and the scopes it looked up or made."""
 
-    def __init__(self, link: Link, known: tuple[int, dict[Path, int]]) -> None:
-        self.rows = link.rows
-        self.now = time.time()
-        self.epoch: int = self.rows(EPOCH)[0][0]
-        self._known = known[1] if known[0] == self.epoch else {}
-        self.found: dict[Path, int] = {}
+    EXPIRED = (
+        "DELETE FROM records WHERE id IN (SELECT id FROM records INDEXED BY records_expires WHERE expires<=?1 "
+        "AND(?3 IS NULL OR scope=?3)LIMIT ?2)RETURNING scope,size"
+    )
 
-    def scope(self, path: Path) -> int | None:
-        """The scope's id, None when there is none."""
-        scope = self._known.get(path) or self.found.get(path)
-        if scope is None:
-            scope = self.rows(*_resolving(path))[0][1]
-            if scope is not None:
-                self.found[path] = scope
-        return scope
+    def __init__(self, link: Link, known: Known) -> None:
+        self.rows = self.later = link.rows
+        self.now = time.time()
+        self.epoch = self.rows(EPOCH)[0][0]
+        super().__init__(known if known.epoch == self.epoch else Known(self.epoch, {}, {}))
+
+    def resolved(self, path: Path) -> Found:
+        """See :meth:`BoundSession.resolved <holdfast.catalog.sql.policies.BoundSession.resolved>`."""
+        return Found.of(self.rows(*_resolving(path))[0])
 
     def make_scope(self, path: Path) -> int:
         """The scope's id; it and those above it are made when they are missing."""
@@ -69,11 +68,6 @@ class Session(AnySession):
         made: int = rows[0][0]
         self.found[path] = made
         return made
-
-    def forget_scopes(self) -> None:
-        """See :meth:`Session.forget_scopes <holdfast.catalog.sql.engine.Session.forget_scopes>`."""
-        self._known = {}
-        self.found.clear()
 
     # --- rows of a key ------------------------------------------------------------------------------------------------
 
@@ -101,8 +95,8 @@ class Session(AnySession):
         """See :meth:`Session.seen <holdfast.catalog.sql.engine.Session.seen>`."""
         self.rows("UPDATE scopes SET floor=?1 WHERE id=?2 AND floor<?1", (version, scope))
 
-    def put_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
-        """See :meth:`Session.put_row <holdfast.catalog.sql.engine.Session.put_row>`."""
+    def write_put(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], tuple[int, float]]:
+        """See :meth:`BoundSession.write_put <holdfast.catalog.sql.policies.BoundSession.write_put>`."""
         row = (scope, key, self.epoch, *values, tier)
         made: list[tuple[int, float]]
         try:
@@ -112,21 +106,31 @@ class Session(AnySession):
             made = self.rows(PUT_FULL, row)
         return lambda: made[0]
 
-    def restore_row(
+    def write_restore(
         self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
     ) -> None:
-        """See :meth:`Session.restore_row <holdfast.catalog.sql.engine.Session.restore_row>`."""
-        self.rows("UPDATE scopes SET ceiling=?2+?3 WHERE id=?1 AND ceiling<=?2", (scope, version, _ROOM))
+        """See :meth:`BoundSession.write_restore <holdfast.catalog.sql.policies.BoundSession.write_restore>`."""
+        self._make_room(scope, version)
         self.rows(RESTORE, (scope, key, version, *values, tier, created))
 
-    def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
-        """See :meth:`Session.edit_row <holdfast.catalog.sql.engine.Session.edit_row>`."""
+    def write_past(
+        self, scope: int, key: str, tier: int, version: int, created: float, values: tuple[Any, ...]
+    ) -> None:
+        """See :meth:`BoundSession.write_past <holdfast.catalog.sql.policies.BoundSession.write_past>`."""
+        self._make_room(scope, version)
+        self.rows(WRITE_PAST, (scope, key, version, *values, tier, created))
+
+    def _make_room(self, scope: int, version: int) -> None:
+        self.rows("UPDATE scopes SET ceiling=?2+?3 WHERE id=?1 AND ceiling<=?2", (scope, version, _ROOM))
+
+    def write_edit(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
+        """See :meth:`BoundSession.write_edit <holdfast.catalog.sql.policies.BoundSession.write_edit>`."""
         self.raise_ceiling(scope, key)
         made = self.rows(EDIT, (scope, key, self.epoch, tier, *values))
         return lambda: int(made[0][0])
 
-    def delete_rows(self, scope: int, key: str, tier: int | None) -> None:
-        """See :meth:`Session.delete_rows <holdfast.catalog.sql.engine.Session.delete_rows>`."""
+    def write_delete(self, scope: int, key: str, tier: int | None) -> None:
+        """See :meth:`BoundSession.write_delete <holdfast.catalog.sql.policies.BoundSession.write_delete>`."""
         self.rows("DELETE FROM records WHERE scope=?1 AND key=?2 AND tier=ifnull(?3,tier)", (scope, key, tier))
 
     def raise_ceiling(self, scope: int, key: str) -> None:
@@ -277,7 +281,7 @@ class Core(Places):
             with link.lock:
                 if link.transacting.locked():
                     # A finalizer that came in the middle of a transaction of this thread: be a part of that.
-                    return work(Session(link, self._known))
+                    return _settled(work, Session(link, self.memory()))
                 link.drop_leftover()
                 if power:
                     _synchronous(link, "FULL")
@@ -297,8 +301,8 @@ class Core(Places):
     def _commit(self, link: Link, work: Callable[[Session], T], spare: bool) -> T:
         try:
             link.rows("BEGIN IMMEDIATE")  # inside: an interrupt may come as soon as it is done
-            session = Session(link, self._known)
-            result = work(session)
+            session = Session(link, self.memory())
+            result = _settled(work, session)
             if not spare and self._pool.crowd is not None and self._pool.crowd.short:
                 self._refuse_last_room(link)
             link.rows("COMMIT")
@@ -309,8 +313,8 @@ class Core(Places):
             except apsw.Error:
                 pass  # closed meanwhile, or SQLite rolled back by itself; the first error says why
             raise
-        if session.found:
-            self._remember(session.epoch, session.found)
+        if session.found or session.bound:
+            self.remember(session.learned())
         return result
 
     def _refuse_last_room(self, link: Link) -> None:
@@ -320,6 +324,12 @@ class Core(Places):
     def resolving(self, path: Path) -> tuple[str, tuple[str | int, ...]]:
         """See :meth:`Places.resolving <holdfast.catalog.sql.places.Places.resolving>`."""
         return _resolving(path)
+
+
+def _settled(work: Callable[[Session], T], session: Session) -> T:
+    result = work(session)
+    session.settle()
+    return result
 
 
 def _true() -> bool:

@@ -14,7 +14,7 @@ from ..base import EntryRow, Usage
 from ..sql.engine import check_limit
 from ..sql.listing import window
 from .core import Core
-from .statements import ENTRY, RECORD, keys_statement, search_statement
+from .statements import ENTRY, PAST, PAST_KEYS, RECORD, keys_statement, search_statement
 
 __all__ = ["Listing"]
 
@@ -31,7 +31,7 @@ _USAGE = {
 
 
 class Listing(Core):
-    """``record``, ``entry``, ``keys``, ``search`` and ``usage``."""
+    """``record``, ``entry``, ``past``, ``keys``, ``past_keys``, ``search`` and ``usage``."""
 
     def record(self, path: Path, key: str) -> Sequence[RecordRow]:
         """See :meth:`Catalog.record <holdfast.catalog.base.Catalog.record>`."""
@@ -41,6 +41,16 @@ class Listing(Core):
     def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
         """See :meth:`Catalog.entry <holdfast.catalog.base.Catalog.entry>`."""
         return self.in_scope(path, ENTRY, lambda scope, epoch: (scope, key, epoch))
+
+    def past(self, path: Path, key: str) -> list[EntryRow]:
+        """See :meth:`Catalog.past <holdfast.catalog.base.Ledger.past>`."""
+        now = time.time()
+        return self.in_scope(path, PAST, lambda scope, epoch: (scope, key, epoch, now))
+
+    def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """See :meth:`Catalog.past_keys <holdfast.catalog.base.Catalog.past_keys>`."""
+        more = (time.time(), end, check_limit(limit))
+        return [key for (key,) in self.in_scope(path, PAST_KEYS, lambda scope, epoch: (scope, start, epoch, *more))]
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         """See :meth:`Catalog.keys <holdfast.catalog.base.Catalog.keys>`."""

@@ -30,6 +30,6 @@ class Scopes(AnyScopes, Core):
     def lift(self, session: Session, scope: int) -> None:
         """See :meth:`Scopes.lift <holdfast.catalog.sql.scopes.Scopes.lift>`."""
         floor = session.rows("SELECT floor FROM store WHERE id=1")[0][0]
-        session.rows("UPDATE records SET version=version+?1 WHERE scope=?2", (floor, scope))
-        session.rows("UPDATE kept SET version=version+?1 WHERE scope=?2", (floor, scope))
+        for table in ("records", "kept", "past"):
+            session.rows(f"UPDATE {table} SET version=version+?1 WHERE scope=?2", (floor, scope))
         session.rows("UPDATE scopes SET floor=floor+?1,ceiling=ceiling+?1 WHERE id=?2", (floor, scope))

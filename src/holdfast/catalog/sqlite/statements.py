@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ..sql.columns import RECORD_COLUMNS, VALUE_COLUMNS
-from ..sql.places import EPOCH
+from ..sql.columns import KEPT_COLUMNS, RECORD_COLUMNS, VALUE_COLUMNS
+from ..sql.places import EPOCH, with_policy
+from ..sql.policies import CURRENT_PAST
 
 __all__ = [
-    "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
-    "RESOLVE_DEEP", "RESTORE", "VISIBLE", "keys_statement", "resolve_statement", "search_statement",
+    "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PAST", "PAST_KEYS", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
+    "RESOLVE_DEEP", "RESTORE", "VISIBLE", "WRITE_PAST", "keys_statement", "resolve_statement", "search_statement",
 ]  # fmt: skip
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
@@ -27,6 +28,9 @@ RECORD = f"SELECT {RECORD_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRE
 
 ENTRY = f"SELECT {RECORD_COLUMNS},{VALUE_COLUMNS} {_FROM} WHERE scope=?1 AND key=?2 AND {_CURRENT}"
 """Both, in one row."""
+
+PAST = f"{ENTRY.replace('FROM records r', 'FROM past r')} AND {CURRENT_PAST} ORDER BY r.version DESC"
+"""The same of the versions that are kept and count at ?4, the newest first."""
 
 VISIBLE = "SELECT ifnull(max(version),0) FROM records WHERE scope=?1 AND key=?2 AND (expires IS NULL OR expires>?3)"
 """The version of key ?2 in scope ?1 that is seen at ?3, 0 for none; without GROUP BY there is always one row."""
@@ -78,6 +82,12 @@ PUT_FULL = _FULL.format(version=_version(), created="?5", over=_PUT_OVER)
 RESTORE = _FULL.format(version="?3", created="?18", over=_REPLACED.format(created="excluded.created"))
 """The same under version ?3, made at ?18."""
 
+WRITE_PAST = (
+    f"INSERT INTO past(scope,key,tier,{KEPT_COLUMNS})"
+    "VALUES(?1,?2,?17,?3,?4,?18,?5,?6,?7,?15,?8,?9,?10,?11,?12,?13,?16,?14)"
+)
+"""Keep a version; the values are those of RESTORE."""
+
 EDIT = (
     f"UPDATE records SET version={_version()},flags=?5,updated=?6,expires=?7,tags=?8,codec=?9 "
     "WHERE scope=?1 AND key=?2 AND tier=?4 RETURNING version"
@@ -99,17 +109,17 @@ record may hide the number, so where one is, nothing is done."""
 
 
 def resolve_statement(depth: int) -> str:
-    """Epoch and id of a path of this depth, in one statement and so of one moment; the pairs are its parameters."""
+    """What a path of this depth comes to, in one statement and so of one moment; the pairs are its parameters."""
     found = "0"
     for _ in range(depth):
         found = f"(SELECT id FROM scopes WHERE parent={found} AND kind=? AND name=?)"
-    return f"SELECT epoch,{found} FROM store WHERE id=1"
+    return with_policy(f"SELECT epoch,{found} AS id FROM store WHERE id=1")
 
 
-RESOLVE_DEEP = (
+RESOLVE_DEEP = with_policy(
     "WITH RECURSIVE walk(n,id) AS (SELECT 0,0 UNION ALL SELECT n+1,(SELECT id FROM scopes WHERE parent=walk.id "
     "AND kind=json_extract(?1,'$['||n||'][0]') AND name=json_extract(?1,'$['||n||'][1]')) FROM walk "
-    "WHERE n<?2 AND id IS NOT NULL) SELECT epoch,(SELECT id FROM walk WHERE n=?2) FROM store WHERE store.id=1"
+    "WHERE n<?2 AND id IS NOT NULL) SELECT epoch,(SELECT id FROM walk WHERE n=?2) AS id FROM store WHERE store.id=1"
 )
 """The same as :func:`resolve_statement` gives, for paths too deep for that: ?1 is the path as JSON, ?2 its depth."""
 
@@ -123,6 +133,14 @@ _LIVE = (
     f"CASE(SELECT count(*) FROM (SELECT 1 {_EXPIRED}))WHEN 0 THEN 1 WHEN {_FEW} THEN r.expires IS NULL OR r.expires>?4 "
     f"ELSE r.id NOT IN (SELECT id {_EXPIRED})END"
 )
+
+
+PAST_KEYS = (
+    "SELECT DISTINCT key FROM past r WHERE scope=?1 AND key>=?2 AND(?5 IS NULL OR key<?5)"
+    f"AND {_CURRENT} AND EXISTS(SELECT 1 FROM policies WHERE scope=?1 AND history>0)"
+    "AND(expires IS NULL OR expires>?4)ORDER BY key LIMIT ?6"
+)
+"""Keys of scope ?1 from ?2 on and before ?5 that have kept versions at ?4, in epoch ?3, at most ?6."""
 
 
 def keys_statement(bounded: bool) -> str:
