@@ -15,6 +15,7 @@ from __future__ import annotations
 from . import errors
 from .api import Scope, Store, open
 from .artifact import Artifact
+from .catalog.base import Policy
 from .collector import Collected
 from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
@@ -29,6 +30,7 @@ __all__ = [
     "Content",
     "Entry",
     "Lease",
+    "Policy",
     "Problem",
     "Record",
     "Registry",

@@ -11,6 +11,7 @@ from .collector import Collecting
 from .config import find_config
 from .context import Contexts
 from .exchange import Exchanging
+from .history import Histories
 from .memoize.decorator import Memoizing
 from .registry import Registry
 from .scope import BaseScope
@@ -22,7 +23,7 @@ from .verifier import Verifying
 __all__ = ["Scope", "Store", "open"]
 
 
-class Scope(Artifacts, Memoizing, ScopeAwaited, BaseScope["Scope"]):
+class Scope(Artifacts, Memoizing, Histories, ScopeAwaited, BaseScope["Scope"]):
     """A node of the store's tree: records by key, scopes and artifacts below it.
 
     Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.

@@ -28,7 +28,7 @@
     │   ├── OtherHostError
     │   ├── SchemaError
     │   └── StorageFullError
-    │       └── QuotaExceededError           the scope's own limit: raise it, or delete something
+    │       └── QuotaExceededError       the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
     ├── RecursiveCallError (RecursionError)  a memoized call that needs its own result: mend the function
     └── ClosedError                          open the store again

@@ -10,8 +10,8 @@ from itertools import count
 from typing import Any, Protocol, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, Expect, Fence, Ledger, NewBlob, Put, ValueRow
-from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, ValueLost
+from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, EntryRow, Expect, Fence, Ledger, NewBlob, Put, ValueRow
+from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, NotFoundError, ValueLost
 from .kernel import Kernel
 from .model import Codec, Entry, Record
 from .options import (
@@ -31,7 +31,7 @@ from .reading import load, load_stored, make_record, missing, read_current, visi
 from .steps import Steps, run
 from .writing import put
 
-__all__ = ["RAISE", "Target", "Values"]
+__all__ = ["RAISE", "Target", "Values", "put_of"]
 
 T = TypeVar("T")
 
@@ -81,18 +81,29 @@ class Values:
         plan = self._plan(options)
         return put(self._kernel, self._ledger, self.path, check_key(key), value, plan)
 
-    def get(self, key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+    def get(
+        self,
+        key: str,
+        default: Any = RAISE,
+        *,
+        verify: bool = False,
+        trust: bool = False,
+        version: int | None = None,
+    ) -> Any:
         """The value of a key. Large arrays are private maps of the stored bytes: writable, the store is not changed.
 
         Args:
             default: given back when there is no such record.
             verify: hash the bytes even where they are known to be untouched.
             trust: load a pickle whose signature does not hold. It can run any code.
+            version: give this version, the newest one or one that is kept; None for the newest.
 
         Raises:
-            NotFoundError: no such record, and no default.
+            NotFoundError: no such record or version, and no default.
             IntegrityError, SignatureError, DecodeError, ValueLost: the bytes are not what was put.
         """
+        if version is not None:
+            return self._get_version(key, version, default, verify, trust)
         kernel, path = self._kernel, self.path
         rows = self._ledger.find(path, check_key(key))
         row = rows[0] if len(rows) == 1 and rows[0][2] is None else visible(kernel, rows)
@@ -114,6 +125,32 @@ class Values:
         if default is RAISE:
             raise missing(path, key)
         return default
+
+    def _get_version(self, key: str, version: int, default: Any, verify: bool, trust: bool) -> Any:
+        def read(row: tuple[Any, ...]) -> Any:
+            return load(self._kernel, self.path, key, row[HEAD:], verify, trust)
+
+        try:
+            row = self._version(key, version)
+        except ValueLost:
+            raise
+        except NotFoundError:
+            if default is RAISE:
+                raise
+            return default
+        return read_current(row, lambda: self._version(key, version), read)
+
+    def _version(self, key: str, version: int) -> EntryRow:
+        """The entry row of a version that is the newest one, or kept."""
+        check_version(version)
+        newest = visible_record(self._kernel, self._ledger.entry(self.path, check_key(key)))
+        there = [] if newest is None else [newest]
+        there += [row for row in self._ledger.past(self.path, key) if newest is None or row[2] != newest[2]]
+        for row in there:
+            if row[2] == version:
+                return row
+        kept = ", ".join(str(row[2]) for row in there) or "none"
+        raise NotFoundError(f"no version {version} of {format_address(self.path, key)}: there are {kept}")
 
     def entry(self, key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
         """The value and its record, from one read; see :meth:`get`."""
@@ -329,14 +366,8 @@ class Values:
             raise InvalidArgumentError(f"{format_address(path, key)} is the record itself: name another key or scope")
         while True:
             row = self._entry(key)
-            value = ValueRow._make(row[HEAD:])
             version = _expected(row[2])
-            changes: list[Change] = [
-                Put(
-                    path, target, value.codec, value.algorithm, value.digest, value.size, value.data, _blob(value),
-                    value.config, value.signature, row[7], row[6], if_version=None if replace else ABSENT,
-                )
-            ]  # fmt: skip
+            changes: list[Change] = [put_of(path, target, row, None if replace else ABSENT)]
             if move:
                 changes.append(Delete(self.path, key, if_version=version))
             elif version is not None:
@@ -371,6 +402,15 @@ def _plain(new: Any) -> Any:
 def _expected(version: int) -> int | None:
     """The version that a write depending on what was read may expect: any, for what this same transaction wrote."""
     return None if version == ABSENT else version
+
+
+def put_of(path: Path, key: str, row: EntryRow, if_version: int | None = None) -> Put:
+    """A put of what an entry row has, its bytes shared."""
+    value = ValueRow._make(row[HEAD:])
+    return Put(
+        path, key, value.codec, value.algorithm, value.digest, value.size, value.data, _blob(value), value.config,
+        value.signature, row[7], row[6], if_version=if_version,
+    )  # fmt: skip
 
 
 def _blob(value: ValueRow) -> NewBlob | int | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from .address import Path, format_address, format_path, parse_address
+from .catalog.base import HEAD
 from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
 from .kernel import Kernel
 from .reading import missing, stored_chunks, visible
@@ -40,7 +42,7 @@ class Verified(NamedTuple):
     """What a verification looked at and found.
 
     Attributes:
-        records: records looked at.
+        records: records and old versions looked at.
         size: their bytes together.
         problems: those that are not as they should be; empty when all is well.
         seconds: how long it took.
@@ -65,7 +67,8 @@ class Verifying:
     def verify(
         self: Any, addresses: str | Iterable[str] | None = None, *, progress: Callable[[int], object] | None = None
     ) -> Verified:
-        """Read and hash the bytes of all records, or of those named; safe beside readers and writers of any process.
+        """Read and hash the bytes of all records, or of those named, and of the versions that are kept beside them;
+        safe beside readers and writers of any process.
 
         Nothing is changed and nothing is decoded, so that no code of a stored value runs.
 
@@ -104,7 +107,15 @@ def scopes_from(place: Any) -> Iterator[Any]:
 
 def _below(place: Any) -> Iterator[_Target]:
     """Every key of a scope and of all scopes below it."""
-    return ((scope.path, key) for scope in scopes_from(place) if scope.path for key in scope)
+    return ((scope.path, key) for scope in scopes_from(place) if scope.path for key in _keys(scope))
+
+
+def _keys(scope: Any) -> Iterator[str]:
+    """The keys of a scope, then the deleted ones that it keeps old versions of."""
+    yield from scope
+    page: list[str] = []
+    while page := scope._kernel.catalog.past_keys(scope.path, page[-1] + "\0" if page else "", None, 1000):
+        yield from (key for key in page if not scope.exists(key))
 
 
 def _named(store: Any, address: str) -> Iterator[_Target]:
@@ -134,6 +145,7 @@ class _Run:
         self._progress = progress
         self._began = time.monotonic()
         self._blobs: set[int] = set()
+        self._kept: tuple[Path, bool] = ((), False)  # whether the scope looked at keeps old versions
         self._records = 0
         self._size = 0
         self._problems: list[Problem] = []
@@ -142,14 +154,23 @@ class _Run:
         return Verified(self._records, self._size, self._problems, time.monotonic() - self._began)
 
     def check(self, path: Path, key: str) -> None:
-        """Look at one record; one that was deleted meanwhile is none."""
+        """Look at one record, and at the versions of its key that are kept; one that was deleted meanwhile is none."""
+        if path != self._kept[0]:
+            policy = self._kernel.catalog.policy(path)
+            self._kept = (path, policy is not None and policy.history > 0)
+        self._check(path, key, self._row(path, key), partial(self._row, path, key))
+        for kept in self._kernel.catalog.past(path, key) if self._kept[1] else ():
+            self._check(path, key, kept[HEAD:], partial(self._past, path, key, kept[2]))
+
+    def _check(
+        self, path: Path, key: str, row: tuple[Any, ...] | None, look: Callable[[], tuple[Any, ...] | None]
+    ) -> None:
         go_on()
-        row = self._row(path, key)
         while row is not None:
             try:
                 self._hash(path, key, row)
             except (DecodeError, NotFoundError, NotRegisteredError, StoreError) as error:
-                again = self._row(path, key)
+                again = look()
                 if isinstance(error, ValueLost) and again != row:
                     row = again  # replaced or deleted, and collected, since it was looked up
                     continue
@@ -157,6 +178,10 @@ class _Run:
             self._records += 1
             self._size += row[5]
             return
+
+    def _past(self, path: Path, key: str, version: int) -> tuple[Any, ...] | None:
+        kept = [row[HEAD:] for row in self._kernel.catalog.past(path, key) if row[2] == version]
+        return kept[0] if kept else None
 
     def _row(self, path: Path, key: str) -> tuple[Any, ...] | None:
         return visible(self._kernel, self._kernel.catalog.find(path, key))

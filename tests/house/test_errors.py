@@ -39,6 +39,7 @@ CODES = {
     "OtherHostError": "other_host",
     "SchemaError": "schema",
     "StorageFullError": "storage_full",
+    "QuotaExceededError": "quota_exceeded",
     "BusyError": "busy",
     "RecursiveCallError": "recursive_call",
     "ClosedError": "closed",

@@ -32,6 +32,7 @@ KERNEL = [
     "values",
     "files",
     "listing",
+    "history",
     "navigation",
     "scope",
     "store",

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, Unpack, overload
 from ..address import Path, check_key
 from ..artifact import Artifact, Artifacts
 from ..catalog.base import HEAD, Ledger
+from ..history import Histories
 from ..kernel import Kernel
 from ..model import Entry, Record
 from ..navigation import Names, Navigation
@@ -90,7 +91,18 @@ class AsyncScope(Below):
         return await self._driver.drive(partial(_put, *what))
 
     @described(BaseScope.get)
-    async def get(self, key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+    async def get(
+        self,
+        key: str,
+        default: Any = RAISE,
+        *,
+        verify: bool = False,
+        trust: bool = False,
+        version: int | None = None,
+    ) -> Any:
+        if version is not None:
+            verb = partial(self._sync.get, key, default, verify=verify, trust=trust, version=version)
+            return await self._driver.away(verb)
         found = await self._driver.here(partial(_get_plain, self._sync, key, default))
         if found is not LATER:
             return found
@@ -114,6 +126,10 @@ class AsyncScope(Below):
     update = lifted(BaseScope.update)
     copy = lifted(BaseScope.copy)
     rename = lifted(BaseScope.rename)
+    history = look(Histories.history)
+    restore = brief(Histories.restore)
+    policy = look(Histories.policy)
+    set_policy = lifted(Histories.set_policy)
     get_many = lifted(BaseScope.get_many)
     put_many = lifted(BaseScope.put_many)
     keys = paged(BaseScope.keys)

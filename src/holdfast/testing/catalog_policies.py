@@ -41,7 +41,7 @@ def _replace(catalog: Catalog, key: str) -> None:
         catalog.commit([inline_put(catalog, key, b"3", if_version=row[1])])
 
 
-WRITES: dict[str, _Write] = {
+_WRITES: dict[str, _Write] = {
     "put": lambda catalog, key: put(catalog, key, b"1"),
     "put with power": lambda catalog, key: put(catalog, key, 1, power=True),
     "add": lambda catalog, key: catalog.add(FLOW, key, 1, catalog.codec_id(INTEGER)),
@@ -90,7 +90,7 @@ class HistoryTests:
             catalog.set_policy((), Policy(1))
         assert catalog.scope(FLOW) is not None, "it is made"
 
-    @pytest.mark.parametrize("write", WRITES)
+    @pytest.mark.parametrize("write", _WRITES)
     def test_what_is_replaced_is_kept_from_the_moment_it_is_asked_for(
         self, catalog: Catalog, other: Catalog, write: str
     ) -> None:
@@ -100,7 +100,7 @@ class HistoryTests:
         assert catalog.past(FLOW, "key") == []
         catalog.set_policy(FLOW, Policy(history=3))
         before = list(other.entry(FLOW, "key"))
-        WRITES[write](other, "key")
+        _WRITES[write](other, "key")
         assert catalog.past(FLOW, "key") == before
         assert other.past(FLOW, "key") == before
         assert catalog.past(FLOW, "other") == catalog.past(SPACE, "key") == []
@@ -333,7 +333,7 @@ def _expiring(catalog: Catalog, moment: float) -> list[Change]:
 class QuotaTests:
     """Limits on records and bytes."""
 
-    @pytest.mark.parametrize("write", [name for name in WRITES if name not in ("edit", "delete")])
+    @pytest.mark.parametrize("write", [name for name in _WRITES if name not in ("edit", "delete")])
     def test_a_full_scope_takes_no_more(self, catalog: Catalog, other: Catalog, write: str) -> None:
         """Also from a process that remembers the scope from before, whatever way it takes."""
         put(other, "key", 5)
@@ -341,8 +341,8 @@ class QuotaTests:
         catalog.set_policy(FLOW, Policy(max_records=1))
         if write != "replace":
             with pytest.raises(QuotaExceededError, match=r"namespace:prod/workflow:forecast may have 1 records.* 2"):
-                WRITES[write](other, "new")
-        WRITES[write](other, "key")
+                _WRITES[write](other, "new")
+        _WRITES[write](other, "key")
         assert catalog.keys(FLOW, "", None, 10) == ["key"]
         catalog.set_policy(FLOW, None)
         put(other, "new")

@@ -267,21 +267,22 @@ class BoundSession(Session):
 
     def finish_surplus(self, scope: int) -> None:
         """Let go of all that is more than the scope asks for, before it asks for more: what is gone stays gone."""
-        for _, key in self.rows("SELECT scope,key FROM surplus WHERE scope=?1", (scope,)):
-            self._trim_scope(scope, key, _ALL)
+        if self.rows("SELECT 1 FROM surplus WHERE scope=?1", (scope,)):
+            self._trim_scope(scope, "", _ALL)
 
     def _trim_scope(self, scope: int, key: str, limit: int) -> int:
+        # Unsorted: rows come in the order of the index, and what comes first is enough. A last look from the beginning
+        # on does not rely on that.
         gone = self.rows(
-            "DELETE FROM past WHERE id IN (SELECT id FROM (SELECT id,key,row_number() OVER (PARTITION BY key "
+            "DELETE FROM past WHERE id IN (SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY key "
             "ORDER BY version DESC) AS place FROM past WHERE scope=?1 AND key>=?2) p "
-            "WHERE place>coalesce((SELECT history FROM policies WHERE scope=?1),0) ORDER BY key LIMIT ?3) "
-            "RETURNING key",
+            "WHERE place>coalesce((SELECT history FROM policies WHERE scope=?1),0) LIMIT ?3) RETURNING key",
             (scope, key, limit),
         )
-        if len(gone) < limit:
+        if len(gone) < limit and not key:
             self.rows("DELETE FROM surplus WHERE scope=?1", (scope,))
         else:
-            last = max((key for (key,) in gone), key=str.encode)
+            last = "" if len(gone) < limit else max((key for (key,) in gone), key=str.encode)
             self.rows("UPDATE surplus SET key=?2 WHERE scope=?1", (scope, last))
         return len(gone)
 
