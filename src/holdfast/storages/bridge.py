@@ -29,8 +29,7 @@ __all__ = ["at_home", "lift"]
 
 T = TypeVar("T")
 
-_PIECE = 1 << 20  # bytes up to which a payload is written at once, and of the pieces of a larger one
-_MOST = 4 << 20  # bytes of a piece that is read
+_PIECE = 1 << 20  # bytes up to which a payload is written at once, and of the pieces of a larger one or of a stream
 _LOOK = 0.05  # seconds between two looks whether work is still wanted
 _END = 5.0  # seconds that the loop's tasks have to end
 _ELSEWHERE = re.compile(r"different (event )?loop|event loop is closed|no running event loop", re.IGNORECASE)
@@ -413,9 +412,9 @@ class _Verbs:
                     piece = self._bytes(given)
                     held += memoryview(piece)[max(offset - at, 0) : None if end is None else max(end - at, 0)]
                     at += len(piece)
-                    while len(held) >= _MOST:
-                        yield bytes(held[:_MOST])
-                        del held[:_MOST]
+                    while len(held) >= _PIECE:
+                        yield bytes(held[:_PIECE])
+                        del held[:_PIECE]
                     if end is not None and at >= end:
                         break
             finally:
