@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar, Token
-from types import TracebackType
 from typing import Any, Generic, NamedTuple
 
 from .address import Path, check_name
@@ -63,9 +62,7 @@ class Block(Generic[S]):
         self._token = _current.set(entered)
         return self._store._at(entered.path or DEFAULT_PATH)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *how: object) -> None:
         token, self._token = self._token, None
         assert token is not None
         _current.reset(token)

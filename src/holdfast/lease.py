@@ -16,7 +16,6 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from hashlib import sha256
 from io import FileIO
-from types import TracebackType
 from typing import Any
 from zlib import crc32
 
@@ -206,9 +205,7 @@ class Lease:
     def __enter__(self) -> Lease:
         return self if self._fence is not None else self.acquire()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *how: object) -> None:
         self.release()
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from .address import Path, format_address
@@ -359,9 +358,7 @@ class Atomic(Generic[V]):
         self._ledger = Buffered(self._kernel)
         return self._make(self._ledger)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, *how: object) -> None:
         assert self._ledger is not None
         if kind is not None:
             self._ledger.discard()

@@ -6,7 +6,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..model import Record
@@ -150,9 +149,7 @@ class AsyncFile(Generic[B]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, *how: object) -> None:
         await (self.close() if kind is None else self.abort())
 
 

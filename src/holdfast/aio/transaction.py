@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from ..model import Record
@@ -38,12 +37,10 @@ class AsyncAtomic(Generic[A]):
         self._driver = Serial(self._driver)
         return self._colour(inside, self._driver)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *how: Any) -> None:
         leave = self._atomic.__exit__
         try:
-            await self._driver.away(partial(leave, kind, error, trace), must=kind is not None)
+            await self._driver.away(partial(leave, *how), must=how[0] is not None)
         except asyncio.CancelledError as end:
             await self._driver.away(partial(leave, type(end), end, None), must=True)  # if it did not commit
             raise
