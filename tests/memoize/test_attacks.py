@@ -21,7 +21,7 @@ import pytest
 import holdfast
 from holdfast import RecursiveCallError
 from holdfast.memoize import flights
-from holdfast.memoize.memo import _canonical
+from holdfast.memoize.memo import Miss, _canonical
 
 from .test_code import prints, write
 
@@ -231,7 +231,7 @@ def test_what_was_computed_by_other_code_than_was_asked_for_is_not_kept(store: h
 def name_of_lease(memo: Any, *args: Any) -> str:
     from hashlib import sha256
 
-    call = memo._flight(memo._shelf(), memo._named(args, {})[1]).call
+    call = Miss(memo, memo._shelf(), *memo._named(args, {}), args, {}).flight.call
     return sha256(call.encode()).hexdigest()[:32]
 
 

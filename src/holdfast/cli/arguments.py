@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
@@ -129,36 +130,20 @@ def _offers(store: Store, incomplete: str) -> Iterator[str]:
             yield format_address(path, found)
 
 
+_address = partial(typer.Argument, autocompletion=complete_address, show_default=False)
+
 AddressArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ADDRESS",
-        help="Scope and key, as in namespace:prod/workflow:forecast/model.",
-        autocompletion=complete_address,
-        show_default=False,
-    ),
+    str, _address(metavar="ADDRESS", help="Scope and key, as in namespace:prod/workflow:forecast/model.")
 ]
 """An address that must be given."""
 
 PlaceArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ADDRESS",
-        help="A scope, or a scope and a key; by default the whole store.",
-        autocompletion=complete_address,
-        show_default=False,
-    ),
+    str, _address(metavar="ADDRESS", help="A scope, or a scope and a key; by default the whole store.")
 ]
 """An address, or nothing for the store."""
 
 AddressesArgument = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="ADDRESS...",
-        help="Records, scopes, or prefixes of keys that end in /.",
-        autocompletion=complete_address,
-        show_default=False,
-    ),
+    list[str] | None, _address(metavar="ADDRESS...", help="Records, scopes, or prefixes of keys that end in /.")
 ]
 """Any number of addresses."""
 

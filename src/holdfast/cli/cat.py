@@ -64,8 +64,7 @@ def _copy(scope: Scope, key: str, force: bool) -> None:
         pieces = scope.get_chunks(key)
         for piece in _only_text(pieces, f"{scope}/{key}") if terminal and not force else pieces:
             sys.stdout.buffer.write(piece)
-            if tell is not None:
-                tell(len(piece))
+            tell(len(piece))
         sys.stdout.buffer.flush()
 
 

@@ -151,8 +151,7 @@ def forget(
         with progress("forgetting", len(going), bytes_=False) as tell:
             for scope, key in going:
                 scope.delete(key, missing_ok=True)
-                if tell is not None:
-                    tell(1)
+                tell(1)
         for scope, code in {(scope, digests(key)[0]) for scope, key in going} - staying:
             scope.delete(CODES + code, missing_ok=True)
     if as_json:

@@ -12,8 +12,8 @@ _WORTH_IT = 32 << 20  # bytes from which on it takes long enough to be shown
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, *, bytes_: bool = True) -> Iterator[Callable[[int], object] | None]:
-    """A function to call with each amount done, or None when stderr is no terminal or the work is small.
+def progress(what: str, total: int | None = None, *, bytes_: bool = True) -> Iterator[Callable[[int], object]]:
+    """A function to call with each amount done; it does nothing when stderr is no terminal or the work is small.
 
     Args:
         what: shown beside the bar.
@@ -21,7 +21,7 @@ def progress(what: str, total: int | None = None, *, bytes_: bool = True) -> Ite
         bytes_: amounts are bytes; else they are things.
     """
     if not sys.stderr.isatty() or (bytes_ and total is not None and total < _WORTH_IT):
-        yield None
+        yield lambda done: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -142,9 +142,8 @@ def _put_bytes(scope: Scope, key: str, source: str, options: PutOptions) -> Reco
             return scope.put_chunks(key, _pieces(file, tell), **options)
 
 
-def _pieces(file: BinaryIO, tell: Callable[[int], object] | None) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, tell: Callable[[int], object]) -> Iterator[bytes]:
     # One read at a time: Ctrl-C is looked for between two, and a slow pipe is taken as it comes.
     while piece := cast(BufferedReader, file).read1(_PIECE):
         yield piece
-        if tell is not None:
-            tell(len(piece))
+        tell(len(piece))

@@ -13,8 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from ..aio.driver import Driver, driver_of
 from ..aio.scope import AsyncScope
 from ..errors import DecodeError, ValueLost
-from .flights import Flight
-from .memo import CALL, Failed, Memo, Place, Settings, Steps
+from .memo import CALL, Memo, Miss, Place, Settings
 from .shelf import MISSING, Shelf
 
 __all__ = ["AsyncMemo"]
@@ -50,8 +49,7 @@ class AsyncMemo(Memo[P, R]):
             code, key = await driver.away(partial(copy_context().run, self._named, args, kwargs))
         value = await self._find(shelf, driver, key)
         if value is MISSING:
-            flight = self._flight(shelf, key)
-            return await self._await(self._steps(shelf, key, code, flight, args, kwargs), flight, driver, args, kwargs)
+            return await self._compute(Miss(self, shelf, code, key, args, kwargs), driver, args, kwargs)
         self._hits += 1
         return value
 
@@ -63,46 +61,25 @@ class AsyncMemo(Memo[P, R]):
                 pass  # the shelf tells of it
         return await driver.away(partial(shelf.get, key))
 
-    async def _await(self, steps: Steps, flight: Flight, driver: Driver, args: Any, kwargs: Any) -> Any:
-        failed: BaseException | None = None
-        go_on: Any = steps.send
-        given: Any = None
-        try:
+    async def _compute(self, miss: Miss, driver: Driver, args: Any, kwargs: Any) -> Any:
+        with miss:
             while True:
-                step = go_on(given)
+                step = miss.step()
                 try:
                     if isinstance(step, float):
-                        given = None
-                        await asyncio.sleep(step)
+                        miss.made(await asyncio.sleep(step, None))
                     elif isinstance(step, Future):
-                        given = await asyncio.shield(asyncio.wrap_future(step))
+                        miss.made(await asyncio.shield(asyncio.wrap_future(step)))
                     elif step is CALL:
-                        given = await self._function(*args, **kwargs)  # type: ignore[misc]
+                        miss.made(await self._function(*args, **kwargs))  # type: ignore[misc]
                     else:
                         step = partial(copy_context().run, step)  # what the caller gave may look for its context
-                        given = await driver.away(step, must=go_on == steps.throw)  # what is left after an error
-                    go_on = steps.send
-                except BaseException as raised:
-                    if isinstance(raised, GeneratorExit):  # nobody awaits this any more
-                        return self._run(steps, flight, args, kwargs, raised)
-                    go_on, given = steps.throw, raised
-                    if step is CALL:
-                        failed, given = raised, Failed()
-        except StopIteration as end:
-            return end.value
-        except Failed:
-            pass
-        except BaseException as raised:
-            if inspect.getgeneratorstate(steps) == inspect.GEN_CLOSED:
-                raise
-            return self._run(steps, flight, args, kwargs, raised)  # interrupted between two steps
-        finally:
-            flight.end()
-        try:
-            assert failed is not None
-            raise failed
-        finally:
-            del failed  # which has this frame
+                        miss.made(await driver.away(step, must=miss.failing))
+                except GeneratorExit:  # nobody awaits this any more
+                    raise
+                except BaseException as error:
+                    miss.failed(step, error)
+        return miss.outcome()
 
 
 def _is_brief(value: Any) -> bool:

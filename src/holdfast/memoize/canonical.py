@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import types
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from struct import Struct
 from typing import Any
 
@@ -138,10 +138,11 @@ class Canonical:
             del trail[mark]
         return done
 
-    def _sequence(self, value: Sequence[Any], trail: dict[Any, Any], depth: int) -> bytes:
-        tag = b"t" if type(value) is tuple else b"l"
-        items = value[:]  # a list may be changed by another thread meanwhile
-        if len(items) >= _BULK and (together := _bulk(items)):
+    def _items(self, value: Collection[Any], trail: dict[Any, Any], depth: int) -> bytes:
+        tag = _TAGS[type(value)]
+        ordered = tag in (b"t", b"l")
+        items = [*value]  # another thread may change it meanwhile
+        if ordered and len(items) >= _BULK and (together := _bulk(items)):
             return framed(tag.upper(), together)
         done: list[bytes] = []
         try:
@@ -149,8 +150,10 @@ class Canonical:
                 scalar = _SCALARS.get(type(item))
                 done.append(scalar(item) if scalar is not None else self._nested(item, trail, depth))
         except UnhashableError as error:
-            _prefix(error, f"[{len(done)}]")
+            _prefix(error, f"[{len(done)}]" if ordered else "{}")
             raise
+        if not ordered:
+            done.sort()
         return framed(tag, b"".join(done))
 
     def _dict(self, value: dict[Any, Any], trail: dict[Any, Any], depth: int) -> bytes:
@@ -167,18 +170,6 @@ class Canonical:
             raise
         done.sort()
         return framed(b"d", b"".join(done))
-
-    def _set(self, value: set[Any] | frozenset[Any], trail: dict[Any, Any], depth: int) -> bytes:
-        done: list[bytes] = []
-        try:
-            for item in value.copy():
-                scalar = _SCALARS.get(type(item))
-                done.append(scalar(item) if scalar is not None else self._nested(item, trail, depth))
-        except UnhashableError as error:
-            _prefix(error, "{}")
-            raise
-        done.sort()
-        return framed(b"e" if type(value) is set else b"z", b"".join(done))
 
     def _code(self, value: Any, trail: dict[Any, Any] | None = None, depth: int = 0) -> bytes:
         try:
@@ -222,11 +213,8 @@ class Canonical:
         return self._parts(self._code(kind), parts, trail, depth)
 
 
-_CONTAINERS: dict[type, _Encoder] = {
-    **dict.fromkeys((list, tuple), Canonical._sequence),
-    dict: Canonical._dict,
-    **dict.fromkeys((set, frozenset), Canonical._set),
-}
+_TAGS = {list: b"l", tuple: b"t", set: b"e", frozenset: b"z"}
+_CONTAINERS: dict[type, _Encoder] = {dict: Canonical._dict, **dict.fromkeys(_TAGS, Canonical._items)}
 
 
 def _prefix(error: UnhashableError, step: str) -> None:
@@ -311,10 +299,8 @@ def _taken(take: Take, tag: bytes = b"") -> _Encoder:
 
 def _take_derived(name: str, base: type) -> Take:
     """Parts of an instance of a subclass: its content as the base has it, and its attributes."""
-    plain = _PLAIN.get(base)
-    if plain is None:
-        return lambda value: {**STANDARD[name](value), **attributes(value.__getstate__())}
-    return lambda value: {"": plain(value), **attributes(value.__getstate__())}
+    take = STANDARD.get(name) or (lambda value: {"": _PLAIN[base](value)})
+    return lambda value: {**take(value), **attributes(value.__getstate__())}
 
 
 def _refuse(self: Canonical, value: Any, trail: dict[Any, Any], depth: int) -> bytes:

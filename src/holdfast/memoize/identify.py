@@ -74,22 +74,20 @@ def identify(value: Any, origins: Origins) -> Found | None:
         origin = _origin_of_class(value.__objclass__, origins)
         of_class: Taken | None = (lambda value: {"of": value.__objclass__}) if origin is None else None
         return Found(f"{_name_of(value.__objclass__, origin)}.{value.__name__}", origin, made_of=of_class)
-    made_of = _MADE_OF.get(kind) or _derived(kind)
+    made_of, place = _MADE_OF.get(kind) or _derived(kind), f" ({kind.__qualname__})"
     if made_of is None and not callable(value):
-        return Found(f" ({kind.__qualname__})", made_of=lambda value: {"by": kind}) if is_sentinel(value) else None
+        return Found(place, made_of=lambda value: {"by": kind}) if is_sentinel(value) else None
     found = _named(value, origins)
     if found is not None:
         return found
     if made_of is not None:
-        return Found(f" ({kind.__qualname__})", made_of=made_of)
+        return Found(place, made_of=made_of)
     if kind.__module__.startswith("holdfast.memoize."):
         return Found(" (memoized)", made_of=_memoized)
     if "__wrapped__" in getattr(value, "__dict__", ()) and _origin_of_class(kind, origins) is not None:
-        return Found(
-            f" ({kind.__qualname__})", look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__}
-        )
+        return Found(place, look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__})
     if f"{kind.__module__.partition('.')[0]}.{kind.__name__}" in ("toolz.curry", "cytoolz.curry"):  # pickled by name
-        return Found(f" ({kind.__qualname__})", made_of=_partial)
+        return Found(place, made_of=_partial)
     return None
 
 

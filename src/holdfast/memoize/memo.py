@@ -29,7 +29,7 @@ from .flights import Flight, computing, leave
 from .origin import module_name
 from .shelf import CALLS, MISSING, Rules, Shelf
 
-__all__ = ["CALL", "Below", "BoundMemo", "Failed", "Memo", "Place", "Settings", "Stats", "Step", "Steps"]
+__all__ = ["CALL", "Below", "BoundMemo", "Memo", "Miss", "Place", "Settings", "Stats", "Step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,12 +85,6 @@ CALL: Any = object()
 Step = Callable[[], Any] | float | Future[None]
 """What blocks, seconds to sleep, a computation of somebody else to wait for, or :data:`CALL`."""
 
-Steps = Generator[Step, Any, Any]
-
-
-class Failed(BaseException):
-    """Thrown into the steps in place of what the function raised: a generator turns some errors into others."""
-
 
 class Memo(Generic[P, R]):
     """A function whose results are kept. Called like the function itself.
@@ -127,120 +121,10 @@ class Memo(Generic[P, R]):
         code, key = self._named(args, kwargs)
         value = shelf.get(key)
         if value is MISSING:
-            flight = self._flight(shelf, key)
-            return self._run(self._steps(shelf, key, code, flight, args, kwargs), flight, args, kwargs)
-        self._hits += 1
-        found: R = value
-        return found
-
-    def _flight(self, shelf: Shelf, key: str) -> Flight:
-        return Flight(f"{shelf.scope._kernel.catalog.store_id}/{format_path(shelf.scope.path)}/{key}", self.name)
-
-    def _run(self, steps: Steps, flight: Flight, args: Any, kwargs: Any, error: BaseException | None = None) -> R:
-        """Make the steps; with an error, those that are left after it."""
-        failed = error
-        go_on: Any = steps.send if error is None else steps.throw
-        given: Any = error and Failed()
-        try:
-            while True:
-                step = go_on(given)
-                try:
-                    if isinstance(step, float):
-                        given = None
-                        time.sleep(step)
-                    elif isinstance(step, Future):
-                        given = step.result()
-                    else:
-                        given = self._function(*args, **kwargs) if step is CALL else step()
-                    go_on = steps.send
-                except BaseException as raised:
-                    go_on, given = steps.throw, raised
-                    if step is CALL:
-                        failed, given = raised, Failed()
-        except StopIteration as end:
-            result: R = end.value
-            return result
-        except Failed:
-            pass
-        except BaseException as raised:
-            if getgeneratorstate(steps) == GEN_CLOSED:
-                raise
-            return self._run(steps, flight, args, kwargs, raised)  # interrupted between two steps
-        finally:
-            flight.end()  # if an interrupt came when the steps were about to
-        try:
-            assert failed is not None
-            raise failed
-        finally:
-            del failed  # which has this frame
-
-    def _steps(self, shelf: Shelf, key: str, code: Fingerprint, flight: Flight, args: Any, kwargs: Any) -> Steps:
-        try:
-            while (other := flight.begin()) is not None:
-                yield other
-                value = yield lambda: shelf.get(key)
-                if value is not MISSING:
-                    self._hits += 1
-                    return value
-            return (yield from self._lead(shelf, key, code, flight, args, kwargs))
-        finally:
-            flight.end()
-
-    def _lead(self, shelf: Shelf, key: str, code: Fingerprint, flight: Flight, args: Any, kwargs: Any) -> Steps:
-        """Be the one of this process who computes, and wait for those of other processes."""
-        name = "memo/" + sha256(flight.call.encode()).hexdigest()[:32]
-        lease = Lease(shelf.scope._kernel, name, _LEASE, None, renew=True)
-        pauses = lease.attempts()
-        try:
-            try:
-                while (pause := (yield lambda: next(pauses, None))) is not None:
-                    yield pause
-            except (StoreError, BusyError) as error:
-                _log.warning("%s is computed, but its result will not be kept: %s", self.name, error)
-            value = yield lambda: shelf.get(key)
-            if value is not MISSING:
-                self._hits += 1
-                return value
-            arguments = yield lambda: self._binding.describe(args, kwargs)  # before the function may change them
-            # Another thread may have changed it while this one waited.
-            is_same = code.current() or self._fingerprint().digest == code.digest
-            self._misses += 1
-            token = computing.set(flight.around | {flight})
-            try:
-                result = yield CALL
-            finally:
-                leave(token)
-            if not lease.held or not is_same:
-                return result
-            return (yield lambda: self._keep(shelf, key, result, arguments, code.parts, lease))
-        finally:
-            try:
-                pauses.close()
-                yield lease.release
-            except BaseException:
-                yield lease.release  # which an interrupt may have kept from being done
-                raise
-
-    def _keep(
-        self,
-        shelf: Shelf,
-        key: str,
-        result: Any,
-        arguments: Mapping[str, Argument],
-        parts: Mapping[str, str],
-        lease: Lease,
-    ) -> Any:
-        try:
-            shelf.put(key, result, arguments, parts, lease)
-        except EncodeError as error:
-            problem = f"the result of {self.name} cannot be kept: {error.message}; call it past the store by .call()"
-            raise type(error)(problem) from error
-        except LeaseLost:  # we were asleep for so long that somebody else computes it, or did already
-            value = shelf.get(key)
-            return result if value is MISSING else value
-        except (StoreError, BusyError, ConflictError) as error:
-            _log.warning("the result of %s is not kept: %s", self.name, error)
-        return result
+            value = Miss(self, shelf, code, key, args, kwargs).run()
+        else:
+            self._hits += 1
+        return value  # type: ignore[no-any-return]
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
@@ -340,6 +224,156 @@ class Memo(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<memoized {self.name}>"
+
+
+class _Failed(BaseException):
+    """Thrown into the steps in place of what the function raised: a generator turns some errors into others."""
+
+
+class Miss:
+    """A call whose result is not stored: one caller computes it, however many ask for it, and it is kept.
+
+    Its steps are made in a ``with`` block, which ends when they do; what an interrupt leaves is made at its end.
+
+    Attributes:
+        flight: it, among those of this process.
+        failing: whether the next step is one of those that are left after an error.
+    """
+
+    def __init__(self, memo: Memo[Any, Any], shelf: Shelf, code: Fingerprint, key: str, args: Any, kwargs: Any) -> None:
+        self._memo, self._shelf, self._code, self._key = memo, shelf, code, key
+        self._args, self._kwargs = args, kwargs
+        scope = shelf.scope
+        self.flight = Flight(f"{scope._kernel.catalog.store_id}/{format_path(scope.path)}/{key}", memo.name)
+        self._steps = self._look()
+        self._given: Any = None
+        self._error: BaseException | None = None
+        self._result: Any = None
+        self.failing = False
+
+    # --- making the steps ---------------------------------------------------------------------------------------------
+
+    def run(self) -> Any:
+        """Make the steps here, one after the other, and give the result."""
+        with self:
+            while True:
+                step = self.step()
+                try:
+                    if isinstance(step, float):
+                        self.made(time.sleep(step))  # type: ignore[func-returns-value]
+                    elif isinstance(step, Future):
+                        self.made(step.result())
+                    else:
+                        self.made(self._memo._function(*self._args, **self._kwargs) if step is CALL else step())
+                except BaseException as error:
+                    self.failed(step, error)
+        return self.outcome()
+
+    def step(self) -> Step:
+        """The next step, which is to be made."""
+        return self._steps.throw(self._given) if self.failing else self._steps.send(self._given)
+
+    def made(self, given: Any) -> None:
+        """Note what the step gave."""
+        self._given, self.failing = given, False
+
+    def failed(self, step: Step, error: BaseException) -> None:
+        """Note what the step raised."""
+        if step is CALL:
+            self._error = error
+        self._given, self.failing = _Failed() if step is CALL else error, True
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        try:
+            if getgeneratorstate(self._steps) != GEN_CLOSED:
+                assert error is not None
+                self.failed(CALL, error)  # interrupted between two steps
+                self.run()
+            self._result = error.value if isinstance(error, StopIteration) else None
+            return isinstance(error, StopIteration | _Failed)
+        finally:
+            self._given = None
+            self.flight.end()  # if an interrupt came when the steps were about to
+
+    def outcome(self) -> Any:
+        """What the steps came to."""
+        error, self._error = self._error, None
+        try:
+            if error is not None:
+                raise error
+            return self._result
+        finally:
+            del error  # which has this frame
+
+    # --- the steps ----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> Generator[Step, Any, Any]:
+        try:
+            while (other := self.flight.begin()) is not None:
+                yield other
+                value = yield self._stored
+                if value is not MISSING:
+                    self._memo._hits += 1
+                    return value
+            return (yield from self._lead())
+        finally:
+            self.flight.end()
+
+    def _stored(self) -> Any:
+        return self._shelf.get(self._key)
+
+    def _lead(self) -> Generator[Step, Any, Any]:
+        """Be the one of this process who computes, and wait for those of other processes."""
+        memo = self._memo
+        name = "memo/" + sha256(self.flight.call.encode()).hexdigest()[:32]
+        lease = Lease(self._shelf.scope._kernel, name, _LEASE, None, renew=True)
+        pauses = lease.attempts()
+        try:
+            try:
+                while (pause := (yield lambda: next(pauses, None))) is not None:
+                    yield pause
+            except (StoreError, BusyError) as error:
+                _log.warning("%s is computed, but its result will not be kept: %s", memo.name, error)
+            value = yield self._stored
+            if value is not MISSING:
+                memo._hits += 1
+                return value
+            arguments = yield lambda: memo._binding.describe(self._args, self._kwargs)  # before the call changes them
+            # Another thread may have changed it while this one waited.
+            is_same = self._code.current() or memo._fingerprint().digest == self._code.digest
+            memo._misses += 1
+            token = computing.set(self.flight.around | {self.flight})
+            try:
+                result = yield CALL
+            finally:
+                leave(token)
+            if not lease.held or not is_same:
+                return result
+            return (yield lambda: self._keep(result, arguments, lease))
+        finally:
+            try:
+                pauses.close()
+                yield lease.release
+            except BaseException:
+                yield lease.release  # which an interrupt may have kept from being done
+                raise
+
+    def _keep(self, result: Any, arguments: Mapping[str, Argument], lease: Lease) -> Any:
+        name = self._memo.name
+        try:
+            self._shelf.put(self._key, result, arguments, self._code.parts, lease)
+        except EncodeError as error:
+            problem = f"the result of {name} cannot be kept: {error.message}; call it past the store by .call()"
+            raise type(error)(problem) from error
+        except LeaseLost:  # we were asleep for so long that somebody else computes it, or did already
+            value = self._stored()
+            return result if value is MISSING else value
+        except (StoreError, BusyError, ConflictError) as error:
+            _log.warning("the result of %s is not kept: %s", name, error)
+        return result
 
 
 class BoundMemo:

@@ -62,10 +62,7 @@ class Watches:
     def klass(self, cls: type) -> None:
         """A class's bases and all that is on it."""
         self._classes.append(cls)
-        proxy = vars(cls)
-        for name in list(proxy):
-            self.name(proxy, name)
-        self._sizes.append((proxy, _size(proxy)))
+        self.all_names(vars(cls))
 
     def value(self, value: Any, encoded: bytes) -> None:
         """A value that can change, with its canonical bytes."""
