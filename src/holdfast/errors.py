@@ -38,6 +38,8 @@ Every class has a stable ``code`` for logs and for other languages, and survives
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BusyError",
     "ClosedError",
@@ -77,6 +79,10 @@ class HoldfastError(Exception):
 
     code = "holdfast"
 
+    def __init_subclass__(cls, code: str | None = None, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.code = code or cls.code  # that of the class above, where no other is said
+
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.message = message
@@ -85,176 +91,118 @@ class HoldfastError(Exception):
         return self.message
 
 
-class NotFoundError(HoldfastError, KeyError):
+class NotFoundError(HoldfastError, KeyError, code="not_found"):
     """No record, scope or artifact of that name (also a :class:`KeyError`)."""
 
-    code = "not_found"
 
-
-class ValueLost(NotFoundError):
+class ValueLost(NotFoundError, code="value_lost"):
     """The record exists, but the bytes it names are gone."""
 
-    code = "value_lost"
 
-
-class ConflictError(HoldfastError):
+class ConflictError(HoldfastError, code="conflict"):
     """The state is not the one the caller named: read again and retry."""
 
-    code = "conflict"
 
-
-class ExistsError(ConflictError):
+class ExistsError(ConflictError, code="exists"):
     """Something of that name is there already."""
 
-    code = "exists"
 
-
-class ScopeDroppedError(ConflictError):
+class ScopeDroppedError(ConflictError, code="scope_dropped"):
     """The scope was dropped or renamed between the begin and the commit of this write."""
 
-    code = "scope_dropped"
 
-
-class LeaseLost(ConflictError):
+class LeaseLost(ConflictError, code="lease_lost"):
     """The lease expired or was taken over; nothing of what it protected was committed."""
 
-    code = "lease_lost"
 
-
-class InvalidArgumentError(HoldfastError, ValueError):
+class InvalidArgumentError(HoldfastError, ValueError, code="invalid_argument"):
     """The call is not well formed; nothing was written."""
 
-    code = "invalid_argument"
 
-
-class InvalidKeyError(InvalidArgumentError):
+class InvalidKeyError(InvalidArgumentError, code="invalid_key"):
     """A key that is empty, longer than 512 characters, or has control characters or surrogates."""
 
-    code = "invalid_key"
 
-
-class InvalidScopeError(InvalidArgumentError):
+class InvalidScopeError(InvalidArgumentError, code="invalid_scope"):
     """A scope path, kind or name, or an address, that is not well formed."""
 
-    code = "invalid_scope"
 
-
-class EncodeError(HoldfastError, TypeError):
+class EncodeError(HoldfastError, TypeError, code="encode"):
     """The value cannot be turned into bytes; the message names the type and, where known, the path to it."""
 
-    code = "encode"
 
-
-class UnsupportedValue(EncodeError):
+class UnsupportedValue(EncodeError, code="unsupported_value"):
     """This serializer does not take this value; the store then asks the next one."""
 
-    code = "unsupported_value"
 
-
-class UnhashableError(EncodeError):
+class UnhashableError(EncodeError, code="unhashable"):
     """An argument of a memoized call, or something that its function uses, has no hash that is the same in every
     process; the message names it."""
 
-    code = "unhashable"
 
-
-class DecodeError(HoldfastError, ValueError):
+class DecodeError(HoldfastError, ValueError, code="decode"):
     """The stored bytes cannot be turned into a value; nothing of them was run."""
 
-    code = "decode"
 
-
-class IntegrityError(DecodeError):
+class IntegrityError(DecodeError, code="integrity"):
     """The stored bytes do not match the digest in their record: truncated or altered."""
 
-    code = "integrity"
 
-
-class SignatureError(DecodeError):
+class SignatureError(DecodeError, code="signature"):
     """Loading this value could run code, and its record carries no valid signature of this store."""
 
-    code = "signature"
 
-
-class NotRegisteredError(HoldfastError, KeyError):
+class NotRegisteredError(HoldfastError, KeyError, code="not_registered"):
     """No serializer or storage is registered under that name."""
 
-    code = "not_registered"
 
-
-class MissingExtraError(HoldfastError, ImportError):
+class MissingExtraError(HoldfastError, ImportError, code="missing_extra"):
     """An optional dependency is not installed; the message gives the command that installs it."""
 
-    code = "missing_extra"
 
-
-class StoreError(HoldfastError, OSError):
+class StoreError(HoldfastError, OSError, code="store"):
     """The store cannot be opened or used on this machine as it is."""
 
-    code = "store"
 
-
-class StoreNotFoundError(StoreError):
+class StoreNotFoundError(StoreError, code="store_not_found"):
     """No store is there, or none is configured."""
 
-    code = "store_not_found"
 
-
-class NotAStoreError(StoreError):
+class NotAStoreError(StoreError, code="not_a_store"):
     """The path exists and is something else than a store."""
 
-    code = "not_a_store"
 
-
-class ReadOnlyError(StoreError):
+class ReadOnlyError(StoreError, code="read_only"):
     """The folder, the mount or the file may not be written by this user."""
 
-    code = "read_only"
 
-
-class NetworkFilesystemError(StoreError):
+class NetworkFilesystemError(StoreError, code="network_filesystem"):
     """An embedded store cannot live on a network file system: use PostgreSQL or the service."""
 
-    code = "network_filesystem"
 
-
-class OtherHostError(StoreError):
+class OtherHostError(StoreError, code="other_host"):
     """Another live machine holds this embedded store."""
 
-    code = "other_host"
 
-
-class SchemaError(StoreError):
+class SchemaError(StoreError, code="schema"):
     """The catalog was written by a newer version of Holdfast, or is damaged."""
 
-    code = "schema"
 
-
-class StorageFullError(StoreError):
+class StorageFullError(StoreError, code="storage_full"):
     """No space is left; what was being written is discarded, everything stored before is kept."""
 
-    code = "storage_full"
 
-
-class QuotaExceededError(StorageFullError):
+class QuotaExceededError(StorageFullError, code="quota_exceeded"):
     """The scope may not hold more records or bytes, by the limits set for it; nothing of the call was stored."""
 
-    code = "quota_exceeded"
 
-
-class BusyError(HoldfastError, TimeoutError):
+class BusyError(HoldfastError, TimeoutError, code="busy"):
     """Another writer held the store, or another owner the lease, for longer than the time-out."""
 
-    code = "busy"
 
-
-class RecursiveCallError(HoldfastError, RecursionError):
+class RecursiveCallError(HoldfastError, RecursionError, code="recursive_call"):
     """A memoized function was called with the arguments of a call that is being computed, by that very computation."""
 
-    code = "recursive_call"
 
-
-class ClosedError(HoldfastError):
+class ClosedError(HoldfastError, code="closed"):
     """The store, file or transaction was closed before."""
-
-    code = "closed"

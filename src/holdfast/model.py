@@ -100,11 +100,9 @@ class Record:
 
     __slots__ = ("_codec", "_path", "_row", "_storage", "_volatile")
 
-    def __init__(
-        self, path: Path, row: tuple[Any, ...], codec: Codec, storage: str | None, volatile: bool = False
-    ) -> None:
+    def __init__(self, path: Path, row: Any, codec: Codec, storage: str | None, volatile: bool = False) -> None:
         self._path = path
-        self._row = row
+        self._row: RecordRow = row  # as a plain tuple, perhaps
         self._codec = codec
         self._storage = storage
         self._volatile = volatile
@@ -117,14 +115,12 @@ class Record:
     @property
     def key(self) -> str:
         """The key in that scope."""
-        key: str = self._row[0]
-        return key
+        return self._row[0]
 
     @property
     def version(self) -> int:
         """Grows with every write of the key, also across delete and re-creation; 0 inside a transaction."""
-        version: int = self._row[2]
-        return version
+        return self._row[2]
 
     @property
     def row(self) -> RecordRow:
@@ -180,8 +176,7 @@ class Record:
     @property
     def size(self) -> int:
         """Bytes of the content."""
-        size: int = self._row[11]
-        return size
+        return self._row[11]
 
     @property
     def unpacked_size(self) -> int:
