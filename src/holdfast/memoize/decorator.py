@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypedDict, TypeVar, Unpack, overload
 
 from ..errors import InvalidArgumentError
@@ -14,7 +15,7 @@ from ..scope import BaseScope
 if TYPE_CHECKING:
     from .memo import Memo, Place, Settings
 
-__all__ = ["MemoOptions", "Memoizing", "memoize", "memoized"]
+__all__ = ["MemoOptions", "Memoizing", "below", "memoize", "memoized"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,12 +116,12 @@ def _place(place: Place, scope: BaseScope[Any] | str | None) -> Place:
         return scope
     if not isinstance(scope, str):
         raise InvalidArgumentError(f"scope must be a scope, or a path such as 'namespace:prod', not {scope!r}")
-    if isinstance(place, Navigation):
-        below: Place = place.scope(scope)
-        return below
-    from .memo import Below
+    return place.scope(scope) if isinstance(place, Navigation) else partial(below, place, scope)
 
-    return Below(place, scope)
+
+def below(place: Callable[[], Navigation[Any]], path: str) -> Navigation[Any]:
+    """The scope of a path below a place that is found at each call."""
+    return place().scope(path)  # type: ignore[no-any-return]
 
 
 _NAMES = MemoOptions.__annotations__.keys()

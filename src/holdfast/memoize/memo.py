@@ -29,7 +29,7 @@ from .flights import Flight, computing, leave
 from .origin import module_name
 from .shelf import CALLS, MISSING, Rules, Shelf
 
-__all__ = ["CALL", "Below", "BoundMemo", "Memo", "Miss", "Place", "Settings", "Stats", "Step"]
+__all__ = ["CALL", "BoundMemo", "Memo", "Miss", "Place", "Settings", "Stats", "Step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,17 +41,6 @@ _LEASE = 30.0  # seconds; renewed while the function runs
 _codes = Codes()
 _canonical = Canonical(_codes.tag)
 _log = logging.getLogger("holdfast")
-
-
-class Below:
-    """A place below one that is found at each call."""
-
-    def __init__(self, place: Callable[[], Navigation[Any]], path: str) -> None:
-        self._place, self._path = place, path
-
-    def __call__(self) -> Navigation[Any]:
-        below: Navigation[Any] = self._place().scope(self._path)
-        return below
 
 
 class Settings(NamedTuple):
@@ -102,8 +91,7 @@ class Memo(Generic[P, R]):
         self._settings = settings
         self._binding = Binding(function, _canonical, settings.ignore, settings.key)
         self._lock = threading.Lock()
-        self._print: Fingerprint | None = None
-        self._calls: tuple[Fingerprint, str] | None = None
+        self._print: tuple[Fingerprint, str] | None = None
         self._shelves: dict[Any, Shelf] = {}
         self._fixed: Shelf | None = None  # that of a place which is the same at each call
         self._hits = self._misses = 0
@@ -128,12 +116,13 @@ class Memo(Generic[P, R]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def _fingerprint(self) -> Fingerprint:
+    def _code(self) -> tuple[Fingerprint, str]:
+        """The code as it is now, and how the keys of its results begin."""
         found = self._print
-        if found is None or not found.current():
+        if found is None or not found[0].current():
             with self._lock:
-                found = _version(self._settings.version) or self._read()
-                self._print = found
+                code = _version(self._settings.version) or self._read()
+                found = self._print = code, f"{CALLS}{code.digest.hex()}/"
         return found
 
     def _read(self) -> Fingerprint:
@@ -151,13 +140,8 @@ class Memo(Generic[P, R]):
 
     def _named(self, args: Any, kwargs: Any) -> tuple[Fingerprint, str]:
         """The code as it is now, and the key of a call."""
-        code = self._print
-        if code is None or not code.current():
-            code = self._fingerprint()
-        named = self._calls
-        if named is None or named[0] is not code:
-            named = self._calls = code, f"{CALLS}{code.digest.hex()}/"
-        return code, named[1] + self._binding.digest(args, kwargs)
+        code, begin = self._code()
+        return code, begin + self._binding.digest(args, kwargs)
 
     def _shelf(self) -> Shelf:
         place = self._place() if callable(self._place) else self._place
@@ -343,7 +327,7 @@ class Miss:
                 return value
             arguments = yield lambda: memo._binding.describe(self._args, self._kwargs)  # before the call changes them
             # Another thread may have changed it while this one waited.
-            is_same = self._code.current() or memo._fingerprint().digest == self._code.digest
+            is_same = self._code.current() or memo._code()[0].digest == self._code.digest
             memo._misses += 1
             token = computing.set(self.flight.around | {self.flight})
             try:

@@ -77,15 +77,8 @@ class Watches:
                 names.append((itemgetter(*wanted), namespace, tuple(there[name] for name in wanted)))
         missing = [(namespace.keys(), absent) for namespace, _, absent in self._names.values() if absent]
         sizes, empty, values, made = self._sizes, self._empty, self._values, self._made
-        attributes = [
-            (read, objects, tuple(map(read, objects)))
-            for read, objects in (
-                (_content, tuple(self._cells)),
-                (_bases, tuple(self._classes)),
-            )
-            if objects
-        ]
-
+        held = (_content, self._cells), (_bases, self._classes)
+        attributes = [(read, objects, tuple(map(read, objects))) for read, objects in held if objects]
         functions = [(each, each.__code__, each.__defaults__, each.__kwdefaults__) for each in self._functions]
 
         def current() -> bool:

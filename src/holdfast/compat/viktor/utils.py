@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ...errors import InvalidArgumentError
-from ...memoize.decorator import memoized
+from ...memoize.decorator import below, memoized
 from ...scope import BaseScope
 from ...verbs import current_store
 
@@ -34,11 +35,11 @@ def memoize(func: Callable[P, R]) -> Memo[P, R]:
     Raises:
         InvalidArgumentError: no function, or one that cannot be memoized.
     """
-    from ...memoize.memo import Below, Settings  # with all that reads code: only for those who memoize
+    from ...memoize.memo import Settings  # with all that reads code: only for those who memoize
     from ...memoize.shelf import Rules
 
     rules = Rules(expires=timedelta(seconds=_seconds()), kept=_trim)
-    return memoized(func, Below(current_store, _SCOPE), Settings(rules))
+    return memoized(func, partial(below, current_store, _SCOPE), Settings(rules))
 
 
 def _seconds() -> float:
