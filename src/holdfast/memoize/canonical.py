@@ -17,7 +17,7 @@ from ..errors import UnhashableError
 from .framing import LIMIT, content, framed, memory, refusal, type_name
 from .parts import STANDARD, Take, attributes, take_exception, take_member
 
-__all__ = ["Canonical", "CodeOf"]
+__all__ = ["Canonical", "CodeOf", "is_memoized"]
 
 CodeOf = Callable[[Any], bytes]
 """Gives a stable tag of a function, built-in, method, class, module or partial."""
@@ -307,7 +307,7 @@ def _refuse(self: Canonical, value: Any, trail: dict[Any, Any], depth: int) -> b
     raise refusal(value)
 
 
-def _is_memoized(kind: type) -> bool:
+def is_memoized(kind: type) -> bool:
     """Whether it is that of memoized functions, which pickle by name alone."""
     ours = str(kind.__module__).startswith(f"{__package__}.")
     return ours and any("__call__" in vars(base) for base in kind.__mro__)
@@ -315,7 +315,7 @@ def _is_memoized(kind: type) -> bool:
 
 def _encoder_for(kind: type) -> _Encoder:
     """How values of a type that was not met before are encoded."""
-    if issubclass(kind, _CALLABLES) or _is_memoized(kind):
+    if issubclass(kind, _CALLABLES) or is_memoized(kind):
         return Canonical._code
     names = {f"{str(base.__module__).partition('.')[0]}.{base.__name__}": base for base in kind.__mro__}
     if not _LIBRARIES.isdisjoint(name.partition(".")[0] for name in names):

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from .canonical import is_memoized
 from .origin import Origin, Origins, module_name
 from .plain import is_sentinel
 
@@ -82,7 +83,7 @@ def identify(value: Any, origins: Origins) -> Found | None:
         return found
     if made_of is not None:
         return Found(place, made_of=made_of)
-    if kind.__module__.startswith("holdfast.memoize."):
+    if is_memoized(kind):
         return Found(" (memoized)", made_of=_memoized)
     if "__wrapped__" in getattr(value, "__dict__", ()) and _origin_of_class(kind, origins) is not None:
         return Found(place, look="wrapper", made_of=lambda value: {"by": kind, "of": value.__wrapped__})

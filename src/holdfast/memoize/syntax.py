@@ -162,8 +162,7 @@ class _Reader:
     # --- names --------------------------------------------------------------------------------------------------------
 
     def name(self, node: ast.Name) -> None:
-        self.said.append("Name")
-        self.said.append(node.id)
+        self.said += "Name", node.id
         if type(node.ctx) is ast.Load:
             self.scope.loads[Use(node.id, ())] = None
         else:
@@ -178,11 +177,9 @@ class _Reader:
         chain.reverse()
         read = chain if type(node.ctx) is ast.Load else chain[:-1]
         self.attributes.update(read)
-        self.said.append("Attribute")
-        self.said.append(".".join(chain))
+        self.said += "Attribute", ".".join(chain)
         if type(base) is ast.Name:
-            self.said.append("Name")
-            self.said.append(base.id)
+            self.said += "Name", base.id
             self.scope.loads[Use(base.id, tuple(read))] = None
         else:
             self.visit(base)

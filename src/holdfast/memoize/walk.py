@@ -161,19 +161,12 @@ class Walk:
         if found is _MISSING:
             self.parts[f"{name} (module)"] = "cannot be imported"
         else:
-            self._follow(sys.modules, name, name, found, attributes, f"module {name}", _import)
+            self._follow(sys.modules, name, name, found, attributes, f"module {name}", load=True)
 
     def _follow(
-        self,
-        owner: Any,
-        name: str,
-        place: str,
-        value: Any,
-        attributes: tuple[str, ...],
-        role: str,
-        otherwise: Callable[[str], Any] = lambda name: _MISSING,
+        self, owner: Any, name: str, place: str, value: Any, attributes: tuple[str, ...], role: str, load: bool = False
     ) -> None:
-        """Follow a name and, through modules of the project, the attributes behind it."""
+        """Follow a name and, through modules of the project (imported if need be, on ``load``), the attributes behind."""
         rest = list(attributes)
         while rest and isinstance(value, types.ModuleType) and self._origins.of(vars(value)) is None:
             module = module_name(vars(value))
@@ -186,8 +179,8 @@ class Walk:
                 whole, value = value, getattr(value, name, _MISSING)
                 if name not in owner:  # the module makes it whenever it is asked
                     self.watches.made(whole, name, value)
-                if value is _MISSING:
-                    value = otherwise(place)
+                if value is _MISSING and load:
+                    value = _import(place)
             self.watches.name(owner, name)  # by now, since an import may have put it there
             if value is _MISSING:
                 return
