@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .arguments import JsonOption, StoreOption, open_store
-from .printing import document
+from .printing import answer
 from .progress import progress
 from .wording import count_text, size_text
 
@@ -33,9 +33,6 @@ def gc(
     """
     with open_store(store) as opened, progress("collecting", bytes_=False) as tell:
         done = opened.gc(dry_run=dry_run, wait=wait, progress=tell)
-    if as_json:
-        document(done._asdict())
-        return
     verb = "would remove" if done.dry_run else "removed"
     parts = [
         (done.records, "expired or dropped record", ""),
@@ -43,4 +40,4 @@ def gc(
         (done.orphans, "piece", " left by dead writers"),
     ]
     told = [f"{count_text(number, what)}{more}" for number, what, more in parts if number]
-    print(f"{verb} {', '.join(told)}" if told else "nothing to remove")
+    answer(as_json, done._asdict(), f"{verb} {', '.join(told)}" if told else "nothing to remove")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..api import Scope
 from ..errors import InvalidArgumentError
 from .arguments import AddressArgument, JsonOption, StoreOption, missing_below, open_store, parse
-from .printing import document, json_line, note
+from .printing import answer, json_line, note
 from .progress import progress
 from .wording import count_text, shown, size_text
 
@@ -56,10 +56,8 @@ def _get_file(scope: Scope, key: str, target: str, as_json: bool) -> None:
     size = scope.record(key).unpacked_size
     with progress(key, size) as tell:
         path = scope.get_file(key, target, progress=tell)
-    if as_json:
-        document(_json(path))
-    else:
-        print(f"wrote {shown(path)}: {size_text(os.path.getsize(path))}")
+    facts = _json(path)
+    answer(as_json, facts, f"wrote {shown(path)}: {size_text(facts['size'])}")
 
 
 def _get_folder(scope: Scope, prefix: str, target: str | None, as_json: bool) -> None:
@@ -85,5 +83,5 @@ def _folder(scope: Scope, prefix: str) -> str:
     return name
 
 
-def _json(path: str) -> dict[str, object]:
+def _json(path: str) -> dict[str, Any]:
     return {"path": path, "size": os.path.getsize(path)}

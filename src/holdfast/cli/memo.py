@@ -22,7 +22,7 @@ from ..model import Record
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, StoreOption, complete_address, open_store, parse_scope
 from .commands import MISS
-from .printing import document, json_line, note, print_columns, record_json, time_json
+from .printing import answer, document, json_line, note, print_columns, record_json, time_json
 from .progress import progress
 from .wording import age_text, count_text, duration, left_text, shown, size_text
 
@@ -154,10 +154,8 @@ def forget(
                 tell(1)
         for scope, code in {(scope, digests(key)[0]) for scope, key in going} - staying:
             scope.delete(CODES + code, missing_ok=True)
-    if as_json:
-        document({"function": scopes[0].name, "results": len(going), "size": size})
-    else:
-        print(f"forgot {what}" if going else "nothing to forget")
+    facts = {"function": scopes[0].name, "results": len(going), "size": size}
+    answer(as_json, facts, f"forgot {what}" if going else "nothing to forget")
 
 
 def explain(
@@ -189,10 +187,8 @@ def explain(
             if isinstance(error, HoldfastError):
                 raise
             raise InvalidArgumentError(f"{function} does not take these arguments: {error}") from error
-    if as_json:
-        document({**found._asdict(), "record": found.record and record_json(found.record)})
-    else:
-        print("\n".join(map(shown, str(found).splitlines())))
+    facts = {**found._asdict(), "record": found.record and record_json(found.record)}
+    answer(as_json, facts, "\n".join(map(shown, str(found).splitlines())))
     if not found:
         raise typer.Exit(MISS)
 

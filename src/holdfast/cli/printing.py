@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from ..model import Record
 
-__all__ = ["document", "json_line", "note", "paint", "print_columns", "record_json", "time_json"]
+__all__ = ["answer", "document", "json_line", "note", "paint", "print_columns", "record_json", "time_json"]
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
@@ -24,6 +24,14 @@ def document(content: Any) -> None:
 def json_line(content: Any) -> None:
     """Write one JSON object of a listing."""
     print(json.dumps(content, separators=(",", ":")))
+
+
+def answer(as_json: bool, facts: Any, text: str, write: Callable[[Any], None] = document) -> None:
+    """Say what a command came to: as JSON, or as text for a person."""
+    if as_json:
+        write(facts)
+    else:
+        print(text)
 
 
 def note(text: str) -> None:

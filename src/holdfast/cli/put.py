@@ -19,7 +19,7 @@ from ..errors import InvalidArgumentError, NotFoundError
 from ..model import Record
 from ..options import PutOptions
 from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse
-from .printing import document, json_line, note, record_json
+from .printing import answer, document, json_line, note, record_json
 from .progress import progress
 from .wording import count_text, duration, shown, size_text, tags_from
 
@@ -91,11 +91,9 @@ def put(
 
 def _show(records: list[Record], folder: bool, as_json: bool) -> None:
     for record in records:
-        if as_json:
-            (json_line if folder else document)(record_json(record))
-        else:
-            digest = f", {record.digest}" if record.digest else ""
-            print(f"stored {shown(record.address)}: version {record.version}, {size_text(record.size)}{digest}")
+        digest = f", {record.digest}" if record.digest else ""
+        text = f"stored {shown(record.address)}: version {record.version}, {size_text(record.size)}{digest}"
+        answer(as_json, record_json(record), text, json_line if folder else document)
     if folder and not as_json:
         note(f"{count_text(len(records), 'file')}, {size_text(sum(record.size for record in records))}")
 

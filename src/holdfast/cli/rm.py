@@ -11,7 +11,7 @@ from ..api import Scope
 from ..errors import HoldfastError, InvalidArgumentError
 from .arguments import AddressesArgument, JsonOption, StoreOption, missing_below, open_store, parse
 from .commands import report
-from .printing import json_line, record_json
+from .printing import answer, json_line, record_json
 from .wording import count_text, shown
 
 __all__ = ["rm"]
@@ -62,10 +62,9 @@ def rm(
 
 def _remove_record(scope: Scope, key: str, if_version: int | None, force: bool, as_json: bool) -> None:
     record = scope.delete(key, if_version=if_version, missing_ok=force)
-    if record is not None and as_json:
-        json_line({"is": "record", **record_json(record)})
-    elif record is not None:
-        print(f"removed {shown(record.address)}, which was version {record.version}")
+    if record is not None:
+        text = f"removed {shown(record.address)}, which was version {record.version}"
+        answer(as_json, {"is": "record", **record_json(record)}, text, json_line)
 
 
 def _remove_below(scope: Scope, prefix: str | None, force: bool, as_json: bool) -> None:
@@ -80,7 +79,4 @@ def _remove_below(scope: Scope, prefix: str | None, force: bool, as_json: bool) 
             raise missing_below(scope, prefix)
         removed = {"is": "prefix", "prefix": f"{scope}/{prefix}", "records": count}
         text = f"removed {count_text(count, 'record')} below {shown(f'{scope}/{prefix}')}"
-    if as_json:
-        json_line(removed)
-    else:
-        print(text)
+    answer(as_json, removed, text, json_line)

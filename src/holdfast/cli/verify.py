@@ -10,7 +10,7 @@ import typer
 from ..verifier import scopes_from
 from .arguments import AddressesArgument, JsonOption, StoreOption, open_store
 from .commands import WRONG
-from .printing import document, paint
+from .printing import answer, paint
 from .progress import progress
 from .wording import count_text, shown, size_text
 
@@ -37,13 +37,13 @@ def verify(
             total = sum(scope.usage().size for scope in islice(scopes_from(opened), 1, None))
         with progress("verifying", total) as tell:
             found = opened.verify(addresses or None, progress=tell)
-    if as_json:
-        document({**found._asdict(), "problems": [problem._asdict() for problem in found.problems]})
-    else:
-        for problem in found.problems:
-            address = shown(problem.address)
-            print(f"{paint('wrong', 'red')} {address} version {problem.version}: {shown(problem.message)}")
-        looked = f"{count_text(found.records, 'record')}, {size_text(found.size)}, in {found.seconds:.1f} s"
-        print(f"verified {looked}: {'all as they were put' if found.fine else f'{len(found.problems):,} wrong'}")
+    lines = [
+        f"{paint('wrong', 'red')} {shown(problem.address)} version {problem.version}: {shown(problem.message)}"
+        for problem in found.problems
+    ]
+    looked = f"{count_text(found.records, 'record')}, {size_text(found.size)}, in {found.seconds:.1f} s"
+    lines += [f"verified {looked}: {'all as they were put' if found.fine else f'{len(found.problems):,} wrong'}"]
+    facts = {**found._asdict(), "problems": [problem._asdict() for problem in found.problems]}
+    answer(as_json, facts, "\n".join(lines))
     if not found.fine:
         raise typer.Exit(WRONG)

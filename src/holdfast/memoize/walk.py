@@ -166,7 +166,7 @@ class Walk:
     def _follow(
         self, owner: Any, name: str, place: str, value: Any, attributes: tuple[str, ...], role: str, load: bool = False
     ) -> None:
-        """Follow a name and, through modules of the project (imported if need be, on ``load``), the attributes behind."""
+        """Follow a name and, through modules of the project (with ``load`` imported if need be), what is behind it."""
         rest = list(attributes)
         while rest and isinstance(value, types.ModuleType) and self._origins.of(vars(value)) is None:
             module = module_name(vars(value))
