@@ -7,6 +7,7 @@ import site
 import sys
 import sysconfig
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Origins:
     """Origins of modules, each looked up once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, str | None], Origin] = {}
+        self._of = cache(self._look)
 
     def of(self, namespace: Mapping[str, Any]) -> Origin:
         """The origin of the module with these globals."""
@@ -63,12 +64,6 @@ class Origins:
                 top, spec.origin or next(iter(spec.submodule_search_locations or ()), None) if spec else None
             )
         return self._of(module, None)
-
-    def _of(self, name: str, file: str | None) -> Origin:
-        key = name, file
-        if key not in self._known:
-            self._known[key] = self._look(name, file)
-        return self._known[key]
 
     def _look(self, name: str, file: str | None) -> Origin:
         top = name.partition(".")[0]

@@ -15,6 +15,7 @@ import warnings
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -42,7 +43,6 @@ class _File:
         self.starts = [_first_line(node) for node in self.tree.body]
         self.compiled: dict[tuple[int, int], set[CodeType]] = {}
         self.functions: dict[int, dict[tuple[str, int], list[Function]]] = {}
-        self.found_classes: dict[str, list[ast.ClassDef]] | None = None
 
     def find(self, code: CodeType) -> Function | None:
         """The function that compiles to this code."""
@@ -74,13 +74,12 @@ class _File:
             codes = self.compiled[at, flags] = set(_nested(code))
         return codes
 
-    @property
+    @cached_property
     def classes(self) -> dict[str, list[ast.ClassDef]]:
         """All classes by qualified name."""
-        if self.found_classes is None:
-            self.found_classes = {}
-            _collect(self.tree.body, "", self.found_classes)
-        return self.found_classes
+        found: dict[str, list[ast.ClassDef]] = {}
+        _collect(self.tree.body, "", found)
+        return found
 
 
 class Sources:

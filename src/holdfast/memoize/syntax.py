@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -20,7 +21,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 """The nodes that become functions."""
 
 _LEFT_OUT = frozenset(("ctx", "kind", "simple", "type_comment", "type_ignores"))
-_SHAPES: dict[type[ast.AST], tuple[str, tuple[str, ...]]] = {}
 
 
 class Use(NamedTuple):
@@ -112,12 +112,9 @@ class _Reader:
         else:
             self.plain(node, kind)
 
-    def plain(self, node: Any, kind: type[ast.AST]) -> None:
-        shape = _SHAPES.get(kind)
-        if shape is None:
-            shape = _SHAPES[kind] = kind.__name__, tuple(name for name in kind._fields if name not in _LEFT_OUT)
-        self.said.append(shape[0])
-        for field in shape[1]:
+    def plain(self, node: Any, kind: Any) -> None:
+        self.said.append(kind.__name__)
+        for field in _fields(kind):
             value = getattr(node, field, None)
             if value is not None and value != []:
                 self.said.append(field)
@@ -290,6 +287,12 @@ class _Reader:
         parts += [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         self.said.append(f"{len(first.ifs)} {len(others)} {first.is_async}")
         self.inside(_Scope(self.scope, whole=self.scope.whole), parts)
+
+
+@cache
+def _fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    """The fields of a node that say something."""
+    return tuple(name for name in kind._fields if name not in _LEFT_OUT)
 
 
 def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
