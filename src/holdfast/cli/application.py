@@ -25,24 +25,6 @@ from .verify import verify
 
 __all__ = ["app", "main", "root"]
 
-_HELP = """Values, files, artifacts and results of a workflow, kept safely and found by name.
-
-An address is a scope and a key, as in namespace:prod/workflow:forecast/model. Scopes come into being when something is
-put into them. The store is --store, else HOLDFAST_STORE, else what holdfast.toml names, looked for here and in the
-folders above. HOLDFAST_DEBUG=1 adds the traceback to an error. New here? Run: holdfast tour
-
-\b
-Exit codes:
-    0  done
-    1  something is wrong: damaged bytes, a failed tour, any other error
-    2  the call is not well formed
-    3  no such record, scope, store or local file
-    4  a conflict, or it exists already, or the store is busy
-    5  memo explain: the call would be computed
-  130  stopped by Ctrl-C
-  141  nobody reads the output any more
-"""
-
 
 def _flowing(text: str) -> str:
     """Help whose paragraphs are one line each, to be broken where the terminal ends; blocks after a mark stay."""
@@ -53,7 +35,6 @@ def _flowing(text: str) -> str:
 app = typer.Typer(
     name="holdfast",
     cls=Commands,
-    help=_flowing(_HELP),
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -76,7 +57,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def root(
     ctx: typer.Context,
     store: StoreOption = None,
@@ -84,8 +64,27 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
     ] = False,
 ) -> None:
-    """What comes before the command's name; the store named here holds where the command names none."""
-    hand_down(ctx, store)
+    """Values, files, artifacts and results of a workflow, kept safely and found by name.
+
+    An address is a scope and a key, as in namespace:prod/workflow:forecast/model. Scopes come into being when something
+    is put into them. The store is --store, else HOLDFAST_STORE, else what holdfast.toml names, looked for here and in
+    the folders above. HOLDFAST_DEBUG=1 adds the traceback to an error. New here? Run: holdfast tour
+
+    \b
+    Exit codes:
+        0  done
+        1  something is wrong: damaged bytes, a failed tour, any other error
+        2  the call is not well formed
+        3  no such record, scope, store or local file
+        4  a conflict, or it exists already, or the store is busy
+        5  memo explain: the call would be computed
+      130  stopped by Ctrl-C
+      141  nobody reads the output any more
+    """
+    hand_down(ctx, store)  # it holds where the command names none
+
+
+app.callback(invoke_without_command=True, help=_flowing(root.__doc__ or ""))(root)
 
 
 def main() -> None:

@@ -1,4 +1,14 @@
-"""``python -m holdfast.compat NAMES (script.py | -m module) [args]``: run code with the faces in place."""
+"""usage: python -m holdfast.compat NAMES (script.py | -m module) [args]
+
+Runs a script or a module as Python would; what it imports from the systems NAMES comes from Holdfast.
+
+  NAMES      {faces}; several with commas between
+  script.py  a file, with its own arguments behind it
+  -m module  a module or package, as with python -m
+
+The store is the one that HOLDFAST_STORE or holdfast.toml names. Exit codes are the script's own; 2 when this call is
+not well formed. Processes that multiprocessing starts have the faces too, other programs that the script starts do not.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +26,7 @@ from . import Arguments, faces, install
 
 __all__: list[str] = []
 
-_USAGE = "usage: python -m holdfast.compat NAMES (script.py | -m module) [args]"
-_HELP = """{usage}
-
-Runs a script or a module as Python would; what it imports from the systems NAMES comes from Holdfast.
-
-  NAMES      {faces}; several with commas between
-  script.py  a file, with its own arguments behind it
-  -m module  a module or package, as with python -m
-
-The store is the one that HOLDFAST_STORE or holdfast.toml names. Exit codes are the script's own; 2 when this call is
-not well formed. Processes that multiprocessing starts have the faces too, other programs that the script starts do not.
-"""
+_USAGE = (__doc__ or "").partition("\n")[0]
 
 
 def _refuse(problem: object) -> NoReturn:
@@ -37,7 +36,7 @@ def _refuse(problem: object) -> NoReturn:
 
 def _main(words: list[str]) -> None:
     if words[:1] in (["-h"], ["--help"]):
-        print(_HELP.format(usage=_USAGE, faces=", ".join(faces())))
+        print((__doc__ or "").format(faces=", ".join(faces())))
         return
     names = words[0].split(",") if words else []
     try:
