@@ -231,7 +231,8 @@ def test_what_was_computed_by_other_code_than_was_asked_for_is_not_kept(store: h
 def name_of_lease(memo: Any, *args: Any) -> str:
     from hashlib import sha256
 
-    call = Miss(memo, memo._shelf(), *memo._named(args, {}), args, {}).flight.call
+    code, key = memo._named(args, {})
+    call = Miss(memo, memo._shelf(), code, key, args, {}).flight.call
     return sha256(call.encode()).hexdigest()[:32]
 
 
