@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from io import BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -167,7 +168,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
         return view
     cache = None if verify else _cache_of(kernel, storage, row)
     if cache is not None:
-        copy = cache.map(row.algorithm, row.digest, row.size, _fetch(storage, config, row), where)
+        copy = cache.map(row.algorithm, row.digest, row.size, partial(_fetch, storage, config, row, where), where)
         if copy is not None:
             return copy
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
@@ -184,13 +185,14 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
 def _cache_of(kernel: Kernel, storage: Storage, row: ValueRow) -> DiskCache | None:
     """Where copies of a row's bytes are kept on this machine, if they are."""
     here = isinstance(storage, MappedStorage) or storage.ephemeral
-    # Those of coroutines are awaited where they are wanted, as a whole.
+    # Of an author's storage it is not known whether it is far away.
     return None if here or row.size < _CACHED or hasattr(storage, "awaited") else kernel.cache
 
 
-def _fetch(storage: Storage, config: Any, row: ValueRow) -> Callable[[], Iterator[bytes]]:
-    # One byte more than there should be is enough to tell that there are too many.
-    return lambda: _stoppable(storage.read_stream(config, 0, row.size + 1))
+def _fetch(storage: Storage, config: Any, row: ValueRow, where: str) -> Iterator[bytes]:
+    with _named(where):
+        # One byte more than there should be is enough to tell that there are too many.
+        yield from _stoppable(storage.read_stream(config, 0, row.size + 1))
 
 
 @contextmanager
@@ -271,7 +273,8 @@ def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Ra
         file: FileIO | None = None
         cache = _cache_of(kernel, storage, value)
         if cache is not None:
-            file = cache.open(value.algorithm, value.digest, value.size, _fetch(storage, config, value), where)
+            fetch = partial(_fetch, storage, config, value, where)
+            file = cache.open(value.algorithm, value.digest, value.size, fetch, where)
         elif isinstance(storage, MappedStorage):
             file = storage.open(config)
             try:
@@ -334,9 +337,8 @@ def _stored(kernel: Kernel, value: ValueRow, where: str) -> Iterator[bytes]:
             yield value.data[begin : begin + _PIECE]
     else:
         storage, config = locate(kernel, where, value)
-        pieces = _fetch(storage, config, value)()
-        with _named(where):
-            yield from checked(value.algorithm, value.digest, pieces, f"{where} in {storage.name}")
+        pieces = _fetch(storage, config, value, where)
+        yield from checked(value.algorithm, value.digest, pieces, f"{where} in {storage.name}")
 
 
 def _stoppable(pieces: Iterator[bytes]) -> Iterator[bytes]:

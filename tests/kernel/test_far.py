@@ -179,7 +179,7 @@ def test_lost_bytes(opener: Callable[..., holdfast.Store], cache: dict[str, Any]
         for record in (scope.put("value", BYTES[:200_000]), scope.put_chunks("file", [BYTES])):
             medium(store).delete(place(record))
             for read in readers(scope, tmp_path):
-                with pytest.raises(ValueLost):
+                with pytest.raises(ValueLost, match=f"namespace:a/{record.key}"):
                     read(record.key)
 
 
