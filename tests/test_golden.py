@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections import OrderedDict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,19 @@ def test_files_artifacts_and_scopes_are_what_they_were(store: holdfast.Store) ->
     assert not scopes.workflow("before").present
     assert scopes.workflow("dropped").was_dropped
     assert scopes.workflow("dropped and made again").get("k") == 2
+
+
+def test_compressed_contents_are_what_they_were(tmp_path: Path) -> None:
+    """Of formats that had them."""
+    for name in NAMES[2:]:
+        with holdfast.open(shutil.copytree(GOLDEN / name, tmp_path / name), create=False) as store:
+            files = store.namespace("golden").scope("what", "files")
+            assert files.get_bytes("small.zstd") == LARGE[:500] * 20
+            assert files.get_bytes("large.lz4") == LARGE[:40_000] + bytes(40_000)
+            assert same(files.get("value.zstd"), {"zeros": np.zeros(20_000), "same": [1] * 1000})
+            assert same(files.get("pickle.lz4"), [OrderedDict(a=1)] * 2000)
+            encodings = {record.contents["value"].encoding for record in files.list()}
+            assert encodings == {None, "zstd", "lz4"}
 
 
 def test_it_goes_on(store: holdfast.Store) -> None:

@@ -224,7 +224,7 @@ class Values:
                 "update sees to versions itself: leave if_version and if_absent away, or use put"
             )
         deadline = time.monotonic() + self._kernel.config.timeout
-        kept = tuple(name for name in ("tags", "expires") if name not in options)
+        kept = tuple(name for name in ("tags", "expires") if name not in {**(self._defaults or {}), **options})
         for attempt in count(1):
             try:
                 return self._update(check_key(key), change, default, plan, kept)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import OrderedDict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 
 import holdfast
 from holdfast.catalog.sqlite import SQLiteCatalog
@@ -70,6 +72,10 @@ def _files(scope: holdfast.Scope) -> None:
     scope.put_chunks("small.csv", [b"a,b\n", b"1,2\n"], content_type="text/csv")
     scope.put_chunks("large.bin", [LARGE, b"stream"])
     scope.put_chunks("empty", [])
+    scope.put_chunks("small.zstd", [LARGE[:500] * 20], compression="zstd")
+    scope.put_chunks("large.lz4", [LARGE[:40_000] + bytes(40_000)], compression="lz4")
+    scope.put("value.zstd", {"zeros": np.zeros(20_000), "same": [1] * 1000}, compression="zstd")
+    scope.put("pickle.lz4", [OrderedDict(a=1)] * 2000, compression="lz4")
     with scope.open("text.txt", "w") as file:
         file.write("Zürich\n")
 

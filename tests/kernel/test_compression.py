@@ -231,6 +231,9 @@ def test_a_handle_has_options_of_its_own(store: holdfast.Store, scope: holdfast.
     assert of(flow.put("k", TEXT, compression=None)) is None
     assert of(flow.using(compression="lz4").put("k", TEXT)) == "lz4"
     assert flow.using(compression="lz4").put("k", TEXT).tags == {"stage": "eval"}
+    assert flow.update("k", bytes.upper).record.tags == {"stage": "eval"}
+    assert flow.update("k", bytes.upper, tags={"a": "b"}).record.tags == {"a": "b"}
+    assert of(flow.record("k")) == "zstd"
     assert of(pickle.loads(pickle.dumps(flow)).put("k", TEXT)) == "zstd"
     assert of(asyncio.run(flow.aio.workflow("w").put("k", TEXT))) == "zstd"
     assert of(asyncio.run(store.aio.namespace("a").using(compression="lz4").put("k", TEXT))) == "lz4"
