@@ -220,7 +220,7 @@ def test_files_of_any_size_take_little_memory(
     opener: Callable[..., holdfast.Store], tmp_path: Path, how: str, compression: str
 ) -> None:
     with opener() as store:
-        url = store.config.storage
+        url = store.config.storage or ""
     cache = str(tmp_path / "copies") if how == "cache" else "off"
     assert int(python(MEMORY, url, cache, str(tmp_path / "other"), compression).stdout) < 56
 
