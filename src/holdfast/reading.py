@@ -138,7 +138,9 @@ def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str)
         problem = "it is not signed"
     elif not signer.holds(signature, serializer, row.config, row.algorithm, row.digest):
         known = signature[:8] == signer.key_id
-        problem = "its signature does not hold" if known else f"it was signed with another key ({signature[:8].hex()})"
+        mine = f"not with {signer.key_id.hex()}, of this store or of HOLDFAST_KEY"
+        other = f"it was signed with another key ({signature[:8].hex()}, {mine})"
+        problem = "its signature does not hold" if known else other
     else:
         return
     raise SignatureError(
