@@ -31,7 +31,12 @@ __all__ = ["Lease", "bury", "held_by_another"]
 _OWNER = "owner-"  # before the names of owners' lock files
 _NAMES = 256  # lock files that the names of leases share; these are never removed
 _PATIENCE = 1.0  # seconds to let another one look, whose lease may be of another name that shares the lock
-_SOON, _POLL, _FAR = 0.001, 0.02, 0.25  # seconds between two looks: the first, later ones, at a holder elsewhere
+_SOON, _POLL, _FAR = (
+    0.001,
+    0.02,
+    0.25,
+)  # seconds between two looks: the first, later ones, at most at a holder elsewhere
+_LATE = 10  # a waiter asks the catalog so seldom that this part of his waiting may be in vain
 
 
 class Lease:
@@ -90,11 +95,12 @@ class Lease:
 
     def attempts(self) -> Generator[float, None, None]:
         """Take the lease, as :meth:`acquire` does, giving the seconds to let pass before each new look at it."""
-        deadline = None if self._wait is None else time.monotonic() + self._wait
+        began = time.monotonic()
+        deadline = None if self._wait is None else began + self._wait
         try:
             while (holder := self._try()) is not None:
                 patience = 0.0 if holder.owner else _PATIENCE
-                for pause in self._watch(holder):
+                for pause in self._watch(holder, began):
                     if deadline is not None and time.monotonic() >= deadline + patience:
                         raise held_by_another(self.name)
                     yield pause
@@ -130,14 +136,14 @@ class Lease:
             renew_in_time(self, self._seconds)
         return None
 
-    def _watch(self, held: LeaseRow) -> Iterator[float]:
-        """Pauses until a lease that somebody holds may be free."""
+    def _watch(self, held: LeaseRow, began: float) -> Iterator[float]:
+        """Pauses until a lease that somebody holds, and that was waited for since ``began``, may be free."""
         catalog, folder, pause = self._kernel.catalog, self._kernel.locks, _SOON
         if not held.owner:
             yield pause
             return
         if folder is None or not _is_here(held.owner):
-            yield _POLL if folder is None else _FAR
+            yield min(max(_POLL, (time.monotonic() - began) / _LATE), _FAR)
             return
         try:
             file = FileIO(_owner_path(folder, held.owner), "r+")

@@ -13,15 +13,17 @@ import sys
 import threading
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Host"]
+from . import deeds
+
+__all__ = ["Host", "hosts", "picklable"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -175,6 +177,16 @@ class Host:
     def __exit__(self, *_: Any) -> None:
         if self._process.poll() is None:
             self.close()
+
+
+@contextmanager
+def hosts(folder: Path, names: str, url: str, storage: str, **settings: float) -> Iterator[list[Host]]:
+    """Hosts of these names, each with the store open."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(Host(name, folder)) for name in names.split()]
+        for opening in [host.start(deeds.open_store, url, storage, **settings) for host in found]:
+            opening.result(60)
+        yield found
 
 
 def picklable(error: BaseException) -> BaseException:
