@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import aio, counter, growth, imports, large, memoize, s3, small
+from . import aio, counter, growth, imports, large, memoize, postgresql, s3, small
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "aio": aio.run,
     "memoize": memoize.run,
     "s3": s3.run,
+    "postgresql": postgresql.run,
     "growth": growth.run,
 }
 
