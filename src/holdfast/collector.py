@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .catalog.base import Blob
+from .catalog.base import Blob, NewBlob, Put
 from .errors import MissingExtraError, NotRegisteredError
+from .hashing import NONE
 from .keeper import sync_all
 from .kernel import Kernel
 from .lease import Lease, bury
@@ -59,8 +60,8 @@ def collect(
         run = _Run(kernel, lease, progress)
         sync_all(kernel)  # what was kept until newer bytes are on disk becomes garbage now
         records = run.records()
-        blobs, size = run.blobs()
         orphans = run.orphans()
+        blobs, size = run.blobs()  # after the orphans, which may be found to be garbage
         bury(kernel.locks)
         kernel.catalog.barrier()
         return Collected(records, blobs, size, orphans, time.monotonic() - began, False)
@@ -142,8 +143,15 @@ class _Run:
 
     def _remove(self, number: int, storage: Storage, places: dict[str, Any]) -> int:
         """Remove those of a dead writer's pieces that no record came to name."""
-        orphans = places.keys() - self._kernel.catalog.known(number, list(places))
-        storage.delete_many([places[text] for text in orphans])
+        catalog = self._kernel.catalog
+        orphans = places.keys() - catalog.known(number, list(places))
+        if storage.shares:  # somebody may be about to name them: they are garbage, if nobody does
+            since = catalog.begin()
+            for text in places:
+                new = NewBlob(number, text, True)
+                catalog.abandon(Put((), "", 0, NONE, None, 0, blob=new, since=since))
+        else:
+            storage.delete_many([places[text] for text in orphans])
         self._step(len(orphans))
         return len(orphans)
 

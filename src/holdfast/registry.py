@@ -119,6 +119,7 @@ BUILT_IN_STORAGES: Mapping[str, str] = {
     "holdfast.inline@v1": "holdfast.storages.inline:InlineStorage",
     "holdfast.memory@v1": "holdfast.storages.memory:MemoryStorage",
     "holdfast.objectstore@v1": "holdfast.storages.objectstore:ObjectStorage",
+    "holdfast.routed@v1": "holdfast.storages.objectstore:RoutedStorage",
 }
 """The shipped storages by name, each as ``module:Class``."""
 

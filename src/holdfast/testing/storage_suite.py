@@ -88,7 +88,13 @@ def _open_files() -> int:
 
 
 class StorageSuite:
-    """The promises of :class:`~holdfast.storages.base.Storage`, one a test; a subclass gives the storage."""
+    """The promises of :class:`~holdfast.storages.base.Storage`, one a test; a subclass gives the storage.
+
+    Attributes:
+        LEFT: pieces that a process leaves when it is killed; more than the storage gives in one batch.
+    """
+
+    LEFT = 1500
 
     @pytest.fixture
     def storage(self) -> Any:
@@ -397,7 +403,7 @@ class StorageSuite:
         alive = [_put(storage, b"alive"), _put(second, b"alive")]
 
         def child(report: Any) -> None:
-            configs = [_put(storage, b"dead %d" % number) for number in range(1500)]
+            configs = [_put(storage, b"dead %d" % number) for number in range(self.LEFT)]
             storage.writer({}).write(b"never finished")
             report(configs)
             signal.pause()

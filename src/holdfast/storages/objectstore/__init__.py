@@ -2,7 +2,9 @@
 
 ::
 
-    storage.py      ObjectStorage: a storage on a bucket
+    storage.py      ObjectStorage: a storage on a bucket, which names its objects itself
+    routed.py       RoutedStorage: one whose objects lie where a router says
+    routers.py      routers, their pointers, and what is no legal one
     medium.py       whole objects, streams and ranges through obstore
     connection.py   a URL, the environment and given settings to a bucket that can be reached
     profile.py      keys from AWS' shared files and from Azure's connection string
@@ -12,6 +14,8 @@
 
 from __future__ import annotations
 
+from .routed import RoutedStorage
+from .routers import Router, simple_blob_router, simple_s3_router
 from .storage import ObjectStorage
 
-__all__ = ["ObjectStorage"]
+__all__ = ["ObjectStorage", "RoutedStorage", "Router", "simple_blob_router", "simple_s3_router"]

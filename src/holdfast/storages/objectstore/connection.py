@@ -13,7 +13,7 @@ from .failures import CREDENTIALS, explain
 from .library import Handle, generation, load
 from .profile import aws_profile, azure_connection_string
 
-__all__ = ["Bucket", "Credentials", "Place", "parse"]
+__all__ = ["SEGMENT", "Bucket", "Credentials", "Place", "parse"]
 
 Credentials = Union[Mapping[str, str], Callable[[], Any]]
 """Keys by obstore's names for them (``access_key_id``, ``account_key``, ``bearer_token``, …), or a function that gives
@@ -31,7 +31,8 @@ _ENDPOINTS = {  # the first one that is set counts
     "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
     "gs": ("GOOGLE_BASE_URL", "STORAGE_EMULATOR_HOST"),
 }
-_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
+"""What may stand between two slashes of a name, ``.`` and ``..`` aside."""
 
 
 class Place(NamedTuple):
@@ -69,7 +70,7 @@ def parse(url: str) -> Place:
         raise InvalidArgumentError(f"a URL of a storage carries no credentials and no port: {CREDENTIALS[scheme]}")
     prefix = unquote(parts.path).strip("/")
     segments = prefix.split("/") if prefix else []
-    legal = all(_SEGMENT.fullmatch(part) and part not in (".", "..") for part in segments)
+    legal = all(SEGMENT.fullmatch(part) and part not in (".", "..") for part in segments)
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", parts.netloc) or not legal or parts.fragment:
         raise InvalidArgumentError(f"{scheme}://{parts.netloc}{parts.path} must be {scheme}://bucket/prefix")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -161,6 +162,8 @@ def _configure(place: Place, credentials: Credentials | None) -> tuple[dict[str,
             config["bearer_token"] = "emulator"  # it asks for none, and none is to be asked for anywhere else
     if place.scheme == "s3":
         config["disable_bulk_delete"] = "true"  # not every server that speaks S3 has it
+        if not os.environ.get("AWS_COPY_IF_NOT_EXISTS"):
+            config["copy_if_not_exists"] = "multipart"
         if os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
             config.pop("region", None)
     config.update((names[option], value) for option, value in place.options.items())

@@ -14,7 +14,7 @@ from ...errors import (
     ValueLost,
 )
 
-__all__ = ["CREDENTIALS", "explain", "is_beyond_the_end"]
+__all__ = ["CREDENTIALS", "explain", "is_beyond_the_end", "is_not_known"]
 
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and the right AWS_REGION",
@@ -47,6 +47,11 @@ _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocation
 def is_beyond_the_end(error: BaseException) -> bool:
     """Whether the server said that an object has no bytes from there on."""
     return "status code: 416" in _first(error) or "Wanted range starting at" in _first(error)
+
+
+def is_not_known(error: BaseException) -> bool:
+    """Whether the server said that it does not do such a thing."""
+    return _status(_first(error)) == 501 or _code(_first(error)) == "NotImplemented"
 
 
 def _first(error: BaseException) -> str:

@@ -37,6 +37,7 @@ class Library(NamedTuple):
     head: Callable[..., Any]
     delete: Callable[..., Any]
     list: Callable[..., Any]
+    copy: Callable[..., Any]
     S3Store: Callable[..., Any]
     AzureStore: Callable[..., Any]
     GCSStore: Callable[..., Any]

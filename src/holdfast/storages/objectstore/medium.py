@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,15 +11,17 @@ from ...payload import Buffer
 from ..remote import Medium, Progress, Upload, together
 from ..remote.medium import Entry
 from .connection import Bucket
-from .failures import explain, is_beyond_the_end
+from .failures import explain, is_beyond_the_end, is_not_known
 from .library import Handle, load
 
-__all__ = ["BucketMedium", "parts_of"]
+__all__ = ["PART", "BucketMedium", "parts_of"]
 
-_PART = 8 << 20  # of an upload in parts, and of a large read
+PART = 8 << 20
+"""Bytes of a part of an upload, and of a large read; what is smaller is one request."""
 _PARALLEL = 4  # parts under way
 _PARTS = 9_000  # S3 and Google take 10,000, Azure 50,000
 _MEMORY = 60 << 20  # bytes of all parts together that a stream has in memory
+_COPIED_AT_ONCE = 5_000_000_000  # S3 and Azure copy no more by one request
 _PIECE = 1 << 20  # of a stream, at least
 _MOST = 4 << 20
 _COPIED = 1 << 16  # up to here bytes are handed out as ``bytes``, above as a view of obstore's memory
@@ -31,8 +33,8 @@ def parts_of(size: int | None) -> tuple[int, int]:
     Raises:
         StoreError: so many bytes do not go into one object within the memory that a stream may take.
     """
-    if size is None or size <= _PART * _PARTS:
-        return _PART, _PARALLEL
+    if size is None or size <= PART * _PARTS:
+        return PART, _PARALLEL
     part = -(-size // _PARTS)
     if part > _MEMORY // 3:
         most = _MEMORY // 3 * _PARTS >> 30
@@ -71,7 +73,7 @@ class BucketMedium(Medium):
 
     def put(self, name: str, buffers: Sequence[Buffer], size: int, progress: Progress | None = None) -> None:
         """One request for what fits into a part; else parts, several at once, from the memory where they are."""
-        if size >= _PART:
+        if size >= PART:
             upload = self.upload(name, size)
             try:
                 for buffer in buffers:
@@ -98,14 +100,72 @@ class BucketMedium(Medium):
             raise self._explain(error, name, writing=True) from None
         return _Upload(self, name, file, part)
 
+    def create(self, name: str, buffers: Sequence[Buffer], size: int) -> bool:
+        """Make an object by one request, unless there is one of that name (False): never over another's.
+
+        A server that knows no conditional put is asked before.
+        """
+        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+        return self._unless_there(
+            name,
+            lambda: load().put(self._store, name, data, use_multipart=False, mode="create"),
+            lambda: self.put(name, (data,), size),
+        )
+
+    def copy(self, source: str, target: str, size: int) -> bool:
+        """Have the server copy an object of ``size`` bytes to another name, unless there is one of that name (False).
+
+        What is larger than a server copies at once travels through this process, in parts.
+        """
+
+        def through_here() -> None:
+            upload = self.upload(target, size)
+            try:
+                for piece in self.stream(source, 0, None):
+                    upload.write(piece)
+                upload.finish()
+            except BaseException:
+                upload.abort()
+                raise
+
+        copy: Callable[[], Any] | None = None
+        if size <= _COPIED_AT_ONCE:
+            copy = partial(load().copy, self._store, source, target, overwrite=False)
+        return self._unless_there(target, copy, through_here)
+
+    def _unless_there(self, name: str, conditionally: Callable[[], Any] | None, plainly: Callable[[], None]) -> bool:
+        if conditionally is not None:
+            try:
+                conditionally()
+                return True
+            except Exception as error:
+                if type(error).__name__ == "AlreadyExistsError":
+                    return False
+                if not is_not_known(error):
+                    raise self._explain(error, name, writing=True) from None
+        if self.size_of(name) is not None:
+            return False
+        plainly()
+        return True
+
     # --- reading ----------------------------------------------------------------------------------------------------
+
+    def size_of(self, name: str) -> int | None:
+        """Bytes of an object; None when it is not there."""
+        try:
+            size: int = load().head(self._store, name)["size"]
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            raise self._explain(error, name) from None
+        return size
 
     def get(self, name: str, progress: Progress | None = None) -> Buffer:
         """One request for what fits into a part; else ranges, several at once."""
         try:
-            result = load().get(self._store, name, options={"range": (0, _PART)})
+            result = load().get(self._store, name, options={"range": (0, PART)})
             first = result.bytes()
-            size = len(first) if len(first) < _PART else result.meta["size"]
+            size = len(first) if len(first) < PART else result.meta["size"]
         except Exception as error:
             if is_beyond_the_end(error):  # of an object without bytes no range can be had
                 return b""
@@ -114,11 +174,11 @@ class BucketMedium(Medium):
             progress(len(first))
         if size <= _COPIED:
             return bytes(first)
-        if size <= _PART:
+        if size <= PART:
             return memoryview(first).cast("B")
         whole = bytearray(size)
-        whole[:_PART] = first
-        spans = [(start, min(start + _PART, size)) for start in range(_PART, size, _PART)]
+        whole[:PART] = first
+        spans = [(start, min(start + PART, size)) for start in range(PART, size, PART)]
         together([partial(self._fetch, name, whole, *span, progress) for span in spans], _PARALLEL)
         return whole
 
@@ -184,8 +244,8 @@ class BucketMedium(Medium):
 
 def _tell(upload: Upload, buffer: Buffer, progress: Progress) -> None:
     with memoryview(buffer) as view:
-        for start in range(0, len(view), _PART):
-            piece = view[start : start + _PART]
+        for start in range(0, len(view), PART):
+            piece = view[start : start + PART]
             upload.write(piece)
             progress(len(piece))
 

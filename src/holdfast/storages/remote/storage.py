@@ -12,10 +12,10 @@ from typing import Any
 
 from ...errors import ClosedError, InvalidArgumentError, StoreError
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest, Storage
+from ..base import OCTETS, Abandoned, GetDigest, Storage, Writer
 from .medium import Medium, Progress
 from .together import together
-from .writers import AbandonedWriter, LiveWriter, abandoned_writers, owner_mark
+from .writers import LiveWriter, abandoned_writers, owner_mark
 from .writing import RemoteWriter, discard
 
 __all__ = ["PATIENCE", "RemoteStorage"]
@@ -40,14 +40,18 @@ class RemoteStorage(Storage):
         medium: the place.
         owner: whose writers :meth:`abandoned` reports: the id of a store, as several may share a place.
         patience: see :data:`PATIENCE`; at least 60.
+        books: where the signs of life of writers are, if not beside the bytes.
     """
 
     remote = True
 
-    def __init__(self, medium: Medium, owner: str = "", patience: float = PATIENCE) -> None:
+    def __init__(
+        self, medium: Medium, owner: str = "", patience: float = PATIENCE, books: Medium | None = None
+    ) -> None:
         if not 60 <= patience < 1e9:
             raise InvalidArgumentError(f"patience is a number of seconds from 60 on, not {patience!r}")
         self.medium = medium
+        self.books = medium if books is None else books
         self.owner = owner
         self.patience = float(patience)
         self._lock = threading.Lock()
@@ -65,7 +69,7 @@ class RemoteStorage(Storage):
         *,
         sync: bool = False,
         progress: Progress | None = None,
-    ) -> str:
+    ) -> Any:
         """Write a payload into an object of its own; ``sync`` changes nothing, as what is there is kept.
 
         ``progress`` is told of bytes as they are sent, where the medium can tell, else at the end.
@@ -93,7 +97,7 @@ class RemoteStorage(Storage):
         size: int | None = None,
         content_type: str = OCTETS,
         encoding: str | None = None,
-    ) -> RemoteWriter:
+    ) -> Writer:
         """Begin to write a stream. With ``size`` the parts are cut so that they are few enough for the place."""
         if size is not None and not 0 <= size < 1 << 63:
             raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
@@ -109,7 +113,7 @@ class RemoteStorage(Storage):
                     raise ClosedError(f"the storage of {self.medium.shown} is closed: open it again")
                 writer = self._writer
                 if writer is None or writer.lost:
-                    writer = self._writer = LiveWriter(self.medium, owner_mark(self.owner), self.patience)
+                    writer = self._writer = LiveWriter(self.books, owner_mark(self.owner), self.patience)
         return writer
 
     def _begin_anew(self) -> None:
@@ -131,8 +135,8 @@ class RemoteStorage(Storage):
             raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
         return iter(()) if length == 0 else self.medium.stream(name, offset, length)
 
-    @staticmethod
-    def _check(config: Any) -> str:
+    def _check(self, config: Any) -> str:
+        """Name of the object that a config means."""
         if isinstance(config, str) and _CONFIG.fullmatch(config):
             return config
         raise InvalidArgumentError(f"no remote storage gave the config {config!r}: it must be like '<writer>/<number>'")
@@ -152,9 +156,9 @@ class RemoteStorage(Storage):
         """Remove objects, several at once."""
         together([partial(self.delete, config) for config in configs], _ASKING)
 
-    def abandoned(self) -> Iterator[AbandonedWriter]:
+    def abandoned(self) -> Iterator[Abandoned]:
         """The writers of this storage's owner that have ended or died."""
-        yield from abandoned_writers(self.medium, owner_mark(self.owner))
+        yield from abandoned_writers(self.books, owner_mark(self.owner))
 
     def close(self) -> None:
         """End this storage's writer; reading goes on working.

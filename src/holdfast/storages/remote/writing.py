@@ -28,13 +28,16 @@ class RemoteWriter(Writer):
 
     Args:
         mine: tells whether this process is the one that began it: the stream does not go on in a forked child.
+        name: of the object, if the writer is not to give it one.
     """
 
-    def __init__(self, medium: Medium, writer: LiveWriter, size: int | None, mine: Callable[[], bool]) -> None:
+    def __init__(
+        self, medium: Medium, writer: LiveWriter, size: int | None, mine: Callable[[], bool], name: str | None = None
+    ) -> None:
         self._medium = medium
         self._writer = writer
         self._mine = mine
-        self._name = writer.next_name()
+        self._name = writer.next_name() if name is None else name
         self._upload: Upload | None = medium.upload(self._name, size)
         self._waiting = bytearray()
 
