@@ -318,7 +318,7 @@ def test_what_a_killed_writer_left(spot, tmp_path):
         store.namespace("a").put("kept", kept)
 
         def child(report: Any) -> None:
-            storage = spot.storage(spot.by_content(), owner=store._kernel.catalog.store_id)
+            storage = spot.storage(spot.by_content(), owner=store._kernel.storage.owner)
             named = bytes(store._kernel.storage.read(spot.pointer(spot.names("blake3")[0])))
             put(storage, named)
             stream(storage, bytes(9 * MB))
