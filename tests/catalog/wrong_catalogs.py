@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.catalog.base import Delete, Edit, NewBlob, Put, Restore
 from holdfast.catalog.sqlite import SQLiteCatalog
+from holdfast.errors import QuotaExceededError
 from holdfast.model import RecordRow
 from holdfast.testing.catalog_suite import CatalogSuite
 
@@ -406,6 +407,169 @@ class StaysOpen(SQLiteCatalog):
 class TestStaysOpen(Wrong):
     kind = StaysOpen
     caught_by = "test_after_close_every_verb_says_so"
+
+
+class PutsByTheQuickWay(SQLiteCatalog):
+    """Remembers a scope that keeps old versions like any other."""
+
+    def remember(self, found):
+        epoch, free, bound = found
+        super().remember((epoch, {**free, **{path: scope for path, (scope, _) in bound.items()}}, {}))
+
+
+class TestPutsByTheQuickWay(Wrong):
+    kind = PutsByTheQuickWay
+    caught_by = "test_the_newest_ones_are_kept"
+
+
+class SetsAPolicyInSilence(SQLiteCatalog):
+    """Lets processes go on by what they remember of a scope that asks for something now."""
+
+    def set_policy(self, path, policy):
+        super().set_policy(path, policy)
+        self.write("UPDATE store SET epoch=epoch-1")
+
+
+class TestSetsAPolicyInSilence(Wrong):
+    kind = SetsAPolicyInSilence
+    caught_by = "test_what_is_replaced_is_kept_from_the_moment_it_is_asked_for"
+
+
+class KeepsOldVersionsForEver(SQLiteCatalog):
+    """Lets no old version go when there are more than were asked for."""
+
+    def commit(self, changes, **options):
+        before = self.read("SELECT * FROM past")
+        done = super().commit(changes, **options)
+        for row in before:
+            self.write(f"INSERT OR IGNORE INTO past VALUES({','.join('?' * len(row))})", row)
+        return done
+
+
+class TestKeepsOldVersionsForEver(Wrong):
+    kind = KeepsOldVersionsForEver
+    caught_by = "test_the_newest_ones_are_kept"
+
+
+class ForgetsWithTheKey(SQLiteCatalog):
+    """Lets the old versions of a key go when it is deleted."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        for change in changes:
+            if isinstance(change, Delete):
+                self.write("DELETE FROM past WHERE key=?", (change.key,))
+        return done
+
+
+class TestForgetsWithTheKey(Wrong):
+    kind = ForgetsWithTheKey
+    caught_by = "test_the_versions_of_a_deleted_key_stay"
+
+
+class ShowsWhatExpired(SQLiteCatalog):
+    """Goes on showing old versions after they expired."""
+
+    def past(self, path, key):
+        self.write("UPDATE past SET expires=NULL")
+        return super().past(path, key)
+
+
+class TestShowsWhatExpired(Wrong):
+    kind = ShowsWhatExpired
+    caught_by = "test_what_expired_is_not_kept"
+
+
+class ForgetsToLetGo(SQLiteCatalog):
+    """Leaves old versions beyond a shorter history where they are, to come back."""
+
+    def set_policy(self, path, policy):
+        super().set_policy(path, policy)
+        self.write("DELETE FROM surplus")
+
+
+class TestForgetsToLetGo(Wrong):
+    kind = ForgetsToLetGo
+    caught_by = "test_a_shorter_history"
+
+
+class KeepsTheRecordTwice(SQLiteCatalog):
+    """Leaves the version that a power cut made the record again among the old ones."""
+
+    def mark_lost(self, id):
+        before = self.read("SELECT * FROM past WHERE blob<>?", (id,))
+        done = super().mark_lost(id)
+        for row in before:
+            self.write(f"INSERT OR IGNORE INTO past VALUES({','.join('?' * len(row))})", row)
+        return done
+
+
+class TestKeepsTheRecordTwice(Wrong):
+    kind = KeepsTheRecordTwice
+    caught_by = "test_a_version_that_is_the_record_again_is_not_kept_twice"
+
+
+class CountsNoDeletes(SQLiteCatalog):
+    """Goes on counting what was deleted."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        for change in changes:
+            if isinstance(change, Delete):
+                self.write("UPDATE policies SET records=records+1")
+        return done
+
+
+class TestCountsNoDeletes(Wrong):
+    kind = CountsNoDeletes
+    caught_by = "test_a_quota_below_what_is_there"
+
+
+class CountsEachChange(SQLiteCatalog):
+    """Refuses what is too much for a moment, in the middle of a commit."""
+
+    def commit(self, changes, **options):
+        return [done for change in changes for done in super(CountsEachChange, self).commit([change], **options)]
+
+
+class TestCountsEachChange(Wrong):
+    kind = CountsEachChange
+    caught_by = "test_what_one_commit_comes_to_counts"
+
+
+class CountsBeforeItWrites(SQLiteCatalog):
+    """Looks how much there is, and then writes: others may do so at the same time."""
+
+    def commit(self, changes, **options):
+        if changes and isinstance(changes[0], Put) and (policy := self.policy(changes[0].path)):
+            used = self.usage(changes[0].path)
+            if used.records + 1 > policy.max_records or used.size + changes[0].size > policy.max_bytes:
+                raise QuotaExceededError("full")
+            self.write("UPDATE policies SET max_records=1000000,max_bytes=1000000")
+            time.sleep(0.001)
+        return super().commit(changes, **options)
+
+
+class TestCountsBeforeItWrites(Wrong):
+    kind = CountsBeforeItWrites
+    caught_by = "test_many_processes_at_a_quota"
+
+
+class CountsWhatExpired(SQLiteCatalog):
+    """Has no room while what expired is still there."""
+
+    def commit(self, changes, **options):
+        self.write("UPDATE records SET expires=NULL WHERE expires<?", (self.now(),))
+        return super().commit(changes, **options)
+
+    def put(self, path, key, row, power=False):
+        self.write("UPDATE records SET expires=NULL WHERE expires<?", (self.now(),))
+        return super().put(path, key, row, power)
+
+
+class TestCountsWhatExpired(Wrong):
+    kind = CountsWhatExpired
+    caught_by = "test_what_expired_makes_room"
 
 
 FAULTS = [kind for name, kind in dict(globals()).items() if name.startswith("Test")]

@@ -133,7 +133,7 @@ class Core(Places):
             link = self._pool.take(sound=True)
             session: Session | None = None
             try:
-                session = Session(link, self.memory(), locks)
+                session = Session(link, self._known, locks)
                 result = work(session)
                 session.commit()
             except BaseException as error:

@@ -9,7 +9,7 @@ from typing import Any
 from ...address import Path, format_path
 from ...model import RecordRow
 from ..sql.engine import Locks
-from ..sql.places import Found, Known
+from ..sql.places import Found, Known, known_scope
 from ..sql.policies import BoundSession
 from .connection import Link, Statement
 from .schema import HASH
@@ -73,7 +73,7 @@ class Session(BoundSession):
         self.committing = False
         if locks is None:
             _, ((self.epoch, self.now),) = link.batch([("BEGIN", ()), (BEGIN, ())])
-            if known.epoch != self.epoch:
+            if known[0] != self.epoch:
                 self.forget_scopes()
         else:
             self._begin(known, locks)
@@ -82,16 +82,16 @@ class Session(BoundSession):
         """Begin, take the locks, and look at what is under the keys: in one round trip where all scopes are known."""
         places = list(dict.fromkeys(locks.keys))
         alone = locks.alone or len(places) > _MANY
-        ids = [known.scope(path) for path, _ in places]
+        ids = [known_scope(known, path) for path, _ in places]
         found: tuple[list[Any], list[str]] | None = None if None in ids else (ids, [key for _, key in places])
-        held = (alone, known.epoch, locks.lease, locks.fence, *(([], []) if alone or found is None else found))
+        held = (alone, known[0], locks.lease, locks.fence, *(([], []) if alone or found is None else found))
         statements: list[Statement] = [("BEGIN", ()), (HOLD, held)]
         if locks.look and found is not None:
             statements.append((LOOK, found))
         _, ((self.epoch, self.now),), *rows = self._link.batch(statements)
-        if self.epoch != known.epoch:
+        if self.epoch != known[0]:
             self.forget_scopes()
-        if found is None or self.epoch != known.epoch:
+        if found is None or self.epoch != known[0]:
             scopes = {path: self.scope(path) for path in dict.fromkeys(path for path, _ in places)}
             self._missing = {path for path, scope in scopes.items() if scope is None}
             there = [(scope, key) for path, key in places if (scope := scopes[path]) is not None]

@@ -9,6 +9,7 @@ from ...address import Path
 from ...model import DURABLE, POWER, RecordRow
 from ..sql.engine import Locks, refuse_root
 from ..sql.numbers import add_to
+from ..sql.places import known_scope
 from .core import Core
 from .session import Session, split
 from .statements import ADD, FIND, PUT, REPLACE_AT
@@ -27,8 +28,8 @@ class Values(Core):
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
         """See :meth:`Catalog.find <holdfast.catalog.base.Catalog.find>`."""
-        known = self.memory()
-        epoch, scope = known.epoch, known.scope(path)
+        known = self._known
+        epoch, scope = known[0], known_scope(known, path)
         while True:
             if scope is not None:
                 values = (scope, key, epoch)
@@ -64,7 +65,7 @@ class Values(Core):
 
     def _quickly(self, sql: str, path: Path, key: str, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """The row of a statement that writes in a scope whose id is known, None when it did nothing."""
-        epoch, known = self._known
+        epoch, known, _ = self._known
         scope = known.get(path)
         if scope is None:
             return None

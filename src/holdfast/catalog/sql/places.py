@@ -11,7 +11,7 @@ from ...address import Path
 from ..base import Policy
 from .engine import Engine
 
-__all__ = ["EPOCH", "Found", "Known", "Places", "with_policy"]
+__all__ = ["EPOCH", "Found", "Known", "Places", "known_scope", "with_policy"]
 
 EPOCH = "SELECT epoch FROM store WHERE id=1"
 """The present epoch; an id of a scope is good for one."""
@@ -41,56 +41,43 @@ class Found(NamedTuple):
         return cls(epoch, scope, None if policy[0] is None else Policy(*policy))
 
 
-class Known(NamedTuple):
-    """Ids that are good in one epoch: of scopes that ask for nothing, and of the others, with what they ask for."""
+Known = tuple[int, dict[Path, int], dict[Path, tuple[int, Policy]]]
+"""An epoch, and ids that are good in it: of scopes that ask for nothing; and of the others, with what they ask for."""
 
-    epoch: int
-    free: dict[Path, int]
-    bound: dict[Path, tuple[int, Policy]]
 
-    def scope(self, path: Path) -> int | None:
-        """The id of a path, None when it is not known."""
-        scope = self.free.get(path)
-        return scope if scope is not None or path not in self.bound else self.bound[path][0]
+def known_scope(known: Known, path: Path) -> int | None:
+    """The id of a path, None when it is not known."""
+    scope = known[1].get(path)
+    return scope if scope is not None or path not in known[2] else known[2][path][0]
 
 
 class Places(Engine):
     """``resolve`` and ``in_scope``."""
 
-    # Each one tuple, replaced as a whole: the epoch, and ids that are good in it. Scopes with a policy are apart: the
-    # quick ways of put, replace and add know nothing of them, and so leave them to commits.
-    _known: tuple[int, dict[Path, int]] = (0, {})
-    _bound: tuple[int, dict[Path, tuple[int, Policy]]] = (0, {})
+    # One tuple, replaced as a whole. Scopes with a policy are apart: the quick ways of put, replace and add do not look
+    # there, and so leave them to commits.
+    _known: Known = (0, {}, {})
 
     @abstractmethod
     def resolving(self, path: Path) -> tuple[str, tuple[Any, ...]]:
         """The statement that gives what a path comes to, of one moment; and its values."""
 
-    def memory(self) -> Known:
-        """What is remembered."""
-        (epoch, free), (bound_epoch, bound) = self._known, self._bound
-        return Known(epoch, free, bound if epoch == bound_epoch else {})
-
     def remember(self, found: Known) -> None:
         """Remember ids and policies of one epoch."""
-        epoch = found.epoch
-        known_epoch, free = self._known
-        if epoch == known_epoch and len(free) + len(self._bound[1]) < _REMEMBERED:
-            free.update(found.free)
-        elif epoch >= known_epoch:
-            self._known = (epoch, dict(found.free))
-        if self._bound[0] == epoch == known_epoch:
-            self._bound[1].update(found.bound)
-        elif epoch >= known_epoch:
-            self._bound = (epoch, dict(found.bound))
+        known = self._known
+        if found[0] == known[0] and len(known[1]) + len(known[2]) < _REMEMBERED:
+            known[1].update(found[1])
+            known[2].update(found[2])
+        elif found[0] >= known[0]:
+            self._known = (found[0], dict(found[1]), dict(found[2]))
 
     def find_scope(self, path: Path) -> Found:
         """What a path comes to, asked anew."""
         found = Found.of(self.read(*self.resolving(path))[0])
         if found.scope is not None and found.policy is None:
-            self.remember(Known(found.epoch, {path: found.scope}, {}))
+            self.remember((found.epoch, {path: found.scope}, {}))
         elif found.scope is not None and found.policy is not None:
-            self.remember(Known(found.epoch, {}, {path: (found.scope, found.policy)}))
+            self.remember((found.epoch, {}, {path: (found.scope, found.policy)}))
         return found
 
     def resolve(self, path: Path) -> tuple[int, int | None]:
@@ -103,8 +90,8 @@ class Places(Engine):
 
         An empty answer is one only when the epoch is still the same.
         """
-        known = self.memory()
-        epoch, scope = known.epoch, known.scope(path)
+        known = self._known
+        epoch, scope = known[0], known_scope(known, path)
         while True:
             if scope is not None:
                 rows = self.read(sql, values(scope, epoch), **how)

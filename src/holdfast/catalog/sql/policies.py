@@ -96,10 +96,10 @@ class BoundSession(Session):
 
     def scope(self, path: Path) -> int | None:
         """See :meth:`Session.scope <holdfast.catalog.sql.engine.Session.scope>`."""
-        scope = self._known.free.get(path) or self.found.get(path)
+        scope = self._known[1].get(path) or self.found.get(path)
         if scope is not None:
             return scope
-        bound = self._known.bound.get(path) or self.bound.get(path)
+        bound = self._known[2].get(path) or self.bound.get(path)
         if bound is None:
             _, scope, policy = self.resolved(path)
             if scope is None:
@@ -113,13 +113,13 @@ class BoundSession(Session):
 
     def forget_scopes(self) -> None:
         """See :meth:`Session.forget_scopes <holdfast.catalog.sql.engine.Session.forget_scopes>`."""
-        self._known = Known(self.epoch, {}, {})
+        self._known = (self.epoch, {}, {})
         self.found.clear()
         self.bound.clear()
 
     def learned(self) -> Known:
         """The scopes that were looked up or made."""
-        return Known(self.epoch, self.found, self.bound)
+        return self.epoch, self.found, self.bound
 
     # --- rows of a key ------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class BoundSession(Session):
         Raises:
             QuotaExceededError: it is too much, also without what expired.
         """
-        for scope, account in sorted(self._accounts.items()):
+        for scope, account in sorted(self._accounts.items()) if self._accounts else ():
             if not account.counted or not (account.records or account.bytes):
                 continue
             counted = self.rows(_CHARGE, (scope, account.records, account.bytes))

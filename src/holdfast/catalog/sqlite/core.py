@@ -44,7 +44,7 @@ class Session(BoundSession):
         self.rows = self.later = link.rows
         self.now = time.time()
         self.epoch = self.rows(EPOCH)[0][0]
-        super().__init__(known if known.epoch == self.epoch else Known(self.epoch, {}, {}))
+        super().__init__(known if known[0] == self.epoch else (self.epoch, {}, {}))
 
     def resolved(self, path: Path) -> Found:
         """See :meth:`BoundSession.resolved <holdfast.catalog.sql.policies.BoundSession.resolved>`."""
@@ -281,7 +281,7 @@ class Core(Places):
             with link.lock:
                 if link.transacting.locked():
                     # A finalizer that came in the middle of a transaction of this thread: be a part of that.
-                    return _settled(work, Session(link, self.memory()))
+                    return _settled(work, Session(link, self._known))
                 link.drop_leftover()
                 if power:
                     _synchronous(link, "FULL")
@@ -301,7 +301,7 @@ class Core(Places):
     def _commit(self, link: Link, work: Callable[[Session], T], spare: bool) -> T:
         try:
             link.rows("BEGIN IMMEDIATE")  # inside: an interrupt may come as soon as it is done
-            session = Session(link, self.memory())
+            session = Session(link, self._known)
             result = _settled(work, session)
             if not spare and self._pool.crowd is not None and self._pool.crowd.short:
                 self._refuse_last_room(link)

@@ -25,7 +25,7 @@ class Values(Core):
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
         """See :meth:`Catalog.find <holdfast.catalog.base.Catalog.find>`."""
-        epoch, known = self._known
+        epoch, known, _ = self._known
         scope = known.get(path)
         if scope is not None:
             try:
@@ -38,7 +38,7 @@ class Values(Core):
 
     def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
         """See :meth:`Catalog.put <holdfast.catalog.base.Catalog.put>`."""
-        epoch, known = self._known
+        epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
         if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
@@ -60,7 +60,7 @@ class Values(Core):
 
     def replace(self, path: Path, key: str, row: tuple[Any, ...], if_version: int) -> tuple[int, float, float] | None:
         """See :meth:`Ledger.replace <holdfast.catalog.base.Ledger.replace>`."""
-        epoch, known = self._known
+        epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
         if scope is None or not (self._pool.until[0] < now or self._pool.has_turn()):
@@ -73,7 +73,7 @@ class Values(Core):
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:
         """See :meth:`Catalog.add <holdfast.catalog.base.Catalog.add>`."""
-        epoch, known = self._known
+        epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
         if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
