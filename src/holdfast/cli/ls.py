@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from ..address import format_path
+from ..address import format_address, format_path
 from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..listing import ORDERS
@@ -17,12 +17,25 @@ from ..reading import missing
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import json_line, note, paint, print_columns, record_json, time_json
-from .wording import age_text, count_text, key_text, left_text, shown, size_text, tags_from, tags_shown, type_text
+from .wording import age_text, count_text, left_text, shown, size_text, tags_from
 
 __all__ = ["ls"]
 
 T = TypeVar("T")
 
+_TYPES = {
+    "holdfast.int@v1": "integer",
+    "holdfast.text@v1": "text",
+    "holdfast.bytes@v1": "bytes",
+    "holdfast.json@v1": "JSON",
+    "holdfast.value@v1": "Python value",
+    "holdfast.pickle@v1": "Python object",
+    "holdfast.numpy@v1": "NumPy array",
+    "holdfast.pandas@v1": "pandas",
+    "holdfast.polars@v1": "Polars",
+    "holdfast.arrow@v1": "Arrow",
+    "holdfast.pillow@v1": "image",
+}
 _PAGE = 1000  # rows that are aligned together
 _LIMIT = 1000  # lines for a person, unless said otherwise
 _FOLDED = 20  # scopes of one parent that the tree shows below its first level
@@ -106,7 +119,7 @@ class _Listing:
 
     def keys(self, place: Place, recursive: bool) -> None:
         for record in self._records(place, recursive):
-            print(record.address if recursive else key_text(record))
+            print(record.address if recursive else _key_text(record))
 
     def json(self, place: Place, recursive: bool) -> None:
         for scope in self._few(self._scopes(place, recursive)):
@@ -152,12 +165,24 @@ def _with_last(items: Iterator[T]) -> Iterator[tuple[T, bool]]:
 
 
 def _row(record: Record, long: bool) -> list[str]:
-    row = [shown(key_text(record)), size_text(record.size)]
+    row = [shown(_key_text(record)), size_text(record.size)]
     if long:
         row += [time_json(record.updated) or "", record.content_type, record.serializer or "-"]
         row += [f"v{record.version}", record.durability, record.digest or "-"]
         row += [f"until {time_json(record.expires)}" if record.expires else ""]
     else:
-        row += [age_text(record.updated), type_text(record), f"v{record.version}"]
+        row += [age_text(record.updated), _type_text(record), f"v{record.version}"]
         row += [f"ends {left_text(record.expires)}" if record.expires else ""]
-    return [*row, tags_shown(record)]
+    return [*row, " ".join(shown(f"{name}={value}") for name, value in record.tags.items())]
+
+
+def _type_text(record: Record) -> str:
+    """What a record is: a Python type for values, the content type for files."""
+    if record.serializer is None:
+        return "file" if record.content_type == "application/octet-stream" else f"file, {record.content_type}"
+    return _TYPES.get(record.serializer, record.serializer)
+
+
+def _key_text(record: Record) -> str:
+    """The key as it stands in an address."""
+    return format_address((), record.key)

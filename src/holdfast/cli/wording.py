@@ -1,44 +1,17 @@
-"""Sizes, ages and types in a person's words."""
+"""Sizes, ages and tags in a person's words."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
 
-from ..address import format_address
 from ..errors import InvalidArgumentError
-from ..model import Record
 
-__all__ = [
-    "age_text",
-    "count_text",
-    "duration",
-    "key_text",
-    "left_text",
-    "shown",
-    "size_text",
-    "tags_from",
-    "tags_shown",
-    "type_text",
-]
+__all__ = ["age_text", "count_text", "duration", "left_text", "shown", "size_text", "tags_from"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPANS = (("y", 31556952.0), ("mo", 2629746.0), ("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
-
-_TYPES = {
-    "holdfast.int@v1": "integer",
-    "holdfast.text@v1": "text",
-    "holdfast.bytes@v1": "bytes",
-    "holdfast.json@v1": "JSON",
-    "holdfast.value@v1": "Python value",
-    "holdfast.pickle@v1": "Python object",
-    "holdfast.numpy@v1": "NumPy array",
-    "holdfast.pandas@v1": "pandas",
-    "holdfast.polars@v1": "Polars",
-    "holdfast.arrow@v1": "Arrow",
-    "holdfast.pillow@v1": "image",
-}
 
 
 def size_text(size: float) -> str:
@@ -71,23 +44,6 @@ def age_text(when: datetime) -> str:
 def left_text(when: datetime) -> str:
     """How long from now: ``in 3 d``."""
     return f"in {_span((when - datetime.now(timezone.utc)).total_seconds())}"
-
-
-def type_text(record: Record) -> str:
-    """What a record is: a Python type for values, the content type for files."""
-    if record.serializer is None:
-        return "file" if record.content_type == "application/octet-stream" else f"file, {record.content_type}"
-    return _TYPES.get(record.serializer, record.serializer)
-
-
-def key_text(record: Record) -> str:
-    """The key as it stands in an address."""
-    return format_address((), record.key)
-
-
-def tags_shown(record: Record) -> str:
-    """``stage=eval unit=ppm``, fit for a terminal."""
-    return " ".join(shown(f"{name}={value}") for name, value in record.tags.items())
 
 
 def shown(text: str) -> str:
