@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from ..model import Record
 from .driver import Serial, Ways
+from .verbs import Shown
 
 __all__ = ["AsyncFile", "Opening"]
 
@@ -24,11 +25,18 @@ class AsyncFile(Generic[B]):
 
     A file that is written becomes visible when it is closed, whole or not at all: leaving its ``async with`` block by
     an exception, or a cancellation in the middle of a write, discards it.
+
+    Attributes:
+        name: the address being written.
+        closed: whether it was closed or discarded.
     """
+
+    name = Shown[Any]()
+    closed = Shown[bool]()
 
     def __init__(self, driver: Ways, file: Any) -> None:
         self._driver = Serial(driver)
-        self._file = file
+        self._sync = file
         self._discard: Callable[[], object] | None = getattr(file, "abort", None)  # which files to read have not
         self._filled = 0
         self._lines: deque[B] = deque()  # read ahead
@@ -36,19 +44,9 @@ class AsyncFile(Generic[B]):
         self._before: Any = None  # the position before those, and those that were given
 
     @property
-    def name(self) -> Any:
-        """The address being written."""
-        return self._file.name
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed or discarded."""
-        return bool(self._file.closed)
-
-    @property
     def record(self) -> Record | None:
         """After a successful ``close()`` of a file that was written, what was written."""
-        found: Record | None = getattr(self._file, "record", None)
+        found: Record | None = getattr(self._sync, "record", None)
         return found
 
     async def _do(self, verb: Callable[..., Any], *arguments: Any) -> Any:
@@ -65,14 +63,14 @@ class AsyncFile(Generic[B]):
         size = 4 * len(given) if isinstance(given, str) else memoryview(given).nbytes
         if self._filled + size < _ROOM and self._driver.free:
             self._filled += size
-            written: int = self._file.write(given)  # into memory
+            written: int = self._sync.write(given)  # into memory
             return written
         self._filled = 0
         return await self._do(self._write_through, given)  # type: ignore[no-any-return]
 
     def _write_through(self, data: Any) -> Any:
-        written = self._file.write(data)
-        self._file.flush()
+        written = self._sync.write(data)
+        self._sync.flush()
         return written
 
     async def writelines(self, lines: Iterable[B]) -> None:
@@ -82,46 +80,46 @@ class AsyncFile(Generic[B]):
 
     async def flush(self) -> None:
         """Hand on what was written so far; nothing of it is visible before the end."""
-        await self._do(self._file.flush)
+        await self._do(self._sync.flush)
 
     async def read(self, size: int | None = -1) -> B:
         """At most so many characters or bytes; by default all that follow."""
-        return await self._do(self._from_here, self._file.read, size)  # type: ignore[no-any-return]
+        return await self._do(self._from_here, self._sync.read, size)  # type: ignore[no-any-return]
 
     async def readline(self) -> B:
         """The next line with its end; empty at the end of the file."""
         if not self._lines:
             await self._do(self._read_ahead)
         if not self._lines:
-            return self._file.read(0)  # type: ignore[no-any-return]
+            return self._sync.read(0)  # type: ignore[no-any-return]
         self._given += 1
         return self._lines.popleft()
 
     async def readlines(self) -> list[B]:
         """All lines that follow."""
-        return await self._do(self._from_here, self._file.readlines)  # type: ignore[no-any-return]
+        return await self._do(self._from_here, self._sync.readlines)  # type: ignore[no-any-return]
 
     async def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a position, as with Python's files; a file being written has none."""
-        return await self._do(self._from_here, self._file.seek, offset, whence)  # type: ignore[no-any-return]
+        return await self._do(self._from_here, self._sync.seek, offset, whence)  # type: ignore[no-any-return]
 
     async def tell(self) -> int:
         """The position."""
-        return await self._do(self._from_here, self._file.tell)  # type: ignore[no-any-return]
+        return await self._do(self._from_here, self._sync.tell)  # type: ignore[no-any-return]
 
     def _read_ahead(self) -> None:
         if self._lines:
             return  # another task was faster
-        self._before, self._given, room = self._file.tell(), 0, _AHEAD
-        while room > 0 and (line := self._file.readline()):
+        self._before, self._given, room = self._sync.tell(), 0, _AHEAD
+        while room > 0 and (line := self._sync.readline()):
             self._lines.append(line)
             room -= len(line)
 
     def _from_here(self, verb: Callable[..., Any], *arguments: Any) -> Any:
         if self._lines:
-            self._file.seek(self._before)
+            self._sync.seek(self._before)
             for _ in range(self._given):
-                self._file.readline()
+                self._sync.readline()
             self._lines.clear()
         return verb(*arguments)
 
@@ -140,11 +138,11 @@ class AsyncFile(Generic[B]):
         Raises:
             HoldfastError: what a put would raise; then nothing is visible and nothing stays.
         """
-        await self._do(self._file.close)
+        await self._do(self._sync.close)
 
     async def abort(self) -> None:
         """Discard; does nothing after a ``close()``. A file to read is closed."""
-        await self._driver.away(self._discard or self._file.close, must=True)
+        await self._driver.away(self._discard or self._sync.close, must=True)
 
     async def __aenter__(self) -> Self:
         return self
