@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import HoldfastError
-from .steps import IMPORTS, Step
+from .steps import Step, imports
 
 __all__ = ["Shown", "Stage"]
 
@@ -49,7 +49,7 @@ class Stage:
             "python": self._python,
             "command": self._command,
         }
-        exec(IMPORTS, self._names)
+        exec(imports(), self._names)
 
     def run(self, step: Step) -> Shown:
         """Show and run a step's lines, then its checks."""

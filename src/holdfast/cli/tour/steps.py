@@ -6,18 +6,7 @@ from importlib import resources
 from importlib.util import find_spec
 from typing import NamedTuple
 
-__all__ = ["IMPORTS", "Step", "steps"]
-
-IMPORTS = """
-import csv, os, statistics
-from contextlib import suppress
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-import blake3, holdfast
-with suppress(ImportError):
-    import numpy
-"""
-"""What the steps below need, beside FOLDER, OUTPUT, TABLE, python() and command() of the stage."""
+__all__ = ["Step", "imports", "steps"]
 
 
 class Step(NamedTuple):
@@ -44,8 +33,16 @@ def _step(block: str) -> Step:
     return Step(name, says, code, tuple(line[3:] for line in lines if line.startswith("#= ")))
 
 
+def _script() -> list[Step]:
+    text = resources.files("holdfast").joinpath("data", "tour.txt").read_text(encoding="utf-8")
+    return [_step(block) for block in text.strip().split("\n\n")]
+
+
+def imports() -> str:
+    """What the steps need, beside FOLDER, OUTPUT, TABLE, python() and command() of the stage."""
+    return _script()[0].code
+
+
 def steps() -> list[Step]:
     """The steps that can be shown here: the one with an array needs NumPy."""
-    script = resources.files("holdfast").joinpath("data", "tour.txt").read_text(encoding="utf-8")
-    found = map(_step, script.strip().split("\n\n"))
-    return [step for step in found if step.name != "arrays" or find_spec("numpy") is not None]
+    return [step for step in _script()[1:] if step.name != "arrays" or find_spec("numpy") is not None]
