@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from typing import Any
 
 from .errors import DecodeError, HoldfastError, InvalidArgumentError, MissingExtraError
@@ -11,8 +12,8 @@ from .stopping import go_on
 
 __all__ = ["ENCODINGS", "UNPACKED", "Packer", "check_compression", "shrink", "unpack", "unpacked"]
 
-ENCODINGS = ("zstd", "lz4")
-"""The encodings that there are, by their names in records: one zstd frame, one LZ4 frame."""
+ENCODINGS = {"zstd": "zstandard", "lz4": "lz4.frame"}
+"""The encodings that there are, by their names in records, each with its library: one zstd frame, one LZ4 frame."""
 
 UNPACKED = "none"
 """What asks for no encoding where a handle or a serializer has one."""
@@ -35,13 +36,7 @@ def check_compression(name: Any) -> str | None:
 
 def _library(encoding: str) -> Any:
     try:
-        if encoding == "zstd":
-            import zstandard
-
-            return zstandard
-        import lz4.frame
-
-        return lz4.frame
+        return import_module(ENCODINGS[encoding])
     except ImportError as error:
         raise MissingExtraError(
             f'{encoding} needs a library of its own: pip install "holdfast[compression]"'

@@ -297,21 +297,18 @@ def _copied(pieces: Iterator[bytes], size: int, folder: str | None, where: str) 
     from .storages.file.disk import explain
 
     try:
-        file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115
+        file = TemporaryFile(dir=folder)  # noqa: SIM115
         try:
-            for piece in pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[file.write(view) :]
+            file.writelines(pieces)
             file.seek(0)
         except BaseException:
             file.close()
             raise
+    except StoreError:
+        raise
     except OSError as error:
-        if isinstance(error, StoreError):
-            raise
         raise explain(error, f"a temporary copy of {where}", writing=True) from error
-    return file
+    return cast(RawIOBase, file)
 
 
 def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
