@@ -19,6 +19,8 @@ from holdfast.catalog.sqlite.schema import MIGRATIONS
 from tests.golden.expected import FAR, LARGE, ODD_KEYS, ODD_SCOPE, PAST, values
 
 HERE = Path(__file__).parent
+GONE = ["deleted"]
+"""Keys that have old versions only."""
 
 
 def fill(store: holdfast.Store) -> None:
@@ -41,6 +43,7 @@ def fill(store: holdfast.Store) -> None:
         inside.metadata["score"] = 0.93
     golden.artifact("empty").create()
     _scopes(golden.scope("what", "scopes"))
+    _history(golden.scope("what", "history"))
     with store.lease("golden", seconds=1):
         pass
 
@@ -66,6 +69,17 @@ def _records(scope: holdfast.Scope) -> None:
     scope.put("touched", (1, 2), expires=timedelta(days=1))
     scope.touch("touched", None)
     scope.set_tags("touched", {"by": "set_tags"})
+
+
+def _history(scope: holdfast.Scope) -> None:
+    scope.set_policy(history=3, max_records=10, max_bytes=1_000_000)
+    for version in range(6):
+        scope.put("price", version, tags={"round": str(version)})
+    scope.put("file", LARGE)  # bytes that other records have too
+    scope.put("file", LARGE + b"power")
+    scope.put("file", b"newest")
+    scope.put("deleted", ("deleted", 1))
+    scope.delete("deleted")
 
 
 def _files(scope: holdfast.Scope) -> None:
@@ -100,7 +114,9 @@ def describe(store: holdfast.Store) -> list[dict[str, Any]]:
         waiting.extend(place.children())
         if isinstance(place, holdfast.Scope):
             found.extend(map(_described, place.list()))
-    return sorted(found, key=lambda record: str(record["address"]))
+            keys = [*place, *(key for key in GONE if key not in place)]
+            found.extend({**_described(kept), "kept": True} for key in keys for kept in place.history(key))
+    return sorted(found, key=lambda record: (str(record["address"]), -record["version"]))
 
 
 def _described(record: holdfast.Record) -> dict[str, Any]:

@@ -284,6 +284,16 @@ class HistoryTests:
         _sweep(catalog)
         assert collected(catalog) == sorted(map(str, places))
 
+    def test_a_version_that_a_copy_makes_the_record_again_is_not_kept_twice(self, catalog: Catalog) -> None:
+        catalog.set_policy(FLOW, Policy(history=3))
+        first, second = put(catalog, "key", b"1"), put(catalog, "key", b"2")
+        catalog.commit([Delete(FLOW, "key")])
+        assert [version for version, _ in _past(catalog, "key")] == [second, first]
+        catalog.commit([Restore(inline_put(catalog, "key", b"2"), second, 1.5, 2.5)])
+        assert [version for version, _ in _past(catalog, "key")] == [first]
+        put(catalog, "key")
+        assert [version for version, _ in _past(catalog, "key")] == [second, first]
+
 
 class LostHistoryTests:
     """Kept versions after a power cut."""

@@ -135,6 +135,7 @@ class BoundSession(Session):
         """See :meth:`Session.restore_row <holdfast.catalog.sql.engine.Session.restore_row>`."""
         if scope in self._accounts:
             self._replaces(scope, key, tier, values[6])
+            self.later("DELETE FROM past WHERE scope=?1 AND key=?2 AND version=?3", (scope, key, version))
         self.write_restore(scope, key, tier, version, created, values)
 
     def edit_row(self, scope: int, key: str, tier: int, values: tuple[Any, ...]) -> Callable[[], int]:
