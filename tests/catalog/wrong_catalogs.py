@@ -543,6 +543,8 @@ class CountsBeforeItWrites(SQLiteCatalog):
     def commit(self, changes, **options):
         if changes and isinstance(changes[0], Put) and (policy := self.policy(changes[0].path)):
             used = self.usage(changes[0].path)
+            assert policy.max_records is not None
+            assert policy.max_bytes is not None
             if used.records + 1 > policy.max_records or used.size + changes[0].size > policy.max_bytes:
                 raise QuotaExceededError("full")
             self.write("UPDATE policies SET max_records=1000000,max_bytes=1000000")
