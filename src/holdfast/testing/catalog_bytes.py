@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ..catalog.base import Blob, Catalog, Delete, NewBlob, Put, Since, ValueRow, WriteAgain
-from ..errors import ConflictError, HoldfastError, NotFoundError
+from ..errors import ConflictError, HoldfastError, NotFoundError, StoreError
 from ..model import EPHEMERAL
 from .catalog_cases import (
     BOOT,
@@ -182,6 +182,17 @@ class PlaceTests:
         assert catalog.garbage() == []
         catalog.abandon(self._put(catalog, "one"))
         self._collect(catalog)
+
+    def test_what_nobody_needs_makes_way(self, catalog: Catalog) -> None:
+        """Its bytes were found, not put, or others are in its place now."""
+        found = self._put(catalog, "one")
+        catalog.abandon(found._replace(algorithm=0, digest=None, size=0))
+        catalog.commit([self._put(catalog, "one")])
+        catalog.commit([Delete(FLOW, "one")])
+        catalog.commit([self._put(catalog, "two", content=b"others")])
+        assert catalog.garbage() == []
+        with pytest.raises(StoreError):
+            catalog.commit([self._put(catalog, "three")])
 
     def test_what_is_abandoned_and_needed_stays(self, catalog: Catalog) -> None:
         change = self._put(catalog, "one")
