@@ -53,6 +53,13 @@ def test_all_that_a_scope_does(opener: Opener, place: str, tmp_path: Path) -> No
         assert np.array_equal(scope.get("array", verify=True), array)
         scope.put("frame", frame)
         pd.testing.assert_frame_equal(scope.get("frame"), frame)
+        packed = scope.using(compression="zstd")
+        assert packed.put("packed/value", frame).contents["value"].encoding == "zstd"
+        packed.put_chunks("packed/file", [bytes(50_000), array.tobytes()])
+        pd.testing.assert_frame_equal(scope.get("packed/value"), frame)
+        with scope.open("packed/file", "rb") as reading:
+            assert reading.seek(50_000) == 50_000
+            assert reading.read() == array.tobytes()
         assert scope.put("array", array + 1, if_version=first.version).version > first.version
         with pytest.raises(ConflictError):
             scope.put("array", array, if_version=first.version)
