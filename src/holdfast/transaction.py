@@ -295,8 +295,10 @@ class Buffered(Ledger):
             let_go(self._kernel, change)
 
     def _sync(self, puts: list[Put]) -> None:
-        fresh = [change.blob for change in puts if isinstance(change.blob, NewBlob) and not change.blob.synced]
-        if len(sync_blobs(self._kernel, fresh)) < len(fresh):
+        blobs = [change.blob for change in puts if isinstance(change.blob, NewBlob)]
+        fresh = [blob for blob in blobs if not blob.synced]
+        stand = (self._kernel.storage_of(blob.storage).stands(json.loads(blob.config)) for blob in blobs)
+        if len(sync_blobs(self._kernel, fresh)) < len(fresh) or not all(stand):
             raise ValueLost("bytes that this transaction wrote are gone from their storage: nothing was committed")
 
     def _check_open(self) -> None:

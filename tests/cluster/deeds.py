@@ -429,3 +429,26 @@ def results() -> int:
     """How many results of memoized calls are stored."""
     places = [place for parent in [_store, *_store.children()] for place in parent.children("memo")]
     return sum(len(list(place.list("call/"))) for place in places)
+
+
+# --- sleep ------------------------------------------------------------------------------------------------------------
+
+
+def be_impatient(seconds: float) -> None:
+    """This host's writer is dead when it has been silent for so long; no user may say less than a minute."""
+    _store._kernel.storage.patience = seconds  # type: ignore[attr-defined]
+
+
+def begin_transaction(name: str, key: str, value: Any) -> None:
+    _transactions[name] = block = _store.transaction()
+    _blocks[name] = block.__enter__()
+    _blocks[name].scope(str(scope(name))).put(key, value)
+
+
+def end_transaction(name: str) -> None:
+    _blocks.pop(name)
+    _transactions.pop(name).__exit__(None, None, None)
+
+
+_transactions: dict[str, Any] = {}
+_blocks: dict[str, Any] = {}

@@ -26,7 +26,7 @@ class Odd:
 
 
 KEYS = [
-    "a", "a/b", "a/b/c", "A", "..", ".", "../../up", "/root", "a//b", "con.txt", "NUL", "ends.", "ends ", " begins",
+    "a", "a/b", "a/b/c", "A", "..", ".", "../../up", "/rooted", "a//b", "con.txt", "NUL", "ends.", "ends ", " begins",
     "back\\slash", "quo'te\"", "star*?<>|", "per%cent", "co:lon", "ü", "u\u0308", "日本語", "k" * 512, "ü" * 512,
     "holdfast-export.json", "workflow=later", "~", "a.zstd", "-rf", "#", "new", "NEW",
 ]  # fmt: skip

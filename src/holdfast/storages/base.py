@@ -123,6 +123,11 @@ class Storage(ABC):
         """
         return [True] * len(configs)
 
+    def stands(self, config: Any) -> bool:
+        """Asked before bytes that this process wrote are committed: whether no collector can have taken them for those
+        of a dead writer meanwhile. The default is for storages whose writers hold a lock while they live."""
+        return True
+
     def abandoned(self) -> Iterable[Abandoned]:
         """The pieces left by writers that are dead, for the collector; none by default."""
         return ()

@@ -148,6 +148,12 @@ class RemoteStorage(Storage):
         names = [self._check(config) for config in configs]
         return together([partial(self.medium.exists, name) for name in names], _ASKING)
 
+    def stands(self, config: Any) -> bool:
+        """Whether an object is there; nobody is asked while others cannot take this process' writer for dead."""
+        writer, name = self._writer, self._check(config)
+        mine = writer is not None and name.startswith(f"{writer.writer}/") and not writer.lost
+        return mine or self.shares or self.medium.exists(name)
+
     def delete(self, config: Any) -> None:
         """Remove an object."""
         self.medium.delete(self._check(config))

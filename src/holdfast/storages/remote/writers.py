@@ -133,7 +133,9 @@ class LiveWriter:
         return f"{self.writer}/{next(self._numbers)}"
 
     def beat(self) -> None:
-        """Renew the mark."""
+        """Renew the mark; one that is lost stays so, as others may have looked through its folder already."""
+        if self._seen and self.lost:
+            return
         now, text = _clock(), b"%.3f" % time.time()
         self._medium.put(self._mark, (text,), len(text))
         self._seen = now
