@@ -30,7 +30,8 @@ CATALOG_FILE = "catalog.sqlite"
 
 _KINDS = {FILES: "holdfast.file@v1", INLINE: "holdfast.inline@v1", MEMORY: "holdfast.memory@v1"}
 _BUCKETS = ("s3", "az", "gs")
-_BUCKET = "holdfast.objectstore@v1"
+_BUCKET, _OTHER = "holdfast.objectstore@v1", "holdfast.fsspec@v1"
+_FAR = (_BUCKET, _OTHER, "holdfast.routed@v1")
 _LOCKS = "locks"
 _MOST = 1 << 28  # bytes of a value in a row
 
@@ -139,8 +140,8 @@ class Kernel:
         if url in ("", INLINE, MEMORY):
             return _lifted(found()), url  # empty: what another process kept in memory is gone
         place = url if "://" in url or os.path.isabs(url) else os.path.join(self.folder or ".", url)
-        # of those that ship, a bucket is waited for; below a second it would give up on a server that is only busy
-        waits = {"timeout": min(max(self.config.timeout, 1.0), 3600.0)} if name == _BUCKET else {}
+        # of those that ship, what is far is waited for; below a second it would give up on a server that is only busy
+        waits = {"timeout": min(max(self.config.timeout, 1.0), 3600.0)} if name in _FAR else {}
         return _lifted(found(place, **waits)), url
 
     def _own_storage(self) -> tuple[str, str]:
@@ -249,7 +250,7 @@ def _named(storage: str) -> tuple[str, str]:
     """Name and URL of the storage that a configuration asks for; no URL for a registered one."""
     scheme, there, _ = storage.partition("://")
     if there:
-        return _BUCKET if scheme in _BUCKETS else "holdfast.fsspec@v1", storage
+        return _BUCKET if scheme in _BUCKETS else _OTHER, storage
     return (_KINDS[storage], storage) if storage in _KINDS else (storage, "")
 
 

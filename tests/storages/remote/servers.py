@@ -137,12 +137,19 @@ def azurite_program() -> Path:
 def azurite(folder: Path) -> Iterator[str]:
     """An Azure blob server with a container ``container``; gives its endpoint."""
     port = free_port()
-    command = [str(azurite_program()), "--disableTelemetry", "--silent", "--inMemoryPersistence"]
-    command += ["--blobHost", "127.0.0.1", "--blobPort", str(port)]
-    with running(command, port, folder / f"azurite-{port}.log"):
+    with azurite_on(port, folder, "--inMemoryPersistence"):
         endpoint = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
         make_container(endpoint)
         yield endpoint
+
+
+@contextmanager
+def azurite_on(port: int, folder: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The server's process, which can be killed; without the option for memory it keeps all in the folder."""
+    command = [str(azurite_program()), "--disableTelemetry", "--silent", *options]
+    command += ["--blobHost", "127.0.0.1", "--blobPort", str(port)]
+    with running(command, port, folder / f"azurite-{port}.log") as process:
+        yield process
 
 
 def make_container(endpoint: str, name: str = "container") -> None:
@@ -222,6 +229,13 @@ class CuttingProxy:
                 return False
             self.cuts -= 1
             return True
+
+    def drop(self) -> None:
+        """Cut all connections."""
+        ends, self._open = self._open, []
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """End, with all connections."""

@@ -106,7 +106,7 @@ def test_a_wrong_password(ftp_port, verb):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_server_that_is_down(verb):
-    storage = FsspecStorage(f"ftp://writer@127.0.0.1:{free_port()}/p", options=FTP_KEYS)
+    storage = FsspecStorage(f"ftp://writer@127.0.0.1:{free_port()}/p", options=FTP_KEYS, timeout=0.2)
     refused(StoreError, lambda: VERBS[verb](storage), "could not be reached", "ftp://writer@127.0.0.1")
 
 

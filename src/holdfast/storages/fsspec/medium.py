@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from copy import copy
 from typing import Any, TypeVar
 
 from ...errors import ClosedError, HoldfastError, ReadOnlyError, StoreError, StoreNotFoundError, ValueLost
@@ -33,12 +34,14 @@ class FileMedium(Medium):
         make: makes a file system.
         root: the folder, by the file system's own name for it.
         shown: the URL.
+        timeout: seconds in which what fails for a broken connection is done again.
     """
 
-    def __init__(self, make: Callable[[], Any], root: str, shown: str) -> None:
+    def __init__(self, make: Callable[[], Any], root: str, shown: str, timeout: float) -> None:
         self.shown = shown
         self._root = root.rstrip("/")
-        self._pool = Pool(make)
+        self._pool = Pool(make, timeout)
+        self._brief = Pool(make, 0.0)
         self._folders: set[str] = set()
 
     def _path(self, name: str) -> str:
@@ -110,13 +113,8 @@ class FileMedium(Medium):
     def upload(self, name: str, size: int | None) -> Upload:
         """Begin a file, through a new connection: one that lay idle may have ended, and that shows when it is too late
         to begin again."""
-
-        def work() -> tuple[Any, Any]:
-            system = self._pool.new()
-            return system, self._open(system, name)
-
         pid = os.getpid()
-        system, file = self._explained(work, name, True)
+        system, file = self._explained(lambda: self._pool.new(lambda system: self._open(system, name)), name, True)
         return _Upload(self, name, system, file, pid)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -215,9 +213,16 @@ class FileMedium(Medium):
         with suppress(ValueLost):
             self._use(work, name, writing=True)
 
+    def hasty(self) -> Medium:
+        """The same folder, each thing tried once."""
+        brief = copy(self)
+        brief._pool = self._brief
+        return brief
+
     def close(self) -> None:
         """Let go of connections."""
         self._pool.clear()
+        self._brief.clear()
 
 
 class _Upload(Upload):
@@ -254,4 +259,4 @@ class _Upload(Upload):
         with suppress(Exception):  # another error is on its way; what stays is found after the writer's end
             file.close()
         with suppress(HoldfastError):
-            self._medium.delete(self._name)
+            self._medium.hasty().delete(self._name)

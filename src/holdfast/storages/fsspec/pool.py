@@ -6,6 +6,7 @@ Many of fsspec's file systems are one connection, which threads cannot share and
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,10 +24,16 @@ _inherited: list[Any] = []
 
 
 class Pool:
-    """Makes file systems when they are needed, and keeps a few."""
+    """Makes file systems when they are needed, and keeps a few.
 
-    def __init__(self, make: Callable[[], Any]) -> None:
+    Args:
+        make: makes one.
+        timeout: seconds in which what fails for a broken connection is done again.
+    """
+
+    def __init__(self, make: Callable[[], Any], timeout: float) -> None:
         self._make = make
+        self._timeout = timeout
         self._idle: list[Any] = []
         _pools.add(self)
 
@@ -42,13 +49,34 @@ class Pool:
         if len(self._idle) < _KEPT and pid == os.getpid():
             self._idle.append(system)
 
-    def new(self) -> Any:
-        """A new file system, which is the caller's until it is given back."""
-        return self._make()
+    def new(self, work: Callable[[Any], T]) -> tuple[Any, T]:
+        """``work`` with a new file system, which is the caller's until it is given back."""
+
+        def begin() -> tuple[Any, T]:
+            system = self._make()
+            return system, work(system)
+
+        return self._patiently(begin)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """``work``, again and again while no connection holds, with growing pauses. All that is done here is the same
+        when it is done twice."""
+        deadline, pause = time.monotonic() + self._timeout, 0.1
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not is_broken(error) or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, 5.0)
 
     def hold(self, work: Callable[[Any], T]) -> tuple[Any, T]:
         """``work`` with a file system, which is the caller's until it is given back; with a new one if that one's
         connection had ended while it lay here. So ``work`` may be done twice."""
+        return self._patiently(lambda: self._hold(work))
+
+    def _hold(self, work: Callable[[Any], T]) -> tuple[Any, T]:
         while True:
             pid = os.getpid()
             system, fresh = self._take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -40,6 +41,8 @@ class FsspecStorage(RemoteStorage):
         url: ``protocol://host/folder``.
         options: what the file system is made with, beside what the URL and fsspec's configuration say. Who unpickles
             this storage has them from there.
+        timeout: seconds in which what fails because a connection broke, or none could be made, is done again; where
+            the protocol has such a setting, also how long it waits for an answer.
         owner: whose writers :meth:`abandoned` reports: the id of a store.
         patience: seconds after which a writer on another machine that gave no sign of life is taken for dead; clocks
             of machines may differ by half of it.
@@ -61,13 +64,18 @@ class FsspecStorage(RemoteStorage):
         url: str,
         *,
         options: Mapping[str, Any] | None = None,
+        timeout: float = 30.0,
         owner: str = "",
         patience: float = PATIENCE,
     ) -> None:
+        if not 0 < timeout <= 3600:
+            raise InvalidArgumentError(f"timeout is a number of seconds up to an hour, not {timeout!r}")
         self.url = url
+        self.timeout = timeout
         protocol, shown = _check(url)
         kind = _file_system(protocol)
-        given = dict(kind._get_kwargs_from_urls(url), **(options or {}))
+        waits = {"timeout": max(1, round(timeout))} if "timeout" in signature(kind.__init__).parameters else {}
+        given = dict(kind._get_kwargs_from_urls(url), **(waits | dict(options or {})))
         given |= {"skip_instance_cache": True, "use_listings_cache": False}
 
         def make() -> Any:
@@ -77,13 +85,13 @@ class FsspecStorage(RemoteStorage):
             root = kind._strip_protocol(url)
         except Exception as error:
             raise InvalidArgumentError(str(explain(error, shown, writing=False))) from error
-        super().__init__(FileMedium(make, str(root), shown), owner, patience)
+        super().__init__(FileMedium(make, str(root), shown, timeout), owner, patience)
 
     def __repr__(self) -> str:
         return f"FsspecStorage({self.url!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (self.url, self.owner, self.patience)
+        return _again, (self.url, self.timeout, self.owner, self.patience)
 
 
 class _InProcess(FsspecStorage):
@@ -92,8 +100,8 @@ class _InProcess(FsspecStorage):
     abandoned = Storage.abandoned  # type: ignore[assignment]
 
 
-def _again(url: str, owner: str, patience: float) -> FsspecStorage:
-    return FsspecStorage(url, owner=owner, patience=patience)
+def _again(url: str, timeout: float, owner: str, patience: float) -> FsspecStorage:
+    return FsspecStorage(url, timeout=timeout, owner=owner, patience=patience)
 
 
 def _check(url: str) -> tuple[str, str]:
