@@ -20,11 +20,11 @@ _store: holdfast.Store
 _leases: dict[str, holdfast.Lease] = {}
 
 
-def open_store(url: str, storage: str, *, patience: float | None = None, **settings: Any) -> str:
+def open_store(url: str, storage: str | None, *, patience: float | None = None, **settings: Any) -> str:
     """Open the host's store; gives its id."""
     global _store
     placed: Any = storage
-    if patience is not None:
+    if storage is not None and patience is not None:
         from holdfast.storages.objectstore import ObjectStorage
 
         placed = ObjectStorage(storage, patience=patience, timeout=settings.get("timeout", 30.0))
@@ -219,12 +219,14 @@ class Noted(NamedTuple):
     Attributes:
         kept: by key, the version that was acknowledged last, and the number put then (None: deleted).
         unsure: by key, the numbers of writes since whose outcome is not known.
+        counted: how often adding one to a counter was acknowledged, and how often its outcome is not known.
         done: how many writes were acknowledged.
         errors: what was raised.
     """
 
     kept: dict[str, tuple[int, int | None]]
     unsure: dict[str, set[int | None]]
+    counted: tuple[int, int]
     done: int
     errors: list[str]
 
@@ -237,10 +239,16 @@ def work(name: str, seconds: float) -> Noted:
     """Put, delete and transact under keys of this writer, and note what came of it; each version must be above those
     before."""
     place, kept, unsure, errors = scope(name), dict[str, tuple[int, int | None]](), dict[str, set[int | None]](), []
-    number = done = 0
+    number = done = counted = uncounted = 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         number += 1
+        try:
+            scope(name).add("count", 1)
+            counted += 1
+        except (StoreError, BusyError) as error:
+            errors.append(f"{error.code}: {error}")
+            uncounted += 1
         keys = [f"{name}-{number % 4}"]
         put: int | None = number
         try:
@@ -266,7 +274,7 @@ def work(name: str, seconds: float) -> Noted:
                 assert version > kept.get(key, (0, None))[0] or put is None, f"{key} went back to {version}"
                 kept[key] = version, put
                 unsure.pop(key, None)
-    return Noted(kept, unsure, done, errors)
+    return Noted(kept, unsure, (counted, uncounted), done, errors)
 
 
 def check(name: str, noted: Noted) -> None:
@@ -278,6 +286,8 @@ def check(name: str, noted: Noted) -> None:
         if found[0] is not None:
             assert found == value(found[0])
             assert place.record(key).version >= version
+    counted, uncounted = noted.counted
+    assert counted <= place.get("count") <= counted + uncounted, "none lost, none twice"
     assert place.get(f"{name}-left", default=None) == place.get(f"{name}-right", default=None)
 
 

@@ -182,6 +182,9 @@ def test_what_travels(pair: Pair, store: tuple[str, str], postgresql: Server, na
         guest.call(deeds.set_variable, "HOLDFAST_STORE", store[0])
         assert guest.call(deeds.unpickled, *sent, "pickle")[1].data == bytes(50_000)
 
+        guest.call(deeds.open_store, store[0], None)
+        assert guest.call(deeds.get, name, "array").sum() == deeds.array().sum(), "the store knows where its bytes are"
+
         guest.call(deeds.set_variable, "HOLDFAST_KEY", "secret")
         with pytest.raises(InvalidArgumentError, match="64 hex digits"):
             guest.call(deeds.open_store, *store)
