@@ -37,6 +37,7 @@ class Lab:
     def __init__(self, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self._patch = monkeypatch
+        self.history = 0  # how many old versions the scopes keep
         self._boots = 0
         self._images = 0
         self.boot()
@@ -62,6 +63,8 @@ class Lab:
         root.mkdir()
         recorder, timeline = Recorder(root), Timeline()
         with interposed(root, recorder), self.open(root, durability) as store:
+            for scope, _ in paths() if self.history else ():
+                store.scope(scope).set_policy(history=self.history, max_records=1000, max_bytes=1 << 30)
             Workload(store, str(root / "data"), recorder, timeline, Random(seed)).run(steps)
         return recorder, timeline
 
@@ -160,6 +163,31 @@ def compare(store: Store, expected: dict[Slot, Version]) -> None:
             raise Wrong(f"{scope} lists other keys than it has")
 
 
+def check_history(store: Store, image: Folder) -> None:
+    """Old versions are whole and below the record; what is counted and referred to is what there is."""
+    for scope, key in UNIVERSE:
+        place = store.scope(scope)
+        kept = [record.version for record in place.history(key)]
+        newest = [place.record(key).version] if place.exists(key) else []
+        if sorted({*newest, *kept}, reverse=True) != newest + kept:
+            raise Wrong(f"{scope}/{key} is at {newest}, with old versions {kept}")
+        for version in kept:
+            try:
+                place.get(key, version=version, verify=True)
+            except holdfast.HoldfastError as error:
+                raise Wrong(f"version {version} of {scope}/{key} is torn: {error!r}") from error
+    catalog = SQLiteCatalog(image / "data" / "catalog.sqlite")
+    refs = "SELECT blob FROM records UNION ALL SELECT blob FROM kept UNION ALL SELECT blob FROM past"
+    for wrong in (
+        f"SELECT id,refs FROM blobs b WHERE state=0 AND refs<>(SELECT count(*) FROM ({refs}) WHERE blob=b.id)",
+        "SELECT scope,records,bytes FROM policies p WHERE (records,bytes)<>"
+        "(SELECT count(*),ifnull(sum(size),0) FROM records WHERE scope=p.scope)",
+    ):
+        if found := catalog.read(wrong):
+            raise Wrong(f"{wrong}: {found}")
+    catalog.close()
+
+
 def removed(calls: list[Any]) -> set[str]:
     """Files that were removed: a folder is not synced for that, so a power cut can bring them back, as garbage that
     nobody looks for where their writer's folder was swept before."""
@@ -221,10 +249,12 @@ def _check_recovered(
 ) -> None:
     with lab.open(image) as store:
         compare(store, expected)
+        check_history(store, image)
         write_later(store, before, expected, random)
         compare(store, expected)
         store.gc()
         compare(store, expected)
+        check_history(store, image)
     with lab.open(image) as store:
         store.gc()  # now what the writers above left is nobody's
         compare(store, expected)
@@ -290,6 +320,12 @@ def check_many(
 @pytest.mark.parametrize("seed", [1, 2])
 def test_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
     check_many(lab, same_files, seed=seed, steps=60, cuts=30, durability=durability)
+
+
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_power_cuts_of_scopes_that_keep_old_versions(lab: Lab, same_files: dict[str, Any], durability: str) -> None:
+    lab.history = 2
+    check_many(lab, same_files, seed=3, steps=60, cuts=30, durability=durability)
 
 
 @pytest.mark.long
