@@ -436,3 +436,22 @@ def test_both_colours_are_one_thing(store: holdfast.Store) -> None:
 def test_a_synchronous_block_has_no_other_colour(scope: holdfast.Scope) -> None:
     with scope.transaction() as inside, pytest.raises(holdfast.InvalidArgumentError, match=r"aio.transaction\(\)"):
         inside.aio  # noqa: B018
+
+
+@awaited
+async def test_old_versions_and_limits(store: holdfast.Store) -> None:
+    scope = store.namespace("kept").aio
+    assert await scope.set_policy(history=2, max_records=1) == holdfast.Policy(2, 1) == await scope.policy()
+    first = await scope.put("k", LARGE)
+    await scope.put("k", 2)
+    assert [record.version for record in await scope.history("k")] == [first.version]
+    assert await scope.get("k", version=first.version) == LARGE
+    assert await scope.get("k", "none", version=9) == "none"
+    with pytest.raises(holdfast.NotFoundError, match="there are 2, 1"):
+        await scope.get("k", version=9)
+    assert (await scope.restore("k", first.version)).version == 3
+    assert await scope.get("k") == LARGE
+    for value in (1, LARGE):
+        with pytest.raises(holdfast.QuotaExceededError):
+            await scope.put("other", value)
+    assert stray_files(store) == []

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import holdfast
-from holdfast.errors import ConflictError, ExistsError, NotFoundError, StorageFullError
+from holdfast.errors import ConflictError, ExistsError, NotFoundError, QuotaExceededError, StorageFullError
 from holdfast.testing.state_machine import check_store
 
 from .places import PLACES, opener_of, set_keys
@@ -41,6 +41,28 @@ def test_a_store_behaves_as_a_dict(opener: Opener) -> None:
 @pytest.mark.long
 def test_at_length(opener: Opener) -> None:
     check_store(opener, max_examples=100, stateful_step_count=50)
+
+
+def test_old_versions_and_limits(opener: Opener, tmp_path: Path) -> None:
+    with opener(tmp_path / "data") as store:
+        scope = store.namespace("prod").workflow("kept")
+        scope.set_policy(history=2, max_records=2)
+        values = [np.arange(50_000) + number for number in range(4)]
+        versions = [scope.put("array", value).version for value in values]
+        scope.put("small", 1)
+        store.gc()
+        assert [record.version for record in scope.history("array")] == versions[2:0:-1]
+        assert np.array_equal(scope.get("array", version=versions[1]), values[1])
+        with pytest.raises(NotFoundError):
+            scope.get("array", version=versions[0])
+        scope.delete("array")
+        assert np.array_equal(scope.get("array", version=versions[3]), values[3])
+        assert scope.restore("array", versions[3]).version > versions[3]
+        assert np.array_equal(scope.get("array", verify=True), values[3])
+        with pytest.raises(QuotaExceededError):
+            scope.put("third", values[0])
+        assert sorted(scope) == ["array", "small"]
+        assert store.verify().problems == []
 
 
 def test_all_that_a_scope_does(opener: Opener, place: str, tmp_path: Path) -> None:
