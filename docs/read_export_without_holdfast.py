@@ -3,7 +3,8 @@
     python read_export_without_holdfast.py FOLDER                  every record: address, version, size, type, content
     python read_export_without_holdfast.py FOLDER ADDRESS > file   the bytes of one
 
-Digests by SHA-256 are checked; of those by BLAKE3, which Python does not have, only the size is.
+Old versions, which are in the export too, are passed over. Digests by SHA-256 are checked; of those by BLAKE3, which
+Python does not have, only the size is.
 """
 
 import base64
@@ -22,7 +23,7 @@ def head(folder):
         sys.exit("this export was interrupted: it is not complete")
     for name, expected in found["manifests"].items():
         with open(folder / name, "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected["sha256"]:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                 sys.exit(f"{name} is not the one that was written")
     return found
 
@@ -30,7 +31,9 @@ def head(folder):
 def records(folder):
     with open(folder / "records.jsonl", encoding="utf-8") as lines:
         for line in lines:
-            yield json.loads(line)
+            record = json.loads(line)
+            if not record.get("past"):
+                yield record
 
 
 def address(record):

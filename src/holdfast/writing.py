@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeVar
 
@@ -42,6 +42,7 @@ __all__ = [
     "commit_bytes",
     "encode",
     "let_go",
+    "new_blob",
     "place_text",
     "prepare",
     "put",
@@ -49,6 +50,7 @@ __all__ = [
     "put_stored",
     "settle",
     "since_now",
+    "store_chunks",
     "sync_blobs",
 ]
 
@@ -211,12 +213,8 @@ def commit_bytes(
     since: Since | None,
 ) -> Record:
     """Commit a value whose bytes were just written to a place, and delete them where they turn out not to be needed."""
-    storage = kernel.storage
     signature = _sign(kernel, encoded, *digest)
-    identity, synced = None, True  # as of a storage that keeps all it has taken
-    if isinstance(storage, MappedStorage):
-        identity, synced = storage.identity(place), plan.power
-    blob = blob_at(kernel.storage_id, place_text(place), synced, kernel.boot, identity)
+    blob = new_blob(kernel, place, plan.power)
     change = Put(
         path, key, encoded.codec, *digest, encoded.size, None, blob, encoded.config, signature, plan.tags, plan.expires,
         if_version=plan.if_version, since=since,
@@ -240,6 +238,27 @@ def let_go(kernel: Kernel, change: Put) -> None:
             storage.delete(json.loads(change.blob.config))
         elif change.since is not None:
             kernel.catalog.abandon(change)
+
+
+def new_blob(kernel: Kernel, place: Any, power: bool) -> NewBlob:
+    """What the catalog records of bytes that the store's storage has just taken."""
+    identity, synced = None, True  # as of a storage that keeps all it has taken
+    if isinstance(kernel.storage, MappedStorage):
+        identity, synced = kernel.storage.identity(place), power
+    return blob_at(kernel.storage_id, place_text(place), synced, kernel.boot, identity)
+
+
+def store_chunks(kernel: Kernel, put: Put, chunks: Iterable[Buffer]) -> Put:
+    """The put with its bytes, of a known digest, in the storage; an error from the iterable leaves nothing behind."""
+    digest, since = (put.algorithm, put.digest or b""), since_now(kernel)
+    tags = json.loads(put.tags) if put.tags else {}
+    _, content_type, encoding = kernel.catalog.codec(put.codec)
+    with kernel.storage.writer(tags, size=put.size, content_type=content_type, encoding=encoding) as writer:
+        for chunk in chunks:
+            go_on()
+            writer.write(chunk)
+        place = writer.commit(lambda: digest, sync=kernel.power)
+    return put._replace(blob=new_blob(kernel, place, kernel.power), since=since)
 
 
 def sync_blobs(kernel: Kernel, blobs: Sequence[B]) -> list[B]:

@@ -71,6 +71,14 @@ def fill(store: holdfast.Store) -> None:
         artifact.metadata["author"] = "Ada"
     for name in ("Prod", "pröd", "a/b:c%d", "n" * 512, "..", "con"):
         store.namespace(name).scope("kind=of", name).put_chunks("report.pdf", [name.encode()])
+    kept = store.namespace("kept")
+    kept.set_policy(history=3, max_records=4, max_bytes=2_000_000)
+    for i in range(6):
+        kept.put("value", {"number": i}, tags={"i": str(i)})
+        kept.put_chunks("file", [bytes([i]) * 50_000])
+        kept.put("object", Odd(str(i)))
+        kept.put("deleted", i)
+        kept.delete("deleted")
     gone = store.namespace("gone")
     gone.put("x", 1)
     gone.drop()
@@ -82,6 +90,12 @@ def everything(store: holdfast.Store) -> dict[str, Any]:
     for scope in _below(store):
         info = scope.info()
         found[str(scope)] = (info.since, dict(info.properties))
+        found[f"{scope} asks for"] = (tuple(scope.policy()),)
+        for key in store._kernel.catalog.past_keys(scope.path, "", None, 1000):
+            found[f"{scope}/{key} before"] = [
+                (record.version, record.created, record.updated, record.digest, dict(record.tags), record.row.flags)
+                for record in scope.history(key)
+            ]
         for record in scope.list():
             content = record.contents["value"]
             stored = scope.get_bytes(record.key)

@@ -116,6 +116,8 @@ class AsyncStore(Below):
 
     sync = lifted(BaseStore.sync)
     export_to = lifted(Exchanging.export_to)
+    import_from = lifted(Exchanging.import_from)
+    sync_to = lifted(Exchanging.sync_to)
     verify = lifted(Verifying.verify)
     _gc = lifted(Collecting.gc)
 

@@ -14,6 +14,7 @@ from .arguments import StoreOption, hand_down
 from .cat import cat
 from .commands import Commands
 from .du import du
+from .exchange import export, import_, sync
 from .gc import gc
 from .get import get
 from .ls import ls
@@ -42,12 +43,12 @@ app = typer.Typer(
 
 _memo = typer.Typer(name="memo", help=_flowing(memo.__doc__ or ""), callback=hand_down, invoke_without_command=True)
 _GROUPS = {
-    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify),
+    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync),
     _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
 }
 for _group, _commands in _GROUPS.items():
     for _command in _commands:
-        _group.command(help=_flowing(_command.__doc__ or ""))(_command)
+        _group.command(_command.__name__.rstrip("_"), help=_flowing(_command.__doc__ or ""))(_command)
 app.add_typer(_memo)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .results import Copied, Exported
+from .running import Moved
 from .verbs import Exchanging, read_key
 
-__all__ = ["Copied", "Exchanging", "Exported", "read_key"]
+__all__ = ["Exchanging", "Moved", "read_key"]

@@ -1,260 +1,200 @@
-"""An export as a source of items. Whoever made it may be hostile: nothing outside of its folder is read, and nothing of
-it is believed that its digests, and the signatures, do not bear out."""
+"""An export as a place to take records from. Whoever made it may be hostile: nothing outside of its folder is read, and
+nothing of it is believed that its digests, and the signatures, do not bear out."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
-from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from hashlib import sha256
-from typing import BinaryIO
-
-from msgspec import MsgspecError
+from hashlib import file_digest
+from io import BufferedReader, FileIO
+from itertools import chain, count
 
 from ..address import Path, check_key, format_address, parse_path
-from ..errors import (
-    DecodeError,
-    IntegrityError,
-    InvalidArgumentError,
-    NotFoundError,
-    SchemaError,
-    StoreError,
-    ValueLost,
-)
-from ..hashing import ALGORITHMS, NONE, check_digest, checked
-from ..model import POWER, Codec, ScopeInfo, from_epoch
-from ..options import check_content_type, tags_text
+from ..catalog.base import Policy
+from ..errors import DecodeError, IntegrityError, InvalidArgumentError, NotFoundError, ValueLost
+from ..hashing import check_digest, checked
+from ..model import ScopeInfo
+from ..options import check_content_type
 from ..signing import Signer
-from .items import Item
-from .layout import (
-    FORMAT,
-    HEAD,
-    LONGEST,
-    NUMBER,
-    RECORDS,
-    SCOPES,
-    Head,
-    Manifest,
-    RecordLine,
-    read_head,
-    read_record,
-    read_scope,
-)
-from .names import is_inside
+from .layout import HEAD, LONGEST, RECORDS, SCOPES, Line, parsed, read_head, read_line, read_scope, reading
+from .source import Pieces, begun
 
 __all__ = ["FolderSource"]
 
 _PIECE = 1 << 20
-_ALGORITHMS = {name: number for number, name in ALGORITHMS.items()}
 
 
 class FolderSource:
-    """A complete export; use it in a ``with`` block."""
+    """A complete export; use it in a ``with`` block.
 
-    def __init__(self, folder: str, key: bytes | None = None) -> None:
-        """Open, and check the head and both manifests from their beginning to their end.
+    Attributes:
+        head: what it tells of itself.
+        signer: checks the signatures of its records; None where the key is not known.
+    """
+
+    def __init__(self, folder: str) -> None:
+        """Open, and read the head.
 
         Raises:
             NotFoundError: no export is there.
             SchemaError: it is of a later format.
-            DecodeError: it is not complete, or is not what an export can be.
-            InvalidArgumentError: the key is not the one that it was signed with.
+            DecodeError: it is not complete, or no head of an export.
         """
         self._folder = folder
+        self._lines: Iterator[tuple[Path, Line]] | None = None
+        self._next: tuple[Path, Line] | None = None
+        self.signer: Signer | None = None
         try:
             self._fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            raise NotFoundError(f"no folder {folder}") from None
         except OSError as error:
-            raise StoreError(f"{folder} cannot be read: {error.strerror}") from error
+            raise NotFoundError(f"no export in {folder}: {error.strerror}") from None
         try:
-            self.head = self._read_head()
-            self.signer = None if key is None else Signer(self.head.store, key)
-            if self.signer is not None and self.signer.key_id.hex() != self.head.key_id:
-                raise InvalidArgumentError(f"this is not the key of the store that {folder} was exported from")
-            for name, read in ((SCOPES, self.scopes), (RECORDS, self._items)):
-                self._check(name)
-                for _ in read():
-                    pass
+            with self._open(HEAD) as file:
+                self.head = read_head(file.read(LONGEST), f"{folder}/{HEAD}")
+            if not self.head.complete:
+                raise DecodeError(f"{folder} is an export that was not finished: run holdfast export again")
         except BaseException:
-            self.close()
+            os.close(self._fd)
             raise
-
-    def close(self) -> None:
-        """Let the folder go."""
-        os.close(self._fd)
 
     def __enter__(self) -> FolderSource:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        os.close(self._fd)
+
+    def check(self, key: bytes | None, own: Signer) -> None:
+        """Look at both manifests from their beginning to their end, and take the key of the signatures: the one given,
+        or else that of the importing store, if it is the same.
+
+        Raises:
+            DecodeError: something in them is not what an export can have.
+            InvalidArgumentError: the key is not the one that was signed with.
+        """
+        if key is None and own.key_id.hex() == self.head.key_id:
+            key = own.key
+        if key is not None:
+            self.signer = Signer(self.head.store, key)
+            if self.signer.key_id.hex() != self.head.key_id:
+                raise InvalidArgumentError(f"this is not the key of the store that {self._folder} was exported from")
+        for name, expected in self.head.manifests.items():
+            with self._open(name) as file:
+                found = file_digest(file, "sha256").hexdigest()
+            if found != expected:
+                raise IntegrityError(f"{self._folder}/{name} is not the one that was exported: it was altered")
+        for _ in chain(self.scopes(), self._records()):
+            pass
 
     def scopes(self) -> Iterator[ScopeInfo]:
-        """See :class:`~holdfast.exchange.items.Source`."""
-        for line, where in self._lines(SCOPES):
-            with _reading(where):
-                found = read_scope(line)
-                info = ScopeInfo(parse_path(found.scope), _time(found.created), found.properties)
+        """All scopes, each before those below it."""
+        for text, where in self._read(SCOPES):
+            with reading(where):
+                found = read_scope(text)
+                info = ScopeInfo(parse_path(found.scope), found.created, found.properties)
+                self._policy = Policy(found.history, found.max_records, found.max_bytes)
                 if not info.path:
                     raise ValueError("it names no scope")
             yield info
 
-    def heads(self, path: Path) -> Iterator[Item]:
-        """See :class:`~holdfast.exchange.items.Source`: here, all of each record."""
-        if not hasattr(self, "_rest"):
-            self._rest = self._items()
-            self._next = next(self._rest, None)
-        while self._next is not None and self._next.path == path:
-            item, self._next = self._next, next(self._rest, None)
-            yield item
+    def policy(self, path: Path) -> Policy:
+        """What a scope asks for: of each in its turn."""
+        return self._policy
 
-    def fetch(self, head: Item) -> Item | None:
-        """See :class:`~holdfast.exchange.items.Source`."""
-        if isinstance(head.data, bytes):
-            where = self._where(head)
-            if len(head.data) != head.size:
-                raise IntegrityError(f"{where} has {len(head.data)} bytes, not the {head.size} that it says")
-            check_digest(head.algorithm, head.digest, [head.data], where)
-        return head
+    def heads(self, path: Path, past: bool = False) -> Iterator[Line]:
+        """The records of a scope by key, by bytes: of each scope in its turn."""
+        if self._lines is None:
+            self._lines = self._records()
+            self._next = next(self._lines, None)
+        while self._next is not None and self._next[0] == path and self._next[1].past == past:
+            (_, line), self._next = self._next, next(self._lines, None)
+            yield line
 
-    # --- documents ----------------------------------------------------------------------------------------------------
+    def past(self, path: Path) -> Iterator[Line]:
+        """The versions that a scope keeps beside the newest ones, by key and version, behind these."""
+        return self.heads(path, past=True)
 
-    def _read_head(self) -> Head:
-        where = f"{self._folder}/{HEAD}"
-        with self._open(HEAD) as file:
-            text = file.read(1 << 20)
-        with _reading(where):
-            found = json.loads(text)
-            if found["format"] != FORMAT or type(found["number"]) is not int:
-                raise ValueError("it names another format")
-        if found["number"] > NUMBER:
-            raise SchemaError(
-                f"{self._folder} is an export of format {found['number']}, this version of Holdfast knows up to "
-                f"{NUMBER}: upgrade holdfast to import it"
-            )
-        with _reading(where):
-            head = read_head(text)
-            if head.complete and ({*head.manifests} != {SCOPES, RECORDS} or len(bytes.fromhex(head.store)) != 16):
-                raise ValueError("it lacks the store or a manifest")
-        if not head.complete:
-            raise DecodeError(f"{self._folder} is an export that was not finished: run holdfast export again")
-        return head
+    def fetch(self, path: Path, head: Line) -> tuple[Line, Pieces] | None:
+        """All of a record.
 
-    def _check(self, name: str) -> None:
-        """Hash a manifest."""
-        state, lines = sha256(), 0
+        Raises:
+            ValueLost, IntegrityError: its bytes are not there, or not what they should be.
+        """
+        where = f"{format_address(path, head.key)} in {self._folder}"
+        if head.file is not None:
+            return head, begun(checked(*parsed(head.digest), self._pieces(head.file, head.size, where), where))
+        data = [] if head.number is not None else [head.text.encode() if head.text is not None else head.base64 or b""]
+        if data:
+            _check_size(len(data[0]), head.size, where)
+            check_digest(*parsed(head.digest), data, where)
+        return head, iter(data)
+
+    def _read(self, name: str) -> Iterator[tuple[bytes, str]]:
+        """The lines of a document, each with its place."""
         with self._open(name) as file:
-            while piece := file.read(_PIECE):
-                state.update(piece)
-                lines += piece.count(b"\n")
-        if self.head.manifests[name] != Manifest(lines, state.hexdigest()):
-            raise IntegrityError(f"{self._folder}/{name} is not the one that was exported: it was altered or cut off")
-
-    def _lines(self, name: str) -> Iterator[tuple[bytes, str]]:
-        number = 0
-        with self._open(name) as file:
-            while line := file.readline(LONGEST + 1):
-                number += 1
-                where = f"line {number} of {self._folder}/{name}"
+            for number in count(1):
+                line, where = file.readline(LONGEST + 1), f"line {number} of {self._folder}/{name}"
+                if not line:
+                    return
                 if len(line) > LONGEST:
                     raise DecodeError(f"{where} is longer than {LONGEST >> 20} MB")
                 yield line, where
 
-    def _items(self) -> Iterator[Item]:
-        """The records, which stand by scope in the order of the scopes, and in each by key."""
+    def _records(self) -> Iterator[tuple[Path, Line]]:
+        """The records, which stand by scope in the order of the scopes; in each by key, and past ones at the end."""
         scopes = self.scopes()
         path: Path = ()
-        scope, last = "", b""
-        for line, where in self._lines(RECORDS):
-            with _reading(where):
-                found = read_record(line)
-                if found.scope != scope:
-                    scope, path, last = found.scope, parse_path(found.scope), b""
+        scope, last = "", (False, b"", 0)
+        for text, where in self._read(RECORDS):
+            with reading(where):
+                line = read_line(text)
+                if line.scope != scope:
+                    scope, path, last = line.scope, parse_path(line.scope), (False, b"", 0)
                     if path not in (info.path for info in scopes):  # which goes on from where it was
                         raise ValueError("its scope is not in its turn")
-                key = check_key(found.key).encode()
-                if key <= last:
+                place = (line.past, check_key(line.key).encode(), line.version if line.past else 0)
+                if place <= last:
                     raise ValueError("its key is not in its turn")
-                last = key
-                item = self._item(found, path)
-            yield item
+                last = place
+                check_content_type(line.content_type)
+                given = [value for value in (line.number, line.text, line.base64, line.file) if value is not None]
+                if (
+                    len(given) != 1
+                    or (line.digest is None) == (line.number is None)
+                    or (line.number and line.size != 8)
+                ):
+                    raise ValueError("it needs a number, or a digest with one of text, base64 and file")
+            yield path, line
 
-    def _item(self, line: RecordLine, path: Path) -> Item:
-        algorithm, digest = NONE, None
-        if line.digest is not None:
-            name, _, text = line.digest.partition(":")
-            algorithm, digest = _ALGORITHMS[name], bytes.fromhex(text)
-        data: int | bytes | None = line.number
-        if line.text is not None:
-            data = line.text.encode()
-        elif line.base64 is not None:
-            data = b64decode(line.base64, validate=True)
-        given = [value for value in (line.number, line.text, line.base64, line.file) if value is not None]
-        if len(given) != 1 or (digest is None) != (line.number is not None) or (digest is None and line.size != 8):
-            raise ValueError("it needs a number, or a digest with one of text, base64 and file")
-        item = Item(
-            path, line.key, line.version, line.flags & POWER, _time(line.created), _time(line.updated),
-            None if line.expires is None else _time(line.expires), tags_text(line.tags), algorithm, digest, line.size,
-            Codec(line.serializer, check_content_type(line.content_type), line.encoding), line.config,
-            None if line.signature is None else bytes.fromhex(line.signature), data,
-        )  # fmt: skip
-        if line.file is None:
-            return item
-        if not is_inside(line.file):
-            raise ValueError(f"{line.file!r} is no file of an export")
-        return item._replace(pieces=partial(self._pieces, item, line.file))
-
-    # --- bytes --------------------------------------------------------------------------------------------------------
-
-    def _pieces(self, item: Item, name: str) -> Iterator[bytes]:
-        return checked(item.algorithm, item.digest, self._read(name, item.size + 1), self._where(item))
-
-    def _where(self, item: Item) -> str:
-        return f"{format_address(item.path, item.key)} in {self._folder}"
-
-    def _read(self, name: str, limit: int) -> Iterator[bytes]:
-        with self._open(name) as file:  # one byte more than there should be tells that there are too many
-            while limit and (piece := file.read(min(_PIECE, limit))):
-                limit -= len(piece)
+    def _pieces(self, name: str, size: int, where: str) -> Pieces:
+        with self._open(name) as file:
+            _check_size(os.fstat(file.fileno()).st_size, size, where)
+            left = size + 1  # it may grow meanwhile: what is beyond fails the digest
+            while left and (piece := file.read(min(_PIECE, left))):
+                left -= len(piece)
                 yield piece
 
-    def _open(self, name: str) -> BinaryIO:
+    def _open(self, name: str) -> BufferedReader:
         """A regular file of the export; no link on the way to it is followed.
 
         Raises:
-            ValueLost, StoreError: there is none, or it cannot be read.
+            ValueLost: there is none, or it cannot be read.
         """
-        fd = os.dup(self._fd)
-        *folders, last = name.split("/")
+        fd, parts = os.dup(self._fd), name.split("/")
         try:
-            for part, kind in [*((folder, os.O_DIRECTORY) for folder in folders), (last, os.O_NONBLOCK)]:
+            for depth, part in enumerate(parts, 1):
+                kind = os.O_DIRECTORY if depth < len(parts) else os.O_NONBLOCK  # a pipe would keep us waiting
                 above, fd = fd, os.open(part, os.O_RDONLY | os.O_NOFOLLOW | kind, dir_fd=fd)
                 os.close(above)
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EINVAL, "it is no regular file")
-            return open(fd, "rb", buffering=_PIECE)
+            return BufferedReader(FileIO(fd), _PIECE)
         except OSError as error:
             os.close(fd)
-            if name == HEAD and isinstance(error, FileNotFoundError):
-                raise NotFoundError(f"no export in {self._folder}: it has no {HEAD}") from None
-            raise ValueLost(f"{self._folder}/{name} is no file that can be read: {error.strerror}") from None
+            raise ValueLost(f"{self._folder}/{name} cannot be read: {error.strerror}") from None
 
 
-@contextmanager
-def _reading(where: str) -> Iterator[None]:
-    """What is wrong with a line, or the head, is told with its place."""
-    try:
-        yield
-    except (MsgspecError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise DecodeError(f"{where} is not what an export has: {error}") from None
-
-
-def _time(seconds: float) -> float:
-    from_epoch(seconds)  # ValueError or OverflowError beyond the years 1 to 9999
-    return seconds
+def _check_size(found: int, expected: int, where: str) -> None:
+    if found != expected:
+        raise IntegrityError(f"{where} has {found} bytes, not the {expected} that it says")

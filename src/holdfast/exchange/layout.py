@@ -1,90 +1,149 @@
-"""The documents of an export: what they are called, what stands in them, and what is no such document."""
+"""The documents of an export, and a record as a line of them, which is how it is carried from store to store, too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, convert
 from msgspec.json import Decoder, Encoder
 
 from ..catalog.base import HIGHEST
+from ..errors import DecodeError, SchemaError
+from ..hashing import ALGORITHMS
+from ..model import Record
 
 __all__ = [
-    "FORMAT", "HEAD", "LONGEST", "NUMBER", "RECORDS", "SCOPES", "Head", "Manifest", "RecordLine", "ScopeLine", "encode",
-    "read_head", "read_record", "read_scope",
+    "FORMAT", "HEAD", "LONGEST", "NUMBER", "RECORDS", "SCOPES", "Head", "Line", "ScopeLine", "encode", "line_of",
+    "parsed", "read_head", "read_line", "read_scope", "reading",
 ]  # fmt: skip
-
-FORMAT, NUMBER = "holdfast-export", 1
-"""Name and number of the format; a later number is for what this version cannot read."""
 
 HEAD, SCOPES, RECORDS = "holdfast-export.json", "scopes.jsonl", "records.jsonl"
 """Names of the documents."""
 
 LONGEST = 1 << 24
-"""Longest line of a manifest, in bytes."""
+"""Longest line, and longest head, in bytes."""
 
-_Version = Annotated[int, Meta(ge=1, le=HIGHEST)]
-_Count = Annotated[int, Meta(ge=0)]
+FORMAT, NUMBER = "holdfast-export", 1
+"""Name and number of the format; a later number is for what this version cannot read."""
 
-
-class Manifest(Struct, forbid_unknown_fields=True):
-    """One of the two long documents, as the head tells of it."""
-
-    lines: _Count
-    sha256: str
+_Count = Annotated[int, Meta(ge=0, le=HIGHEST)]
+_Time = Annotated[float, Meta(ge=-62135596800.0, le=253402300799.0)]  # the years 1 to 9999
+_Digest = Annotated[str, Meta(pattern=r"^(sha256|blake3):[0-9a-f]{64}$")]
+_Inside = Annotated[str, Meta(pattern=r"^(files|objects)(/(?!\.\.?(/|$))[^/\0]+)+$")]  # relative, and nowhere up
 
 
-class Head(Struct, omit_defaults=True):
-    """``holdfast-export.json``. Until an export is complete it has ``complete`` false and no manifests."""
+class Head(Struct, omit_defaults=True, kw_only=True):
+    """``holdfast-export.json``. It is not complete, and has no manifests, until all else is on disk."""
 
     format: str
     number: int
-    store: str = ""
-    key_id: str = ""
-    began: str = ""
     complete: bool = False
+    store: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    key_id: str
+    made: str
     scopes: _Count = 0
     records: _Count = 0
     past: _Count = 0
     size: _Count = 0
-    left_out: _Count = 0
-    manifests: dict[str, Manifest] = {}
+    refused: _Count = 0
+    manifests: dict[str, str] = {}
 
 
 class ScopeLine(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A line of ``scopes.jsonl``."""
 
     scope: str
-    created: float
+    created: _Time
     properties: dict[str, Any] = {}
+    history: _Count = 0
+    max_records: _Count | None = None
+    max_bytes: _Count | None = None
 
 
-class RecordLine(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A line of ``records.jsonl``. Of ``number``, ``text``, ``base64`` and ``file`` it has one."""
+class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """A line of ``records.jsonl``; in a file it has one of ``number``, ``text``, ``base64`` and ``file``."""
 
     scope: str
     key: str
-    version: _Version
-    created: float
-    updated: float
+    version: Annotated[int, Meta(ge=1, le=HIGHEST)]
+    created: _Time
+    updated: _Time
     size: _Count
     content_type: str
-    digest: str | None = None
-    expires: float | None = None
+    digest: _Digest | None = None
+    expires: _Time | None = None
     tags: dict[str, str] = {}
-    flags: int = 0
+    flags: Annotated[int, Meta(ge=0, le=2)] = 0
     serializer: str | None = None
     encoding: str | None = None
     config: str | None = None
-    signature: str | None = None
-    number: int | None = None
+    past: bool = False
+    signature: Annotated[str, Meta(pattern="^([0-9a-f]{2})+$")] | None = None
+    number: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None
     text: str | None = None
-    base64: str | None = None
-    file: str | None = None
+    base64: bytes | None = None
+    file: _Inside | None = None
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What equal records have in common, whoever wrote them."""
+        kind = (self.content_type, self.serializer, self.encoding, self.config)
+        return (self.size, self.digest, self.number, self.expires, self.tags, kind)
+
+
+def line_of(record: Record) -> Line:
+    """What a record tells of itself: no signature, and nothing of its bytes."""
+    row = record.row
+    return Line(
+        record.scope, row.key, row.version, row.created, row.updated, row.size, record.content_type, record.digest,
+        row.expires, dict(record.tags), row.flags, record.serializer, record.contents["value"].encoding, row.config,
+    )  # fmt: skip
+
+
+def parsed(digest: str | None) -> tuple[int, bytes | None]:
+    """Algorithm number and bytes of a digest."""
+    name, _, text = (digest or "").partition(":")
+    return {known: number for number, known in ALGORITHMS.items()}[name or None], bytes.fromhex(text) or None
 
 
 encode = Encoder().encode
-"""Gives one of them as JSON."""
+"""Gives a document, or a line of one, as JSON."""
 
-read_head, read_scope, read_record = Decoder(Head).decode, Decoder(ScopeLine).decode, Decoder(RecordLine).decode
-"""Read one; a MsgspecError, UnicodeDecodeError or RecursionError for what is none."""
+read_scope, read_line = Decoder(ScopeLine).decode, Decoder(Line).decode
+"""Read a line; to be done while :func:`reading`."""
+
+
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """What is wrong with a document is told with its place.
+
+    Raises:
+        DecodeError: something is.
+    """
+    try:
+        yield
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"{where} is not what an export has: {error}") from None
+
+
+def read_head(text: bytes, where: str) -> Head:
+    """The head of an export.
+
+    Raises:
+        SchemaError: it is of a later format.
+        DecodeError: it is none.
+    """
+    with reading(where):
+        found = Decoder(dict[str, Any]).decode(text)
+        if found.get("format") != FORMAT or not isinstance(found.get("number"), int):
+            raise ValueError("it names another format")
+        if found["number"] > NUMBER:
+            raise SchemaError(
+                f"{where} is of format {found['number']}, later than {NUMBER}: upgrade holdfast to import it"
+            )
+        head = convert(found, Head)
+        if head.complete and {*head.manifests} != {SCOPES, RECORDS}:
+            raise ValueError("it lacks a manifest")
+        return head

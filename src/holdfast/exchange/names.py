@@ -1,4 +1,4 @@
-"""What the files of an export are called: by scope and key where that is a safe name on any machine, else by digest."""
+"""What the files of an export are called: by scope and key where that is a safe name on any machine."""
 
 from __future__ import annotations
 
@@ -8,23 +8,11 @@ from unicodedata import normalize
 
 from ..address import Path
 
-__all__ = ["Names", "by_digest", "is_inside"]
+__all__ = ["Names"]
 
 _LONGEST = 200  # bytes, so that a folder of some depth still fits around it
 _ODD = re.compile(r"[^\w.\-+=@,()# ]|^ |[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 _BITS = 1 << 24
-_PLACES = ("files", "objects")
-
-
-def by_digest(algorithm: str, digest: bytes) -> str:
-    """The name of bytes whose key makes none: equal bytes have one file."""
-    return f"objects/{digest.hex()[:2]}/{algorithm}-{digest.hex()}"
-
-
-def is_inside(name: str) -> bool:
-    """Whether this is a name that an export can have given a file: relative, and nowhere up."""
-    parts = name.split("/")
-    return parts[0] in _PLACES and len(parts) > 1 and not {"", ".", ".."} & set(parts) and "\0" not in name
 
 
 class Names:
@@ -40,7 +28,7 @@ class Names:
     def give(self, path: Path, key: str, encoding: str | None) -> str | None:
         """``files/namespace=prod/report.pdf``; None where that is not safe, or given."""
         parts = [*(f"{kind}={name}" for kind, name in path), *key.split("/")]
-        name = "/".join((_PLACES[0], *parts)) + (f".{encoding}" if encoding else "")
+        name = "/".join(("files", *parts)) + (f".{encoding}" if encoding else "")
         if len(name.encode()) > _LONGEST or normalize("NFC", name) != name:
             return None
         if any(not part or _ODD.search(part) for part in parts):
@@ -50,13 +38,14 @@ class Names:
         if any(map(self._given, (folded, f"{folded}/", *(folder[:-1] for folder in folders)))):
             return None  # as a file, as a folder, or with a file where its folder should be
         for text in (folded, *folders):
-            for bit in self._places(text):
+            for bit in _places(text):
                 self._bits[bit >> 3] |= 1 << (bit & 7)
         return name
 
     def _given(self, text: str) -> bool:
-        return all(self._bits[bit >> 3] & 1 << (bit & 7) for bit in self._places(text))
+        return all(self._bits[bit >> 3] & 1 << (bit & 7) for bit in _places(text))
 
-    def _places(self, text: str) -> list[int]:
-        digest = sha256(text.encode()).digest()
-        return [int.from_bytes(digest[at : at + 4]) % _BITS for at in (0, 4, 8)]
+
+def _places(text: str) -> list[int]:
+    digest = sha256(text.encode()).digest()
+    return [int.from_bytes(digest[at : at + 4]) % _BITS for at in (0, 4, 8)]

@@ -9,7 +9,8 @@ from ..errors import ExistsError, InvalidArgumentError, NotFoundError, StoreErro
 from ..files import Progress, local_path
 from ..kernel import Kernel
 from ..signing import Signer
-from .results import Exported
+from ..store import BaseStore
+from .running import Moved
 
 __all__ = ["Exchanging", "read_key"]
 
@@ -21,7 +22,7 @@ class Exchanging:
 
     _kernel: Kernel
 
-    def export_to(self: Any, folder: _Place, *, key_file: _Place | None = None, progress: Progress = None) -> Exported:
+    def export_to(self: Any, folder: _Place, *, key_file: _Place | None = None, progress: Progress = None) -> Moved:
         """Write all of the store to a new folder as plain files, while others read and write; see docs/export.md.
 
         Each record is as it is at one moment of the export. A folder with an export that was interrupted is begun anew.
@@ -36,12 +37,67 @@ class Exchanging:
             StoreError: they cannot be written.
         """
         from .export import export
-        from .items import StoreSource
+        from .source import StoreSource
 
         folder = os.path.abspath(local_path(folder))
         if key_file is not None:
             _write_key(local_path(key_file), folder, self._kernel.signer)
         return export(StoreSource(self), folder, progress)
+
+    def import_from(
+        self: Any, folder: _Place, *, key_file: _Place | None = None, replace: bool = False, progress: Progress = None
+    ) -> Moved:
+        """Take over all of an export, record by record, each under its version and times; see docs/export.md.
+
+        Nothing is taken over unless the whole of its documents is sound. If this is interrupted, what was taken over by
+        then stays, each record whole; to import again goes on. Records of the store that the export does not have stay.
+
+        Args:
+            folder: what an export made. It may come from anybody: no file outside of it is read.
+            key_file: the exporter's key; else the store's own is tried. Without it pickles are imported unsigned.
+            replace: records of the export replace those that are newer here, under a new version.
+            progress: called with the number of bytes of each piece.
+
+        Raises:
+            NotFoundError: no export, or no key file, is there.
+            DecodeError: the export is damaged, or not complete.
+            SchemaError: it is of a later format.
+            InvalidArgumentError: the key is of another store.
+        """
+        from .copying import Copying
+        from .folder import FolderSource
+
+        key = None if key_file is None else read_key(local_path(key_file))
+        with FolderSource(os.path.abspath(local_path(folder))) as source:
+            source.check(key, self._kernel.signer)
+            return Copying(source, self, replace, progress).run()
+
+    def sync_to(
+        self: Any, target: BaseStore[Any], *, delete: bool = False, replace: bool = False, progress: Progress = None
+    ) -> Moved:
+        """Bring another store up to what this one has, while others write: only what is newer here is moved.
+
+        What is written during this may be moved or not: to sync again goes on, also after an interruption. Each
+        record is moved whole, under its version and times, and signed anew.
+
+        Args:
+            target: another open store, of any catalog and storage.
+            delete: remove from it the records and scopes that this one does not have.
+            replace: records of this store replace those that are newer there, under a new version.
+            progress: called with the number of bytes of each piece.
+
+        Raises:
+            InvalidArgumentError: the target is no other store.
+        """
+        from .copying import Copying
+        from .source import StoreSource
+
+        if not isinstance(target, BaseStore):
+            raise InvalidArgumentError(f"sync_to takes another open store, not {target!r}")
+        if self._kernel.same_store(target._kernel):
+            raise InvalidArgumentError("a store is not synchronized with itself: open another one")
+        source = StoreSource(self)
+        return Copying(source, target, replace, progress).run(source if delete else None)
 
 
 def _write_key(path: str, folder: str, signer: Signer) -> None:

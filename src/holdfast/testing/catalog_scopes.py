@@ -17,7 +17,7 @@ from ..errors import (
     LeaseLost,
     NotFoundError,
 )
-from ..model import Codec
+from ..model import Codec, ScopeInfo
 from .catalog_cases import FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, record_of, versions, wait_past
 
 __all__ = ["LeaseTests", "ScopeTests", "SharedTests"]
@@ -78,8 +78,8 @@ class ScopeTests:
         with pytest.raises(ExistsError):
             catalog.create_scope(FLOW, {"a": 2}, exist_ok=False)
         assert catalog.scope(FLOW) == found
-        catalog.create_scope(FLOW, {"c": 3})
-        assert catalog.children(SPACE, None, 10)[0].properties == {"c": 3}
+        catalog.create_scope(FLOW, {"c": 3}, created=1.5)
+        assert catalog.children(SPACE, None, 10) == [ScopeInfo(FLOW, 1.5, {"c": 3})]
         catalog.create_scope((*SPACE, ("workflow", "more")), exist_ok=False)
         with pytest.raises(InvalidArgumentError):
             catalog.create_scope(FLOW, {"a": object()})

@@ -210,8 +210,16 @@ class Catalog(Ledger):
         """The scope as it is, None when there is none."""
 
     @abstractmethod
-    def create_scope(self, path: Path, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> None:
-        """Make the scope and those above it; given properties replace those of an existing one.
+    def create_scope(
+        self,
+        path: Path,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        exist_ok: bool = True,
+        created: float | None = None,
+    ) -> None:
+        """Make the scope and those above it; given properties replace those of an existing one, and so does when it was
+        ``created``, for a copy of another catalog's.
 
         Raises:
             ExistsError: it exists and ``exist_ok`` is False.

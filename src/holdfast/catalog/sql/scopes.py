@@ -76,7 +76,14 @@ class Scopes(Engine):
         )
         return ScopeInfo(path, rows[0][0], _loaded(rows[0][1])) if rows else None
 
-    def create_scope(self, path: Path, properties: Mapping[str, Any] | None = None, *, exist_ok: bool = True) -> None:
+    def create_scope(
+        self,
+        path: Path,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        exist_ok: bool = True,
+        created: float | None = None,
+    ) -> None:
         """See :meth:`Catalog.create_scope <holdfast.catalog.base.Catalog.create_scope>`."""
         refuse_root(path, "be created")
         try:
@@ -90,6 +97,8 @@ class Scopes(Engine):
             scope = session.make_scope(path)
             if text is not None:
                 session.rows("UPDATE scopes SET properties=?1 WHERE id=?2", (text, scope))
+            if created is not None:
+                session.rows("UPDATE scopes SET created=?1 WHERE id=?2", (created, scope))
 
         self.transaction(work, locks=Locks())
 
