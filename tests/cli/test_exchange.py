@@ -49,4 +49,4 @@ def test_what_is_wrong_is_listed(store: holdfast.Store, at: list[str], tmp_path:
     ended = run("import", tmp_path / "nothing", "--store", tmp_path / "none", "--json")
     assert (ended.code, json.loads(ended.err)["error"]["code"]) == (3, "not_found")
     assert not (tmp_path / "none").exists()
-    assert run("sync", tmp_path / "data", *at).code == 2
+    assert run("sync", at[1], *at).code == 2

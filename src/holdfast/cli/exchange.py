@@ -41,7 +41,7 @@ def export(
     \b
     Examples:
       holdfast export backup --key-file backup.key
-      holdfast --store data export backup
+      holdfast export backup --store data
     """
     with open_store(store) as opened, progress("exporting", _size(opened)) as tell:
         done = opened.export_to(folder, key_file=key_file, progress=tell)
@@ -72,7 +72,7 @@ def import_(
 
     \b
     Examples:
-      holdfast --store new import backup --key-file backup.key
+      holdfast import backup --key-file backup.key --store new
     """
     with FolderSource(os.path.abspath(folder)) as source:  # before a store is made
         total = source.head.size
@@ -98,8 +98,8 @@ def sync(
 
     \b
     Examples:
-      holdfast --store data sync /mnt/disk/copy
-      holdfast --store data sync /mnt/disk/copy --delete
+      holdfast sync /mnt/disk/copy
+      holdfast sync /mnt/disk/copy --delete
     """
     with (
         open_store(store) as opened,
