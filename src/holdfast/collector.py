@@ -144,12 +144,10 @@ class _Run:
     def _remove(self, number: int, storage: Storage, places: dict[str, Any]) -> int:
         """Remove those of a dead writer's pieces that no record came to name."""
         catalog = self._kernel.catalog
-        since = catalog.begin()  # before the look: what is collected from here on is none of these
         orphans = places.keys() - catalog.known(number, list(places))
         if storage.shares:  # somebody may be about to name them: they are garbage, if nobody does
-            for text in orphans:
-                new = NewBlob(number, text, True)
-                catalog.abandon(Put((), "", 0, NONE, None, 0, blob=new, since=since))
+            for text in places:
+                catalog.abandon(Put((), "", 0, NONE, None, 0, blob=NewBlob(number, text, True)))
         else:
             storage.delete_many([places[text] for text in orphans])
         self._step(len(orphans))

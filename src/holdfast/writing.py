@@ -236,7 +236,7 @@ def let_go(kernel: Kernel, change: Put) -> None:
         storage = kernel.storage_of(change.blob.storage)
         if not storage.shares:
             storage.delete(json.loads(change.blob.config))
-        elif change.since is not None:
+        else:
             kernel.catalog.abandon(change)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,14 +195,22 @@ def test_a_collector_that_was_away_too_long_deletes_nothing(
     assert scope.get("one") == LARGE
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A store that is not there yet, with the one catalog or the other."""
+    if request.param == "sqlite":
+        return str(tmp_path / "data")
+    return f"{request.getfixturevalue('postgresql').url()}?schema=equal_{secrets.token_hex(4)}"
+
+
 @pytest.mark.parametrize("kind", [FileStorage, SparingFileStorage])
-def test_many_processes_put_equal_bytes_beside_a_collector(tmp_path: Path, kind: type[FileStorage]) -> None:
+def test_many_processes_put_equal_bytes_beside_a_collector(tmp_path: Path, where: str, kind: type[FileStorage]) -> None:
     values = [bytes([number]) * 40_000 for number in range(3)] + [b"\7" * 1_500_000]
     end = time.monotonic() + 6
 
     def write(name: str) -> list[int]:
         chance, puts, again = random.Random(name), 0, 0
-        with open_on(tmp_path / "data", kind(tmp_path / "bytes"), timeout=30) as store:
+        with open_on(where, kind(tmp_path / "bytes"), timeout=30) as store:
             scope = store.namespace("prod")
             while time.monotonic() < end:
                 key, value = f"{name}{chance.randrange(2)}", chance.choice(values)
@@ -221,16 +230,16 @@ def test_many_processes_put_equal_bytes_beside_a_collector(tmp_path: Path, kind:
 
     def collect() -> list[int]:
         blobs = 0
-        with open_on(tmp_path / "data", kind(tmp_path / "bytes")) as store:
+        with open_on(where, kind(tmp_path / "bytes")) as store:
             while time.monotonic() < end:
                 blobs += store.gc(wait=5).blobs
         return [blobs, 0]
 
-    open_on(tmp_path / "data", kind(tmp_path / "bytes")).close()
+    open_on(where, kind(tmp_path / "bytes")).close()
     outcomes = side_by_side([lambda name=name: write(name) for name in "abcd"] + [collect])
     assert min(puts for puts, _ in outcomes[:-1]) > 0
     assert outcomes[-1][0] > 3, "hardly anything was collected: the test is of no worth"
-    with open_on(tmp_path / "data", author := kind(tmp_path / "bytes")) as store:
+    with open_on(where, author := kind(tmp_path / "bytes")) as store:
         assert not store.verify().problems
         store.namespace("prod").drop(missing_ok=True)
         store.gc()

@@ -17,9 +17,10 @@ __all__ = ["Blobs"]
 _ALONE = Locks(alone=True)
 
 _VACATED = (  # refs: neither garbage nor needed
-    "INSERT INTO blobs(storage,place,algo,bytes,refs,state,synced,mtime)VALUES(?1,?2,0,0,-1,3,0,?3)"
+    "INSERT INTO blobs(storage,place,algo,bytes,refs,state,synced,mtime)VALUES(?1,?2,0,0,?3,3,0,?4)"
 )
-_GARBAGE_AGAIN = "UPDATE blobs SET state=0,refs=0,synced=1,algo=?2,hash=?3,bytes=?4 WHERE id=?1 AND state=3"
+# What is dying comes to be collected once more after that; nobody takes it meanwhile who wrote before.
+_COLLECT_AGAIN = "UPDATE blobs SET refs=0,algo=CASE WHEN state=1 THEN -1 ELSE 0 END WHERE id=?1 AND(state=3 OR state=1)"
 _GARBAGE = "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced)VALUES(?1,?2,?3,?4,?5,0,1)"
 
 
@@ -153,11 +154,11 @@ class Blobs(Engine):
 
         def work(session: BoundSession) -> None:
             rows = session.rows(
-                f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0 RETURNING storage,place",
+                f"DELETE FROM blobs WHERE id IN ({self.IDS}) AND state=1 AND refs=0 RETURNING storage,place,algo",
                 (self.listed(ids),),
             )
-            for storage, place in rows:
-                session.rows(_VACATED, (storage, place, int(session.now)))
+            for storage, place, algorithm in rows:
+                session.rows(_VACATED, (storage, place, 0 if algorithm < 0 else -1, int(session.now)))
             # By the index of what is not synced, where few rows are.
             old = f"SELECT id FROM {self.UNSYNCED} WHERE synced=0 AND state=3 AND mtime<?1"
             session.rows(f"DELETE FROM blobs WHERE id IN ({old})", (int(session.now) - DAY,))
@@ -166,17 +167,16 @@ class Blobs(Engine):
 
     def abandon(self, put: Put) -> None:
         """See :meth:`Catalog.abandon <holdfast.catalog.base.Catalog.abandon>`."""
-        new, since = put.blob, put.since
+        new = put.blob
         assert isinstance(new, NewBlob)
-        assert since is not None
 
         def work(session: BoundSession) -> None:
             place = (new.storage, new.config)
-            there = session.rows(f"SELECT id,state FROM blobs WHERE storage=?1 AND {self.SAME_PLACE}", place)
+            there = session.rows(f"SELECT id FROM blobs WHERE storage=?1 AND {self.SAME_PLACE}", place)
             if not there:
                 session.rows(_GARBAGE, (*place, put.algorithm, put.digest, put.size))
-            elif there[0][1] == 3 and there[0][0] <= since.blob:  # else it is not known whether they are there
-                session.rows(_GARBAGE_AGAIN, (there[0][0], put.algorithm, put.digest, put.size))
+            else:  # written, it may be, after equal ones were deleted there
+                session.rows(_COLLECT_AGAIN, (there[0][0],))
 
         self.transaction(work, spare=True)
 
