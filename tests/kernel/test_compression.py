@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
+import fsspec
 import lz4.frame
 import numpy as np
 import pytest
@@ -534,3 +535,18 @@ def test_packers_take_pieces_of_any_size() -> None:
             parts = [stored[start : start + step] for start in range(0, len(stored), step)]
             assert b"".join(unpacked(encoding, parts, len(TEXT), "it")) == TEXT
         assert list(unpacked(encoding, [b"".join(Packer(encoding).pack(b"")), Packer(encoding).flush()], 0, "it")) == []
+
+
+def test_by_address(store: holdfast.Store, scope: holdfast.Scope) -> None:
+    fs = fsspec.filesystem("holdfast", store=store, skip_instance_cache=True)
+    scope.put_chunks("file", [MIXED], compression="zstd")
+    assert fs.info(f"{scope}/file")["size"] == len(MIXED)
+    assert fs.cat_file(f"{scope}/file", start=-100) == MIXED[-100:]
+    with fs.open(f"{scope}/file", "rb") as file:
+        assert file.seek(-5, 2) == len(MIXED) - 5
+        assert file.read() == MIXED[-5:]
+    fs.pipe_file(f"{scope}/piped", MIXED, compression="lz4")
+    assert of(scope.record("piped")) == "lz4"
+    with fs.open(f"{scope}/packed.bin", "wb", compression="gzip") as file:  # fsspec's own
+        file.write(MIXED)
+    assert (of(scope.record("packed.bin")), scope.get_bytes("packed.bin")[:2]) == (None, b"\x1f\x8b")
