@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from holdfast.writing import place_text
 
 from .conftest import AZURE_KEYS, S3_KEYS
 from .helpers import no_digest, pattern
+from .servers import moto
 
 pytestmark = pytest.mark.timeout(400)  # npm may have to install azurite first
 
@@ -62,10 +66,14 @@ class Spot:
 
 
 @pytest.fixture(params=["s3", "az"])
-def spot(request: pytest.FixtureRequest) -> Spot:
+def spot(request: pytest.FixtureRequest) -> Iterator[Spot]:
+    """At the end of each test nothing waits for its place."""
     if request.param == "s3":
-        return Spot(request.getfixturevalue("s3_url"), S3_KEYS)
-    return Spot(request.getfixturevalue("azure_url"), AZURE_KEYS)
+        spot = Spot(request.getfixturevalue("s3_url"), S3_KEYS)
+    else:
+        spot = Spot(request.getfixturevalue("azure_url"), AZURE_KEYS)
+    yield spot
+    assert spot.names("temporary") == spot.names("waiting") == []
 
 
 def hashed(data: bytes) -> Callable[[], tuple[int, bytes]]:
@@ -383,6 +391,52 @@ def test_garbage_of_which_no_more_is_known_is_named_again(spot, tmp_path):
         assert np.array_equal(scope.get("second", verify=True), array)
 
 
+STREAM = """
+import os, sys
+sys.path[:0] = [{root!r}]
+import holdfast
+from bench.measure import peak_growth
+from holdfast.storages.objectstore import ObjectStorage, RoutedStorage, simple_s3_router
+
+url, keys, count = {url!r}, {keys!r}, {count}
+storage = ObjectStorage(url, credentials=keys)
+if {routed}:
+    storage = RoutedStorage(url, simple_s3_router("bucket", {prefix!r}), credentials=keys)
+block = os.urandom(1 << 20)
+with holdfast.open({folder!r}, storage=storage, cache="off") as store:
+    scope = store.namespace("a")
+
+    def upload():
+        scope.put_chunks("big", (block[number % 1000 :] + block[: number % 1000] for number in range(count)))
+
+    def download():
+        return sum(len(piece) for piece in scope.get_chunks("big"))
+
+    scope.put_chunks("warm", [block] * 10)
+    assert sum(map(len, scope.get_chunks("warm"))) == 10 << 20
+    _, up = peak_growth(upload)
+    size, down = peak_growth(download)
+    assert size == count << 20, size
+    print(up, down)
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("routed", [False, True])
+def test_two_gigabytes_through_a_store_take_little_memory(tmp_path, routed):
+    with moto(tmp_path) as endpoint:
+        url = f"s3://bucket/long?endpoint={endpoint}&region=us-east-1"
+        script = STREAM.format(
+            root=str(Path(__file__).parents[3]), url=url, keys=S3_KEYS, count=2048, prefix="long", routed=routed,
+            folder=str(tmp_path / "data"),
+        )  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    up, down = map(int, done.stdout.split())
+    assert max(up, down) < 64 * MB, f"{up / MB:.0f} MB up, {down / MB:.0f} MB down"
+
+
 def test_a_server_without_conditional_puts(spot, monkeypatch):
     """It is asked before."""
     from holdfast.storages.objectstore import library as loaded
@@ -404,9 +458,3 @@ def test_a_server_without_conditional_puts(spot, monkeypatch):
     refused(lambda: stream(storage, data[1:], at="y"), "other bytes are at")
     assert sha256(spot.there("y")).digest() == sha256(data).digest()
     assert no_digest() == (0, b"")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_waits(spot: Spot) -> Iterator[None]:
-    yield
-    assert spot.names("temporary") == spot.names("waiting") == []
