@@ -5,8 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import random
+import re
 import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -250,6 +253,34 @@ def test_a_download_whose_connections_are_all_cut(cut, how):
     proxy.left, proxy.cuts = 10 * MB, 1_000_000
     with pytest.raises(StoreError, match="could not be reached") as caught:
         storage.read(config) if how == "read" else b"".join(storage.read_stream(config))
+    assert caught.type is StoreError
+
+
+def test_an_upload_that_was_finished_and_whose_answer_was_lost(cut):
+    """The server knows no such upload when it is asked again: the object is looked for."""
+    proxy, storage = cut(answers=True, timeout=10)
+    data = pattern(16 * MB)
+    writer = storage.writer({})
+    writer.write(data)
+    time.sleep(3)  # both parts are there
+    proxy.left, proxy.cuts = 0, 1
+    config = writer.commit(no_digest)
+    assert proxy.cuts == 0
+    assert storage.read(config) == data
+
+
+def test_an_upload_that_somebody_else_ended(storage, s3_endpoint):
+    writer = storage.writer({})
+    writer.write(bytes(16 * MB))
+    time.sleep(3)
+    with urllib.request.urlopen(f"{s3_endpoint}/bucket?uploads") as answer:
+        uploads = re.findall("<Upload>.*?</Upload>", answer.read().decode(), re.DOTALL)
+    (ours,) = [upload for upload in uploads if f"{writer._name}<" in upload]
+    found = {name: re.findall(f"<{name}>([^<]*)<", ours)[0] for name in ("Key", "UploadId")}
+    url = f"{s3_endpoint}/bucket/{found['Key']}?uploadId={found['UploadId']}"
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
+    with pytest.raises(StoreError, match="dropped the parts") as caught:
+        writer.commit(no_digest)
     assert caught.type is StoreError
 
 

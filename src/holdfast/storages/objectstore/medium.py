@@ -272,7 +272,7 @@ class _Upload(Upload):
         self._name = name
         self._file: Handle[Any] | None = Handle(file)
         self._part = part
-        self._room = part * (_PARTS + 1_000)
+        self._room = self._whole = part * (_PARTS + 1_000)
 
     def write(self, piece: Buffer) -> None:
         assert self._file is not None
@@ -294,7 +294,15 @@ class _Upload(Upload):
         try:
             self._file().close()
         except Exception as error:
-            raise self._medium._explain(error, self._name, writing=True) from None
+            told = self._medium._explain(error, self._name, writing=True)
+            if not isinstance(told, ValueLost):
+                raise told from None
+            # asked again, because no answer came to the first time, a server may say that it knows no such upload
+            if self._medium.size_of(self._name) != self._whole - self._room:
+                where = f"{self._medium.shown}/{self._name}"
+                raise StoreError(
+                    f"the server dropped the parts of {where} before they were whole: write again"
+                ) from None
         self._file = None
 
     def abort(self) -> None:
