@@ -265,15 +265,20 @@ def test_a_scope_is_made_once(catalog: PostgreSQLCatalog, url: str, threads: Thr
         mine.close()
 
 
-def test_a_scope_that_another_makes_after_the_look(catalog: PostgreSQLCatalog, other: PostgreSQLCatalog) -> None:
-    """No key could be locked in it: all is done again, with the lock."""
+@pytest.mark.parametrize("process", ["another", "this"])
+def test_a_scope_that_another_makes_after_the_look(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, process: str
+) -> None:
+    """No key could be locked in it: all is done again, with the lock; also where a thread of this process made it, and
+    remembers it for all."""
+    maker = other if process == "another" else catalog
     path = (*FLOW, ("made", "by another"))
     codec, calls = catalog.codec_id(INTEGER), []
 
     def work(session: Session) -> Callable[[], tuple[int, Any]]:
         calls.append(session)
         if len(calls) == 1:
-            put(other, "count", 5, path=path)
+            put(maker, "count", 5, path=path)
         return add_to(session, path, "count", 1, codec, False)
 
     value, _ = catalog.transaction(work, locks=Locks([(path, "count")], look=True))()
@@ -394,6 +399,20 @@ def test_bytes_that_somebody_is_just_taking_are_no_garbage(
         wait_for_waiters(catalog)
     (done,) = putting.result()
     assert done.taken, "the bytes that it found were marked as dying while it waited"
+
+
+def test_an_update_that_comes_too_late_takes_no_lock(catalog: PostgreSQLCatalog, postgresql: Server) -> None:
+    """Those in time would wait for it."""
+    version = put(catalog, "key")
+    put(catalog, "key", b"newer")
+    schema = catalog._pool._target.schema
+    with psycopg.connect(postgresql.url()) as hold:
+        hold.execute(f"SELECT pg_advisory_xact_lock(1213156420,'{schema}.store'::regclass::oid::int)")
+        with pytest.raises(ConflictError, match=f"has version {version + 1}, not version {version}"):
+            catalog.commit([inline_put(catalog, "key", if_version=version)])
+        with pytest.raises(ConflictError, match="does not exist"):
+            catalog.commit([inline_put(catalog, "none", if_version=version)])
+    assert data_of(catalog, "key") == b"newer"
 
 
 # --- too long ---------------------------------------------------------------------------------------------------------

@@ -140,10 +140,15 @@ class Session(BoundSession):
 
     def resolved(self, path: Path) -> Found:
         """See :meth:`BoundSession.resolved <holdfast.catalog.sql.policies.BoundSession.resolved>`."""
-        found = Found.of(self.rows(*resolving(path))[0])
-        if found.scope is not None and path in self._missing:
-            raise Again  # somebody else has made it since, and we hold no key in it
-        return found
+        return Found.of(self.rows(*resolving(path))[0])
+
+    def scope(self, path: Path) -> int | None:
+        """See :meth:`Session.scope <holdfast.catalog.sql.engine.Session.scope>`."""
+        scope = super().scope(path)
+        if scope is not None and path in self._missing:
+            # Somebody else has made it since, and we hold no key in it; another thread may even have remembered it.
+            raise Again
+        return scope
 
     def make_scope(self, path: Path) -> int:
         """See :meth:`Session.make_scope <holdfast.catalog.sql.engine.Session.make_scope>`."""
@@ -156,6 +161,7 @@ class Session(BoundSession):
         made = self.rows(MAKE_SCOPE, (parent, *path[-1], self.now))
         if not made:
             raise Again  # somebody else has just made it
+        self._missing.discard(path)
         self.later(_UNMARK, (format_path(path),))
         scope = self.found[path] = int(made[0][0])
         return scope
