@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ..base import Catalog
-from ..sql.changes import Changes
+from collections.abc import Mapping, Sequence
+
+from ...address import Path
+from ..base import Catalog, Change, Committed, Fence, Put
+from ..sql.changes import Changes, conflict
 from ..sql.engine import Locks
 from ..sql.leases import Leases
 from ..sql.policies import Policies
 from ..sql.shared import Shared
 from .blobs import Blobs
-from .core import Core
 from .listing import Listing
 from .schema import HASH
 from .scopes import Scopes
@@ -20,10 +22,33 @@ __all__ = ["PostgreSQLCatalog"]
 _AHEAD = 10_000  # versions that are passed by at once, so that not each record of a copy takes the store's lock
 
 
-class _Changes(Changes, Core):
+class _Changes(Changes, Listing):
     """See :class:`holdfast.catalog.sql.changes.Changes`."""
 
     SAME_PLACE = f"{HASH.format('place')}={HASH.format('?2::text')} AND place=?2"
+
+    def commit(
+        self,
+        changes: Sequence[Change],
+        *,
+        began: Mapping[Path, int | None] | None = None,
+        fence: Fence | None = None,
+        power: bool = False,
+    ) -> list[Committed]:
+        """See :meth:`Catalog.commit <holdfast.catalog.base.Catalog.commit>`."""
+        if len(changes) == 1 and began is None and fence is None:
+            self._refuse_late(changes[0])
+        return super().commit(changes, began=began, fence=fence, power=power)
+
+    def _refuse_late(self, change: Change) -> None:
+        """Tell an update that came too late so at once: no version comes again, and the locks of a commit would hold up
+        those that are in time."""
+        if isinstance(change, Put) and change.path and change.if_version and change.blob is None:
+            now = self.now()
+            live = [row for row in self.record(change.path, change.key) if row.expires is None or row.expires > now]
+            found = max((row.version for row in live), default=0)
+            if found != change.if_version:
+                raise conflict(change, found, change.if_version)
 
     def pass_by(self, version: int) -> None:
         """See :meth:`Changes.pass_by <holdfast.catalog.sql.changes.Changes.pass_by>`.

@@ -21,7 +21,7 @@ from ..base import ABSENT, HIGHEST, Change, Committed, Delete, Edit, Fence, NewB
 from .engine import Engine, Locks, Session, refuse_root
 from .policies import BoundSession
 
-__all__ = ["DAY", "Changes"]
+__all__ = ["DAY", "Changes", "conflict"]
 
 DAY = 86400
 """Seconds for which it is known that a place was collected: no write there may take longer."""
@@ -129,13 +129,17 @@ def _check_version(session: Session, change: _Keyed, scope: int | None, version:
     if version is None:
         return
     found = session.visible(scope, change.key)
-    if found == version:
-        return
+    if found != version:
+        raise conflict(change, found, version)
+
+
+def conflict(change: _Keyed, found: int, version: int) -> ConflictError:
+    """The error for a key whose visible version is ``found``, 0 for none, and not the one expected."""
     address = format_address(change.path, change.key)
     if version == ABSENT:
-        raise ExistsError(f"{address} exists already, with version {found}")
+        return ExistsError(f"{address} exists already, with version {found}")
     there = f"has version {found}" if found else "does not exist"
-    raise ConflictError(f"{address} {there}, not version {version}: read it again and retry")
+    return ConflictError(f"{address} {there}, not version {version}: read it again and retry")
 
 
 # --- put --------------------------------------------------------------------------------------------------------------
