@@ -186,9 +186,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
 
 def _cache_of(kernel: Kernel, storage: Storage, row: ValueRow) -> DiskCache | None:
     """Where copies of a row's bytes are kept on this machine, if they are."""
-    here = isinstance(storage, MappedStorage) or storage.ephemeral
-    # Of an author's storage it is not known whether it is far away.
-    return None if here or row.size < _CACHED or hasattr(storage, "awaited") else kernel.cache
+    return kernel.cache if storage.remote and row.size >= _CACHED else None
 
 
 def _fetch(storage: Storage, config: Any, row: ValueRow, where: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.testing.postgresql import Server
 from tests.docs.pages import (
     DOCS,
     INDEX,
@@ -22,14 +23,28 @@ from tests.docs.pages import (
     run_shell,
     runnable_pages,
 )
+from tests.kernel.places import set_keys
 
 
 def _name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+@pytest.fixture
+def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page says that its reader has: a database, and a bucket with keys."""
+    set_keys(monkeypatch)
+    server: Server = request.getfixturevalue("postgresql")
+    monkeypatch.setenv("PGPASSWORD", server.password)
+    monkeypatch.setenv("DATABASE", f"{server.url().replace(f':{server.password}', '')}?schema=guide")
+    endpoint = request.getfixturevalue("s3_endpoint")
+    monkeypatch.setenv("BUCKET", f"s3://bucket/guide?endpoint={endpoint}&region=us-east-1")
+
+
 @pytest.mark.parametrize("page", runnable_pages(), ids=_name)
-def test_examples_run(page: Path, tmp_path: Path) -> None:
+def test_examples_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if page.name == "cluster.md":
+        request.getfixturevalue("servers")
     text = page.read_text(encoding="utf-8")
     ran = run_page(text, tmp_path, _name(page))
     assert ran == sum(
