@@ -145,13 +145,13 @@ def killed_azurite(folder: Path, server: Server, rounds: int, size: int) -> None
 
 
 def test_azurite_is_killed(postgresql: Server, tmp_path: Path) -> None:
-    killed_azurite(tmp_path, postgresql, 1, 40_000_000)
+    killed_azurite(tmp_path, postgresql, 1, 24_000_000)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(580)
 def test_azurite_is_killed_again_and_again(postgresql: Server, tmp_path: Path) -> None:
-    killed_azurite(tmp_path, postgresql, 12, 100_000_000)
+    killed_azurite(tmp_path, postgresql, 4, 100_000_000)
 
 
 def test_the_connection_is_cut(postgresql: Server, s3_endpoint: str, tmp_path: Path) -> None:
@@ -162,12 +162,12 @@ def test_the_connection_is_cut(postgresql: Server, s3_endpoint: str, tmp_path: P
         with hosts(tmp_path, "anna bert", url, storage, timeout=4) as writers:
             anna, bert = writers
             proxy.left, proxy.cuts = 20_000_000, 3
-            anna.call(deeds.put_large, "a", "large", 50_000_000)
+            anna.call(deeds.put_large, "a", "large", 30_000_000)
             assert proxy.cuts == 0, "the connection was cut in the middle"
-            assert bert.call(deeds.is_large, "a", "large", 50_000_000)
+            assert bert.call(deeds.is_large, "a", "large", 30_000_000)
 
             proxy.left, proxy.cuts = 20_000_000, 1000
-            putting = anna.start(deeds.put_streamed, "a", "large", 50_000_000)
+            putting = anna.start(deeds.put_streamed, "a", "large", 30_000_000)
             wait_for(lambda: proxy.cuts < 1000, 30)
             proxy.refuse = True
             with pytest.raises(StoreError, match="could not be reached"):
@@ -177,7 +177,7 @@ def test_the_connection_is_cut(postgresql: Server, s3_endpoint: str, tmp_path: P
                 anna.call(deeds.put_large, "a", "other", 100_000)
             assert not bert.call(deeds.has, "a", "other")
             proxy.refuse, proxy.cuts = False, 0
-            assert bert.call(deeds.is_large, "a", "large", 50_000_000), "the one that was there before"
+            assert bert.call(deeds.is_large, "a", "large", 30_000_000), "the one that was there before"
             bert.call(deeds.delete, "a", "large")
 
             answers = [host.start(deeds.work, host.name, 4.0) for host in writers]

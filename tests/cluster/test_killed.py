@@ -134,7 +134,7 @@ def no_version_goes_back(store: tuple[str, str], folder: Path, times: int) -> No
 
 
 def test_versions_never_go_back(store: tuple[str, str], tmp_path: Path) -> None:
-    no_version_goes_back(store, tmp_path, 40)
+    no_version_goes_back(store, tmp_path, 24)
 
 
 @pytest.mark.long
