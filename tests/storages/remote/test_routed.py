@@ -399,9 +399,10 @@ from bench.measure import peak_growth
 from holdfast.storages.objectstore import ObjectStorage, RoutedStorage, simple_s3_router
 
 url, keys, count = {url!r}, {keys!r}, {count}
-storage = ObjectStorage(url, credentials=keys)
+more = {{"credentials": keys, "timeout": 900}}  # moto joins the parts in one request, which takes minutes
+storage = ObjectStorage(url, **more)
 if {routed}:
-    storage = RoutedStorage(url, simple_s3_router("bucket", {prefix!r}), credentials=keys)
+    storage = RoutedStorage(url, simple_s3_router("bucket", {prefix!r}), **more)
 block = os.urandom(1 << 20)
 with holdfast.open({folder!r}, storage=storage, cache="off") as store:
     scope = store.namespace("a")
