@@ -93,6 +93,22 @@ def test_a_newer_record_of_the_target_is_left_and_told(store: holdfast.Store, ta
     assert target.namespace("a").get("x") == "newest"
 
 
+def test_limits_of_a_full_scope(store: holdfast.Store, target: holdfast.Store) -> None:
+    scope = store.namespace("a")
+    scope.set_policy(history=2, max_records=2)
+    scope.put_many({"x": 1, "y": 1})
+    store.sync_to(target)
+    scope.delete("x")
+    scope.put("another", 1)  # before what is gone, in the order of keys
+    with pytest.raises(ZeroDivisionError):
+        store.sync_to(target, progress=lambda size: 1 // 0)
+    assert target.namespace("a").policy() == scope.policy()
+    assert store.sync_to(target, delete=True).removed == 1
+    compare(store, target)
+    with pytest.raises(holdfast.QuotaExceededError):
+        target.namespace("a").put("more", 1)
+
+
 def test_a_version_that_is_hidden_is_passed(store: holdfast.Store, target: holdfast.Store) -> None:
     target.namespace("a").put_many({"k": 1})
     for i in range(5):

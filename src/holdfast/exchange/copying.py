@@ -75,16 +75,21 @@ class Copying(Run):
         asked, there = self._source.policy(info.path), self._here.policy(info.path)
         if there != asked or asked[1:] != (None, None):  # limits hold again when what is gone is removed
             self._kernel.catalog.set_policy(info.path, Policy(asked.history))
+        try:
+            self._records(gone_from)
+        finally:
+            if asked[1:] != (None, None):
+                self._kernel.catalog.set_policy(info.path, asked)
+
+    def _records(self, gone_from: StoreSource | None) -> None:
         for head, here in self._pairs():
             if head is not None:
                 self._take(head, here)
-        for head in self._source.past(info.path):
+        for head in self._source.past(self._path):
             self._take_past(head)
         self._flush()
         if gone_from is not None:
             self._remove(gone_from)
-        if asked[1:] != (None, None):
-            self._kernel.catalog.set_policy(info.path, asked)
 
     def _take_past(self, head: Line) -> None:
         if not any(row[2] == head.version for row in self._kernel.catalog.past(self._path, head.key)):
@@ -114,12 +119,7 @@ class Copying(Run):
     def _take(self, head: Line, here: Line | None = None, above: bool = False) -> None:
         """Take one record over, unless the one here is as new; ``above``: under a new version."""
         go_on()
-        alike = here is not None and (here.version, here.updated, here.digest) == (
-            head.version,
-            head.updated,
-            head.digest,
-        )
-        if alike and head.signature is None:  # if it has one, that of the record here is to be seen
+        if here is not None and here.stamp == head.stamp and head.signature is None:  # else ours is to be seen
             self._there(head)
             return
         with self.failing(self._path, head.key, head.version):

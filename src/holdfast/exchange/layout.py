@@ -87,6 +87,11 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
     file: _Inside | None = None
 
     @property
+    def stamp(self) -> tuple[Any, ...]:
+        """What tells a record that was copied from one that was written since."""
+        return (self.version, self.updated, self.digest)
+
+    @property
     def content(self) -> tuple[Any, ...]:
         """What equal records have in common, whoever wrote them."""
         kind = (self.content_type, self.serializer, self.encoding, self.config)
