@@ -106,6 +106,11 @@ def find_config(
             f"unexpected setting {min(settings.keys() - _SETTINGS.keys())!r}; there are {', '.join(_SETTINGS)}"
         )
     storage = settings.get("storage")
+    if getattr(storage, "name", "") == "holdfast.file@v1":
+        raise InvalidArgumentError(
+            "files of a store lie in its own folder, since two stores in one folder would collect each other's bytes: "
+            "leave storage away, and make the store where there is room"
+        )
     if storage is not None and not isinstance(storage, str):
         registry = (registry or Registry.default()).extend(storages=[storage])
         settings["storage"] = storage.name

@@ -126,7 +126,7 @@ def test_the_descriptions_are_those_of_the_twins() -> None:
 def test_what_does_io_is_awaited() -> None:
     navigation = {
         "scope", "namespace", "workflow", "instance", "workspace", "entity", "session", "find", "within", "artifact",
-        "transaction", "lease", "open",
+        "transaction", "lease", "open", "using",
     }  # fmt: skip
     iterators = {"keys", "list", "children", "artifacts", "get_chunks"}
     for _, colour, name in VERBS:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from holdfast.catalog.base import Delete, Edit, Fence
 from holdfast.catalog.postgresql import PostgreSQLCatalog, pool
@@ -54,7 +55,7 @@ def _soon(seconds: float = 0.2) -> Callable[[], bool]:
 def held(catalog: PostgreSQLCatalog) -> Iterator[None]:
     """Another session is in the middle of all that can be locked; who reads waits for nobody."""
     schema = catalog._pool._target.schema
-    with psycopg.connect(**catalog._pool._target.parameters) as other:
+    with psycopg.connect(make_conninfo(**catalog._pool._target.parameters)) as other:
         other.execute(f"SELECT pg_advisory_xact_lock(1213156420,'{schema}.store'::regclass::oid::int)")
         for table in ("store", "records", "blobs", "leases", "codecs", "storages"):
             other.execute(f"LOCK TABLE {schema}.{table} IN EXCLUSIVE MODE")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.catalog.postgresql import values
+from holdfast.catalog.postgresql import statements, values
 from holdfast.errors import BusyError, StoreError
 from holdfast.testing.postgresql import Server
 
@@ -87,8 +87,8 @@ def test_versions_never_go_back_for_a_minute(opened: Open) -> None:
 
 @pytest.mark.parametrize("opened", ["inline"], indirect=True)
 def test_planted_versions_that_go_back(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    sql = values.PUT.replace("nextval('versions')", "(nextval('versions')%50+1)")
-    assert sql != values.PUT
+    sql = statements.PUT.replace("nextval('versions')", "(nextval('versions')%50+1)")
+    assert sql != statements.PUT
     monkeypatch.setattr(values, "PUT", sql)
     with pytest.raises(AssertionError):
         run(opened, 4, processes=3)

@@ -83,9 +83,11 @@ def test_the_value_page_names_every_serializer() -> None:
 def test_the_configuration_page_gives_the_defaults() -> None:
     text = _text("configuration.md")
     config = find_config("data")
-    for setting in ("storage", "durability", "inline", "timeout"):
+    for setting in ("storage", "durability", "inline", "timeout", "cache", "cache_size"):
         value = getattr(config, setting)
         shown = f"{value:g}" if isinstance(value, float) else str(value)
         (row,) = [line for line in text.splitlines() if line.startswith(f"| `{setting}` ")]
+        words = {"storage": "the one that the store", "cache": "~/.cache/holdfast", "cache_size": "10 GB"}
+        shown = words.get(setting, shown)
         assert shown in row.split("|")[4], row
         assert f"`HOLDFAST_{setting.upper()}`" in row
