@@ -96,7 +96,7 @@ class Bucket:
         """
         self.place = place
         self._credentials = credentials
-        self._timeout = timeout
+        self.timeout = timeout
         self._generation = -1
         self._stores: tuple[Handle[Any], Handle[Any]]
         self.store(False)
@@ -113,7 +113,7 @@ class Bucket:
         place, library = self.place, load()
         config, provider = _configure(place, self._credentials)
         endpoint = config.get(_NAMES[place.scheme]["endpoint"], "")
-        seconds = min(self._timeout, 5.0) if hasty else self._timeout
+        seconds = min(self.timeout, 5.0) if hasty else self.timeout
         client = {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": f"{round(min(seconds, 10.0) * 1000)}ms",

@@ -14,7 +14,7 @@ from ...errors import (
     ValueLost,
 )
 
-__all__ = ["CREDENTIALS", "explain", "is_beyond_the_end", "is_not_known"]
+__all__ = ["CREDENTIALS", "explain", "is_beyond_the_end", "is_cut", "is_not_known"]
 
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and the right AWS_REGION",
@@ -47,6 +47,12 @@ _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocation
 def is_beyond_the_end(error: BaseException) -> bool:
     """Whether the server said that an object has no bytes from there on."""
     return "status code: 416" in _first(error) or "Wanted range starting at" in _first(error)
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether no answer came, or not all of it."""
+    text = _first(error)
+    return _status(text) is None and ("HTTP error" in text or "error sending request" in text)
 
 
 def is_not_known(error: BaseException) -> bool:
@@ -92,7 +98,7 @@ def explain(error: BaseException, shown: str, name: str | None = None, *, writin
         return StoreError(f"no usable credentials for {shown}: {CREDENTIALS.get(scheme, 'mend')} ({_reason(text)})")
     if isinstance(error, ValueError):
         return InvalidArgumentError(f"{shown}: {_reason(text)}")
-    if status is None and ("HTTP error" in text or "error sending request" in text):
+    if is_cut(error):
         return StoreError(
             f"{shown} could not be reached, or the connection broke, again and again: check the network, and the "
             f"endpoint ({_ENDPOINT.get(scheme, 'its setting')}); {_reason(text)}"

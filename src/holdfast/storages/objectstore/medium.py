@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ from ...payload import Buffer
 from ..remote import Medium, Progress, Upload, together
 from ..remote.medium import Entry
 from .connection import Bucket
-from .failures import explain, is_beyond_the_end, is_not_known
+from .failures import explain, is_beyond_the_end, is_cut, is_not_known
 from .library import Handle, load
 
 __all__ = ["PART", "BucketMedium", "parts_of"]
@@ -24,6 +25,7 @@ _MEMORY = 60 << 20  # bytes of all parts together that a stream has in memory
 _COPIED_AT_ONCE = 5_000_000_000  # S3 and Azure copy no more by one request
 _PIECE = 1 << 20  # of a stream, at least
 _MOST = 4 << 20
+_FIRST_PAUSE, _PAUSE = 0.1, 5.0  # seconds before a request that was cut is made again
 _COPIED = 1 << 16  # up to here bytes are handed out as ``bytes``, above as a view of obstore's memory
 
 
@@ -83,13 +85,22 @@ class BucketMedium(Medium):
                 upload.abort()
                 raise
             return
-        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
-        try:
-            load().put(self._store, name, data, use_multipart=False)
-        except Exception as error:
-            raise self._explain(error, name, writing=True) from None
+        self._put(name, buffers[0] if len(buffers) == 1 else b"".join(buffers))
         if progress is not None:
             progress(size)
+
+    def _put(self, name: str, data: Buffer) -> None:
+        """Make an object by one request, and by another if that is cut: obstore gives up on it before its time."""
+        end, pause = time.monotonic() + self._bucket.timeout, _FIRST_PAUSE
+        while True:
+            try:
+                load().put(self._store, name, data, use_multipart=False)
+                return
+            except Exception as error:
+                if self._hasty or not is_cut(error) or time.monotonic() + pause > end:
+                    raise self._explain(error, name, writing=True) from None
+            time.sleep(pause)
+            pause = min(2 * pause, _PAUSE)
 
     def upload(self, name: str, size: int | None) -> Upload:
         """Begin an object; below a part's size it is made by one request when it is finished."""
