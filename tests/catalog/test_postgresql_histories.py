@@ -192,6 +192,7 @@ def test_histories(url: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_long_histories(url: str) -> None:
     assert run(url, processes=8, deeds=10_000) > 50_000
 

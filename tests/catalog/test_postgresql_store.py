@@ -82,7 +82,7 @@ def test_versions_never_go_back(opened: Open) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_versions_never_go_back_for_a_minute(opened: Open) -> None:
-    assert run(opened, 60) > 3000
+    assert run(opened, 60) > 1000
 
 
 @pytest.mark.parametrize("opened", ["inline"], indirect=True)
