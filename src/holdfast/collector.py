@@ -103,22 +103,30 @@ class _Run:
             by_storage: dict[int, list[Blob]] = {}
             for blob in batch:
                 by_storage.setdefault(blob.storage, []).append(blob)
-                size += blob.size
+            before, unknown = count, None
             for number, blobs in by_storage.items():
-                self._delete(self._kernel.storage_of(number), blobs)
-            count += len(batch)
-            self._step(len(batch))
+                try:
+                    self._delete(number, self._kernel.storage_of(number), blobs)
+                except (MissingExtraError, NotRegisteredError) as error:
+                    unknown = error  # those of the storages that are known go first
+                    continue
+                count, size = count + len(blobs), size + sum(blob.size for blob in blobs)
+            if unknown is not None and count == before:
+                raise unknown
+            self._step(count - before)
 
-    def _delete(self, storage: Storage, blobs: list[Blob]) -> None:
+    def _delete(self, number: int, storage: Storage, blobs: list[Blob]) -> None:
         catalog, ids = self._kernel.catalog, [blob.id for blob in blobs]
         places = [json.loads(blob.config) for blob in blobs]
         if not storage.shares:
             storage.delete_many(places)
             catalog.forget(ids)
             return
-        for place in places:
+        twins = [other for other in catalog.storages() if other != number and catalog.storage(other)[0] == storage.name]
+        for place, blob in zip(places, blobs, strict=True):
             self._lease.renew()  # who lost it in his sleep must not delete what was written there since
-            storage.delete(place)
+            if not any(catalog.known(twin, [blob.config]) for twin in twins):  # the same bytes by another URL
+                storage.delete(place)
         catalog.vacate(ids)
 
     def orphans(self) -> int:

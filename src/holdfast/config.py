@@ -159,7 +159,7 @@ def with_password(store: str) -> str:
 
 
 def _without_password(url: str) -> str:
-    bare = re.sub(r"(?<=[?&])password=[^&]*&?", "", re.sub(r"(//[^:/@?]*):[^/?]*@", r"\1@", url)).rstrip("?&")
+    bare = re.sub(r"(?<=[?&])(?:ssl)?password=[^&]*&?", "", re.sub(r"(//[^:/@?]*):[^/?]*@", r"\1@", url)).rstrip("?&")
     if bare != url:
         _passwords[bare] = url
     return bare

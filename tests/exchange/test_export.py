@@ -176,3 +176,13 @@ def test_the_key_is_written_beside_never_inside(store: holdfast.Store, tmp_path:
     (tmp_path / "other").write_text("00" * 32)
     with pytest.raises(holdfast.ExistsError, match="another key"):
         store.export_to(tmp_path / "third", key_file=tmp_path / "other")
+
+
+def test_what_no_import_would_take_is_left_out(store: holdfast.Store, tmp_path: Path) -> None:
+    store.namespace("a").put("k", 1, tags={"long": "x" * (17 << 20)})
+    store.namespace("a").put("other", 1)
+    done = store.export_to(tmp_path / "out")
+    assert (done.records, done.refused) == (1, 1)
+    with holdfast.open(tmp_path / "new") as new:
+        new.import_from(tmp_path / "out")
+        assert list(new.namespace("a").keys()) == ["other"]

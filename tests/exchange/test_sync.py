@@ -204,3 +204,23 @@ def test_the_other_colour(store: holdfast.Store, target: holdfast.Store, tmp_pat
 
     store.namespace("a").put("k", 1)
     asyncio.run(_in_another_colour(store, target, tmp_path / "out"))
+
+
+def test_what_was_written_later_stays_whatever_its_version(store: holdfast.Store, target: holdfast.Store) -> None:
+    for number in range(5):
+        store.namespace("a").put("k", number)
+    target.namespace("a").put("k", "later")
+    assert store.sync_to(target).left == 1
+    assert target.namespace("a").get("k") == "later"
+    store.sync_to(target, replace=True)
+    assert target.namespace("a").get("k") == 4
+
+
+def test_old_versions_of_the_target_stay(store: holdfast.Store, target: holdfast.Store) -> None:
+    scope = target.namespace("a")
+    scope.set_policy(history=10)
+    for number in range(3):
+        scope.put("only here", number)
+    store.namespace("a").put("k", 1)
+    store.sync_to(target)
+    assert (len(scope.history("only here")), scope.policy().history) == (2, 10)

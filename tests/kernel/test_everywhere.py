@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import holdfast
+from holdfast.config import find_config
 from holdfast.errors import ConflictError, ExistsError, NotFoundError, QuotaExceededError, StorageFullError
 from holdfast.testing.state_machine import check_store
 
@@ -207,3 +208,5 @@ def test_a_password_stays_in_the_process(request: pytest.FixtureRequest) -> None
         for told in (store.config.store, repr(store), repr(store.config), pickle.dumps(store).decode("latin1")):
             assert server.password not in told
         assert pickle.loads(pickle.dumps(store)).namespace("a").get("key") == 1
+    for url in ("postgresql://u:secret@h/d?sslpassword=secret&x=1", "postgresql://h/d?x=1&password=secret"):
+        assert "secret" not in find_config(url).store

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -199,3 +201,23 @@ def test_a_scope_of_the_same_name_begins_anew(store: holdfast.Store, scope: hold
     scope.put("k", 2)
     assert store.gc().blobs == 1
     assert scope.history("k") == []
+
+
+def test_two_who_set_a_policy_at_once(scope: holdfast.Scope, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one sets, the other does not take back."""
+    set_policy, together = type(scope._kernel.catalog).set_policy, threading.Barrier(2)
+
+    def slow(self: Any, path: Any, policy: Any) -> None:
+        with suppress(threading.BrokenBarrierError):
+            together.wait(0.3)
+        set_policy(self, path, policy)
+
+    monkeypatch.setattr(type(scope._kernel.catalog), "set_policy", slow)
+    others = [
+        threading.Thread(target=scope.set_policy, kwargs=given) for given in ({"history": 5}, {"max_records": 10})
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert scope.policy() == Policy(history=5, max_records=10)

@@ -284,3 +284,39 @@ def test_an_author_who_overwrites_is_told(scope: holdfast.Scope, author: Interru
     assert not scope.exists("two")
     with pytest.raises(holdfast.IntegrityError):
         scope.get("one")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_one_place_under_two_urls(tmp_path: Path, refused: bool) -> None:
+    """Bytes that a record names by one URL are not deleted for garbage that names them by another."""
+
+    def opened(url: str) -> holdfast.Store:
+        author = SparingFileStorage(tmp_path / "bytes")
+        author.url = url  # type: ignore[attr-defined]
+        return open_on(tmp_path / "data", author)
+
+    with opened("mine://one") as store:
+        store.namespace("prod").put("a", LARGE)
+        store.namespace("prod").put("there", b"")
+    with opened("mine://one/") as store:
+        scope = store.namespace("prod")
+        if refused:
+            with pytest.raises(ExistsError):
+                scope.put("there", LARGE, if_absent=True)
+        else:
+            scope.put("b", LARGE)
+            scope.delete("a")
+        store.gc()
+        assert scope.get("a" if refused else "b") == LARGE
+
+
+def test_a_storage_that_is_not_known_keeps_nothing_else_from_being_collected(tmp_path: Path) -> None:
+    with open_on(tmp_path / "data", SparingFileStorage(tmp_path / "bytes")) as store:
+        store.namespace("prod").put("theirs", LARGE)
+        store.namespace("prod").delete("theirs")
+    with holdfast.open(tmp_path / "data", storage="files") as store:
+        store.namespace("prod").put("ours", LARGE)
+        store.namespace("prod").delete("ours")
+        with pytest.raises(holdfast.NotRegisteredError):
+            store.gc()
+        assert store.gc(dry_run=True).blobs == 1

@@ -73,6 +73,8 @@ class Copying(Run):
             self._kernel.catalog.create_scope(info.path, properties, created=info.since)
         self._path = info.path
         asked, there = self._source.policy(info.path), self._here.policy(info.path)
+        if not self._replace:  # old versions that only this store has stay
+            asked = asked._replace(history=max(asked.history, there.history))
         if there != asked or asked[1:] != (None, None):  # limits hold again when what is gone is removed
             self._kernel.catalog.set_policy(info.path, Policy(asked.history))
         try:
@@ -148,6 +150,8 @@ class Copying(Run):
                 )
                 return self._put(line, pieces, value, None, Delete(self._path, line.key, if_version=here.version))
             self._there(line)
+        elif here.updated > line.updated and not self._replace:
+            self.leave(self._path, line.key)
         elif here.version < line.version:
             return self._put(line, pieces, value, here.version if above else None)
         elif here.updated < line.updated or self._replace:

@@ -15,7 +15,7 @@ from msgspec.json import format as indented
 from msgspec.structs import replace
 
 from ..address import Path, format_path
-from ..errors import ExistsError, HoldfastError
+from ..errors import DecodeError, ExistsError, HoldfastError
 from ..files import Progress
 from ..storages.file.disk import explain, make_folders, sync_folder, sync_path
 from .layout import FORMAT, HEAD, LONGEST, NUMBER, RECORDS, SCOPES, Head, Line, ScopeLine, encode, read_head
@@ -108,15 +108,22 @@ class _Export(Run):
             for info in self._source.scopes():
                 asked = self._source.policy(info.path)
                 line = ScopeLine(format_path(info.path), info.since, dict(info.properties), *asked)
-                scopes.write(encode(line) + b"\n")
+                scopes.write(self._fits(encode(line) + b"\n"))
                 self.count["scopes"] += 1
                 for head in chain(self._source.heads(info.path), self._source.past(info.path)):
                     with self.failing(info.path, head.key, head.version):
                         found = self._source.fetch(info.path, head)
                         if found is not None:
                             self._place(info.path, *found)
-                            records.write(encode(found[0]) + b"\n")
+                            records.write(self._fits(encode(found[0]) + b"\n"))
                             self.count.update({"past" if head.past else "records": 1, "size": found[0].size})
+
+    @staticmethod
+    def _fits(line: bytes) -> bytes:
+        """A line, if an import takes it."""
+        if len(line) > LONGEST:
+            raise DecodeError(f"what is to be said of it takes more than {LONGEST >> 20} MB: make its tags fewer")
+        return line
 
     def finish(self) -> None:
         """Put all on disk, then say that it is complete."""

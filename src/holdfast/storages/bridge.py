@@ -103,18 +103,17 @@ class _Bridge:
         """A storage is closed: end the loop when nobody else uses it."""
         with self._lock:
             self._users.discard(storage)
-            if self._users:
-                return
-        self.end()
+        self.end(unused=True)
 
-    def end(self) -> None:
-        """End the loop; who uses it again begins another."""
+    def end(self, unused: bool = False) -> None:
+        """End the loop, or only if it is ``unused``; who uses it again begins another."""
         with self._lock:
-            home, self._home = self._home, None
-        if home is not None:
-            home.loop.call_soon_threadsafe(self._over)
-            if threading.current_thread() is not self._thread:
-                self._thread.join(_END)
+            if self._home is None or (unused and self._users):
+                return
+            home, thread, over, self._home = self._home, self._thread, self._over, None
+        home.loop.call_soon_threadsafe(over)
+        if threading.current_thread() is not thread:
+            thread.join(_END)
 
     def forget(self) -> None:
         """In a forked child: the loop is the parent's. It is kept, as its end would close what the parent uses."""
@@ -457,7 +456,10 @@ class _Lifted(Storage):
         return _wait(self._home(), coroutine)
 
     def _home(self) -> _Home:
-        return _here.home or _bridge.enter(self)
+        home = _here.home
+        if home is not None and home.process == os.getpid():
+            return home
+        return _bridge.enter(self)
 
     def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> str:
         """See the contract; ``sync`` changes nothing, as what is there is kept."""

@@ -195,7 +195,7 @@ class RoutedStorage(RemoteStorage):
         name, note = self._pointers.name(pointer), ""
         for _ in range(_TRIES):
             try:
-                if self._same(name, pointer, digest, size, ours):  # what is others' is never noted, so never removed
+                if self._same(name, pointer, digest, size, ours):  # what is others' is never noted
                     return
             except InvalidArgumentError:
                 if note:
