@@ -19,6 +19,8 @@ from tests.aio.running import awaited, stray_files, trickle
 from tests.aio.test_loop import HOLDER
 from tests.kernel.tools import said, start_python, tell
 
+pytestmark = pytest.mark.alone
+
 KB, MB = 1 << 10, 1 << 20
 LARGE = os.urandom(MB)
 

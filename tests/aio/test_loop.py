@@ -23,6 +23,8 @@ from tests.aio.running import awaited
 from tests.aio.watch import Watchdog
 from tests.kernel.tools import in_fork, said, start_python, tell
 
+pytestmark = pytest.mark.alone
+
 SMALL = {"name": "x" * 500, "numbers": list(range(50))}
 LARGE = [os.urandom(1 << 20) for _ in range(20)]
 

@@ -19,6 +19,8 @@ from holdfast.testing.catalog_cases import FLOW, INTEGER, SPACE, data_of, inline
 from holdfast.testing.postgresql import Server
 from holdfast.testing.processes import in_child
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:

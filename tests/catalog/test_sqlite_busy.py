@@ -20,6 +20,8 @@ from holdfast.model import Codec
 from holdfast.testing.catalog_cases import FLOW, INTEGER, data_of, inline_put, put
 from holdfast.testing.processes import in_child
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def catalog(tmp_path: Path):

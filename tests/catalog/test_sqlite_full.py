@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 PROGRAM = Path(__file__).with_name("full_disk.py")
 MOUNT = 'mount -t tmpfs -o size="$5" tmpfs "$1" && exec "$2" "$3" "$4" "$1"'
 

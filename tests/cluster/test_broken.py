@@ -144,6 +144,7 @@ def killed_azurite(folder: Path, server: Server, rounds: int, size: int) -> None
         azurite.kill()
 
 
+@pytest.mark.long
 def test_azurite_is_killed(postgresql: Server, tmp_path: Path) -> None:
     killed_azurite(tmp_path, postgresql, 1, 24_000_000)
 

@@ -48,6 +48,7 @@ def test_the_holder_of_a_lease_and_who_computes(store: tuple[str, str], tmp_path
         assert bert.call(deeds.results) == 1
 
 
+@pytest.mark.long
 def test_waiting_asks_the_server_seldom(store: tuple[str, str]) -> None:
     """Sixteen who wait for long ask it 64 times a second together; who waits for a moment learns of the end at once."""
     with holdfast.open(store[0]) as opened, opened.lease("job"):

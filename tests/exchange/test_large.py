@@ -44,7 +44,7 @@ def check(folder: Path) -> None:
 
 def test_many_records_take_no_more_memory(tmp_path: Path) -> None:
     with holdfast.open(tmp_path / "one") as one:
-        one.namespace("a").put_many({f"key {i}": "x" * 100 for i in range(20_000)})
+        one.namespace("a").put_many({f"key {i}": "x" * 100 for i in range(5_000)})
     check(tmp_path)
 
 

@@ -36,7 +36,7 @@ def opener(place: str, request: pytest.FixtureRequest) -> Opener:
 
 
 def test_a_store_behaves_as_a_dict(opener: Opener) -> None:
-    check_store(opener, max_examples=4, stateful_step_count=15)
+    check_store(opener, max_examples=2, stateful_step_count=12)
 
 
 @pytest.mark.long

@@ -15,6 +15,8 @@ import pytest
 
 import holdfast
 
+pytestmark = pytest.mark.alone
+
 WORKER = """
 import os, resource, sys, time
 import holdfast

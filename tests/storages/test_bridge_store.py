@@ -125,13 +125,13 @@ def test_kills(tmp_path: Path) -> None:
     """At any moment of puts, files and collections: what was acknowledged is there, whole, and nothing else shows."""
     folder, told = tmp_path / "data", tmp_path / "told"
     opened(folder).close()
-    for round_number in range(12):
+    for round_number in range(5):
 
         def child(report: Any, number: int = round_number) -> None:
             report(True)
             _write_for_ever(folder, told, number)
 
-        _killed_after(0.15 + 0.05 * round_number, child)
+        _killed_after(0.3 + 0.05 * round_number, child)
         with opened(folder) as store:
             scope = store.namespace("prod")
             for line in told.read_text().splitlines() if told.exists() else []:

@@ -284,6 +284,7 @@ def write_stream(storage):
         return writer.commit(digest, sync=True)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     "error, told",

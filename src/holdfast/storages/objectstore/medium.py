@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import HoldfastError, StoreError, ValueLost
 from ...payload import Buffer
@@ -16,6 +16,8 @@ from .failures import explain, is_beyond_the_end, is_cut, is_not_known
 from .library import Handle, load
 
 __all__ = ["PART", "BucketMedium", "parts_of"]
+
+T = TypeVar("T")
 
 PART = 8 << 20
 """Bytes of a part of an upload, and of a large read; what is smaller is one request."""
@@ -85,20 +87,23 @@ class BucketMedium(Medium):
                 upload.abort()
                 raise
             return
-        self._put(name, buffers[0] if len(buffers) == 1 else b"".join(buffers))
+        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
+        try:
+            self._patiently(lambda: load().put(self._store, name, data, use_multipart=False))
+        except Exception as error:
+            raise self._explain(error, name, writing=True) from None
         if progress is not None:
             progress(size)
 
-    def _put(self, name: str, data: Buffer) -> None:
-        """Make an object by one request, and by another if that is cut: obstore gives up on it before its time."""
+    def _patiently(self, request: Callable[[], T]) -> T:
+        """Make a request, and again while it is cut: obstore gives up on some before their time."""
         end, pause = time.monotonic() + self._bucket.timeout, _FIRST_PAUSE
         while True:
             try:
-                load().put(self._store, name, data, use_multipart=False)
-                return
+                return request()
             except Exception as error:
                 if self._hasty or not is_cut(error) or time.monotonic() + pause > end:
-                    raise self._explain(error, name, writing=True) from None
+                    raise
             time.sleep(pause)
             pause = min(2 * pause, _PAUSE)
 
@@ -119,7 +124,7 @@ class BucketMedium(Medium):
         data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
         return self._unless_there(
             name,
-            lambda: load().put(self._store, name, data, use_multipart=False, mode="create"),
+            lambda: self._patiently(lambda: load().put(self._store, name, data, use_multipart=False, mode="create")),
             lambda: self.put(name, (data,), size),
         )
 
@@ -174,8 +179,7 @@ class BucketMedium(Medium):
     def get(self, name: str, progress: Progress | None = None) -> Buffer:
         """One request for what fits into a part; else ranges, several at once."""
         try:
-            result = load().get(self._store, name, options={"range": (0, PART)})
-            first = result.bytes()
+            result, first = self._patiently(lambda: self._beginning(name))
             size = len(first) if len(first) < PART else result.meta["size"]
         except Exception as error:
             if is_beyond_the_end(error):  # of an object without bytes no range can be had
@@ -193,9 +197,13 @@ class BucketMedium(Medium):
         together([partial(self._fetch, name, whole, *span, progress) for span in spans], _PARALLEL)
         return whole
 
+    def _beginning(self, name: str) -> tuple[Any, Any]:
+        result = load().get(self._store, name, options={"range": (0, PART)})
+        return result, result.bytes()
+
     def _fetch(self, name: str, whole: bytearray, start: int, end: int, progress: Progress | None) -> None:
         try:
-            data = load().get_range(self._store, name, start=start, end=end)
+            data = self._patiently(lambda: load().get_range(self._store, name, start=start, end=end))
         except Exception as error:
             raise self._explain(error, name) from None
         if len(data) != end - start:
