@@ -3,6 +3,7 @@ it, and ends with the test session."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 from holdfast.testing.postgresql import Server
 
 from .storages.remote.servers import azurite, ftp, moto
+
+# A shell that starts a command in the background has it ignore this signal, and some tests interrupt themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machine decides how long an example takes, so no example fails for its time; pytest-timeout watches the whole.
 settings.register_profile("holdfast", deadline=None, print_blob=True)

@@ -366,11 +366,13 @@ def test_planted_record_first(quick_folder: Path, monkeypatch: pytest.MonkeyPatc
     assert "IntegrityError" in must_fail(quick_folder, "put")
 
 
+@pytest.mark.long
 def test_planted_orphans_not_looked_for(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FileStorage, "abandoned", lambda self: iter(()))
     assert "left behind" in must_fail(quick_folder, "stream")
 
 
+@pytest.mark.long
 def test_planted_rows_forgotten_first(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = SQLiteCatalog.garbage
 

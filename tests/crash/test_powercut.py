@@ -355,6 +355,7 @@ def test_planted_no_recovery(lab: Lab, same_files: dict[str, Any], monkeypatch: 
     assert "torn" in must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_sync_without_fsync(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FileStorage, "sync", lambda self, configs: [True] * len(configs))
     must_fail(lab, same_files)
@@ -367,16 +368,19 @@ def test_planted_nothing_kept(lab: Lab, same_files: dict[str, Any], monkeypatch:
     assert "must be at version" in must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_names_not_synced(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.storages.file.writing.sync_folder", lambda path: None)
     must_fail(lab, same_files, "power")
 
 
+@pytest.mark.long
 def test_planted_transaction_not_synced(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.transaction.Buffered._sync", lambda self, puts: None)
     must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_dying_mark_not_on_disk(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     real, quick = SQLiteCatalog.garbage, SQLiteCatalog.transaction
 

@@ -27,7 +27,7 @@ def namespace() -> tuple[str, ...]:
     pytest.fail("these tests mount a small disk, and neither root, user namespaces nor sudo are allowed here")
 
 
-@pytest.mark.parametrize("size", ["12", "24"])
+@pytest.mark.parametrize("size", ["12", pytest.param("24", marks=pytest.mark.long)])
 def test_a_disk_that_is_full(tmp_path: Path, size: str) -> None:
     done = subprocess.run(
         [*namespace(), sys.executable, "-m", "tests.kernel.small_disk", str(tmp_path), size],

@@ -187,7 +187,7 @@ def test_another_object_in_the_place_of_one_that_is_gone_is_noticed(modules: Mod
         table="import functools\ndef h(x): return x\nTABLE = {'h': functools.partial(h, 0)}\ndef f(): return TABLE\n"
     )
     codes = Codes()
-    for number in range(1, 50):
+    for number in range(1, 12):
         before = codes.fingerprint(module.f)
         gc.collect()
         del module.TABLE["h"]  # whose memory the next one may get

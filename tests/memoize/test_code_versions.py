@@ -90,6 +90,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_other_versions_of_python_give_the_same(folder: Path, expected: Prints, others: dict[int, Path]) -> None:
     if not others:
