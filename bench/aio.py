@@ -75,6 +75,16 @@ async def _crowd(scope: Any, large: list[bytes]) -> None:
     await asyncio.gather(*gets, *puts, *files, *(scope.get(f"large-{number}") for number in range(len(large))))
 
 
+async def _idle(rounds: int) -> list[tuple[float, float]]:
+    """The gaps of as many coroutines that do nothing: what asyncio itself takes to begin them."""
+    gaps = []
+    for _ in range(rounds):
+        async with Watchdog() as dog:
+            await asyncio.gather(*(asyncio.sleep(0) for _ in range(2000)))
+        gaps.append((dog.longest, dog.wall))
+    return gaps
+
+
 def _gap(what: str, gaps: list[tuple[float, float]], seconds: float) -> Result:
     longest, median = max(gap for gap, _ in gaps) * 1e3, statistics.median(gap for gap, _ in gaps) * 1e3
     detail = f"of {len(gaps)} rounds, median {median:.1f}, by the wall clock {max(wall for _, wall in gaps) * 1e3:.1f}"
@@ -132,6 +142,9 @@ def run(folder: Path, quick: bool) -> list[Result]:
         results += pair("aio put of 1 KB bytes", None, lambda n: f"bytes-{n % _KEYS}", blobs)
         results += pair("aio put of 1 MB", None, lambda n: f"large-{n % 20}", large, count // 10)
         results += pair("aio get of 1 MB", None, lambda n: f"large-{n % 20}", None, count // 10)
+        idle = sorted(gap for gap, _ in asyncio.run(_idle(rounds)))
+        detail = f"the longest {idle[-1] * 1e3:.1f}; no store in it"
+        results.append(Result("2,000 coroutines of nothing", idle[rounds // 2] * 1e3, "ms, median gap", None, True, detail))
         results.append(_gap("1,000 gets and 1,000 puts at once", *asyncio.run(_gaps(aio, [], rounds))))
         results.append(_gap("and 20 puts and gets of 1 MB", *asyncio.run(_gaps(aio, large, rounds))))
         with subprocess.Popen(
