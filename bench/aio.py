@@ -144,7 +144,9 @@ def run(folder: Path, quick: bool) -> list[Result]:
         results += pair("aio get of 1 MB", None, lambda n: f"large-{n % 20}", None, count // 10)
         idle = sorted(gap for gap, _ in asyncio.run(_idle(rounds)))
         detail = f"the longest {idle[-1] * 1e3:.1f}; no store in it"
-        results.append(Result("2,000 coroutines of nothing", idle[rounds // 2] * 1e3, "ms, median gap", None, True, detail))
+        results.append(
+            Result("2,000 coroutines of nothing", idle[rounds // 2] * 1e3, "ms, median gap", None, True, detail)
+        )
         results.append(_gap("1,000 gets and 1,000 puts at once", *asyncio.run(_gaps(aio, [], rounds))))
         results.append(_gap("and 20 puts and gets of 1 MB", *asyncio.run(_gaps(aio, large, rounds))))
         with subprocess.Popen(
