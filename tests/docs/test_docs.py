@@ -41,6 +41,7 @@ def servers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BUCKET", f"s3://bucket/guide?endpoint={endpoint}&region=us-east-1")
 
 
+@pytest.mark.timeout(400)  # each line of a shell is a process
 @pytest.mark.parametrize("page", runnable_pages(), ids=_name)
 def test_examples_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     if page.name == "cluster.md":
