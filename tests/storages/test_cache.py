@@ -22,7 +22,7 @@ from holdfast.errors import IntegrityError, InvalidArgumentError, StoreError, Va
 from holdfast.hashing import BLAKE3, NONE, SHA256, check_digest
 from holdfast.storages.cache import DiskCache
 from holdfast.storages.cache.pins import Pins
-from holdfast.storages.cache.room import copies
+from holdfast.storages.cache.room import FILLING, copies
 from holdfast.testing.processes import in_child, killed_child
 
 from .remote.helpers import pattern
@@ -365,6 +365,20 @@ def test_a_folder_that_is_none(tmp_path):
 
 
 # --- many at once --------------------------------------------------------------------------------------------------
+
+
+def test_a_copy_that_is_finished_between_the_look_and_the_fetch_is_taken(cache, monkeypatch):
+    source, real = Source(), DiskCache._open
+    late = iter([None])
+
+    def look(self, *arguments):  # the first look was before the copy was there
+        return next(late, True) and real(self, *arguments)
+
+    source.map(cache)
+    monkeypatch.setattr(DiskCache, "_open", look)
+    assert source.map(cache) == source.data
+    assert source.asked == 1
+    assert os.listdir(Path(cache.folder) / FILLING) == []
 
 
 def test_many_threads_fetch_once(cache):

@@ -221,6 +221,9 @@ class DiskCache:
             fcntl.flock(fd, fcntl.LOCK_EX)  # a second one waits until the first has it
             if not _is_at(fd, new):
                 return True  # it was finished, or given up: look again
+            if os.path.exists(path):  # finished between our look and our opening of a new one
+                os.unlink(new)
+                return True
             taken = False
             try:
                 taken = self._room.take(name, size)
