@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -256,6 +257,28 @@ def test_others_bytes_are_never_overwritten_nor_removed(spot, theirs, tmp_path):
         assert [pointer for batch in left.configs() for pointer in batch] == []
         left.release()
     assert spot.there("report.txt") == theirs
+
+
+def test_notes_that_no_writer_made(spot):
+    """Whoever may write to the bucket may have put them: a collector is told of no place that a router may not give."""
+    storage = spot.storage(spot.by_content())
+    ours = put(storage, b"x" * 100)
+    spot.whole.put("elsewhere", (b"precious",), 8)
+    notes = (
+        json.dumps(spot.pointer("elsewhere/precious", below=False)),
+        json.dumps(spot.pointer(".holdfast/writers/x")),
+        " " * (1 << 20) + json.dumps(spot.pointer("long")),
+        "[" * 200_000 + "]" * 200_000,
+        "{" * 10_000,
+        "",
+    )
+    for note in notes:
+        storage.books.put(storage._current().next_name() + ".to", (note.encode(),), len(note))
+    storage.close()
+    for left in spot.storage().abandoned():
+        assert [pointer for batch in left.configs() for pointer in batch] == [ours]
+        left.release()
+    assert [name for name in spot.names(".holdfast") if name.endswith(".to")] == []
 
 
 def test_two_at_once_at_one_place(spot):
