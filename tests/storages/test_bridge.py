@@ -130,6 +130,17 @@ def test_streams_that_are_wrong(scope: holdfast.Scope, author: FileStorage, monk
     assert author.name in str(told.value)
 
 
+class Odd(BaseException):
+    pass
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+    __repr__ = __str__
+
+
 RAISED = {
     "an error of its own": (ArithmeticError("odd"), StoreError, "ArithmeticError: odd"),
     "of the system": (OSError(errno.EIO, "broken"), StoreError, "broken"),
@@ -138,6 +149,8 @@ RAISED = {
     "a time-out": (TimeoutError("late"), StoreError, "TimeoutError: late"),
     "an exit": (SystemExit(3), StoreError, "SystemExit: 3"),
     "the end of an iterator": (StopAsyncIteration("end"), StoreError, "end"),
+    "no exception at all": (Odd("base"), StoreError, "Odd: base"),
+    "what cannot be shown": (Mute(), StoreError, "Mute: a Mute that cannot be shown"),
     "one of ours": (holdfast.ReadOnlyError("not here"), holdfast.ReadOnlyError, "not here"),
     "cancelled by itself": (asyncio.CancelledError(), ClosedError, "ended before its work"),
 }
@@ -174,6 +187,27 @@ def test_odd_exceptions(scope: holdfast.Scope, author: FileStorage, monkeypatch:
     assert scope.get("k") == LARGE, "the bridge goes on"
     scope.put("n", LONG)
     assert scope.get("n") == LONG
+
+
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+SHY: dict[str, Any] = {"mute": Mute(), "huge": 10**5000, "deep": DEEP}
+
+
+@pytest.mark.parametrize("case", SHY)
+def test_configs_that_cannot_be_kept_nor_shown(
+    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any, case: str
+) -> None:
+    async def write_data(*arguments: Any) -> Any:
+        return SHY[case]
+
+    monkeypatch.setattr(author, "write_data", write_data)
+    with pytest.raises(
+        StoreError, match=r"authors.file@v1 gave a config that cannot be kept \(a \w+ that cannot be shown"
+    ):
+        scope.put("k", LARGE)
+    assert not scope.exists("k")
 
 
 def test_bytes_that_are_gone_are_lost(scope: holdfast.Scope, author: FileStorage) -> None:
@@ -428,6 +462,57 @@ def test_an_interrupt_ends_the_author_s_coroutine(scope: holdfast.Scope, author:
     with pytest.raises(KeyboardInterrupt):
         scope.get("k")
     assert states == ["begun", "over"]
+
+
+def test_an_interrupt_ends_a_stream_without_an_end(
+    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any
+) -> None:
+    """Its author awaits nothing, and gives nothing that could be handed on."""
+    over = False
+
+    async def read_data_stream(config: Any) -> AsyncGenerator[bytes]:
+        threading.Timer(0.1, lambda: os.kill(os.getpid(), 2)).start()
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            yield b""
+        nonlocal over
+        over = True
+
+    scope.put("k", LARGE)
+    monkeypatch.setattr(author, "read_data_stream", read_data_stream)
+    with pytest.raises(KeyboardInterrupt):
+        list(scope.get_chunks("k"))
+    assert not over
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("case", ["stop", "interrupt"])
+def test_a_loop_that_ended_by_itself(
+    scope: holdfast.Scope, author: FileStorage, tmp_path: Path, monkeypatch: Any, case: str
+) -> None:
+    """An author stopped it, or raised what ends it: the next call, of whichever storage, has another."""
+
+    async def read_data(config: Any) -> bytes:
+        if case == "interrupt":
+            raise KeyboardInterrupt
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(10)
+        return b""
+
+    scope.put("k", LARGE)
+    (thread,) = bridges()
+    monkeypatch.setattr(author, "read_data", read_data)
+    with pytest.raises((ClosedError, KeyboardInterrupt)):
+        scope.get("k")
+    monkeypatch.undo()
+    thread.join(5)
+    assert scope.get("k") == LARGE
+    with holdfast.open(tmp_path / "other", storage=FileStorage(tmp_path / "others")) as other:
+        other.namespace("a").put("k", LARGE)
+        monkeypatch.setattr(author, "read_data", read_data)
+        with pytest.raises((ClosedError, KeyboardInterrupt)):
+            scope.get("k")
+    # and closing passes over one that is closed
 
 
 def bridges() -> list[threading.Thread]:

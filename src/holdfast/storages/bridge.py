@@ -82,7 +82,7 @@ class _Bridge:
         """The loop, begun when there is none."""
         with self._lock:
             self._users.add(storage)
-            if self._home is None:
+            if self._home is None or self._home.loop.is_closed():  # it may have ended by itself
                 begun: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = SimpleQueue()
                 self._thread = threading.Thread(target=self._run, args=(begun,), name="holdfast-bridge", daemon=True)
                 self._thread.start()
@@ -111,7 +111,8 @@ class _Bridge:
             if self._home is None or (unused and self._users):
                 return
             home, thread, over, self._home = self._home, self._thread, self._over, None
-        home.loop.call_soon_threadsafe(over)
+        with suppress(RuntimeError):  # it has ended by itself
+            home.loop.call_soon_threadsafe(over)
         if threading.current_thread() is not thread:
             thread.join(_END)
 
@@ -307,15 +308,23 @@ class _FedWriter(Writer):
 # --- the storage ------------------------------------------------------------------------------------------------------
 
 
+def _shown(way: Callable[[object], str], thing: object) -> str:
+    """What an author's object looks like, whatever becomes of asking it."""
+    try:
+        return way(thing)
+    except Exception:
+        return f"a {type(thing).__name__} that cannot be shown"
+
+
 @contextmanager
 def _plainly(what: str, reading: bool = False) -> Iterator[None]:
     """Errors of an author's code as ours; ``what`` names the storage and what it was to do."""
     try:
         yield
-    except HoldfastError:
+    except (HoldfastError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
-        told = f"{what}: {type(error).__name__}: {error}"
+    except BaseException as error:
+        told = f"{what}: {type(error).__name__}: {_shown(str, error)}"
         if reading and isinstance(error, FileNotFoundError):
             raise ValueLost(f"the bytes are gone: {told}") from error
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -336,7 +345,7 @@ class _Verbs:
         self._name = f"the storage {storage.name}"
 
     def _text(self, config: Any) -> str:
-        with _plainly(f"{self._name} gave a config that cannot be kept ({config!r:.200})"):
+        with _plainly(f"{self._name} gave a config that cannot be kept ({_shown(repr, config):.200})"):
             text: object = self._storage.serialize_config(config)
             if not isinstance(text, str):
                 raise TypeError(f"serialize_config gave {type(text).__name__}, not str")
@@ -348,7 +357,8 @@ class _Verbs:
                 raise TypeError("not a text")
             return self._storage.deserialize_config(text)
         except Exception as error:
-            raise InvalidArgumentError(f"{self._name} cannot have given the config {text!r:.200}: {error}") from error
+            told = f"{self._name} cannot have given the config {text!r:.200}: {_shown(str, error)}"
+            raise InvalidArgumentError(told) from error
 
     async def write(
         self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False
@@ -408,6 +418,7 @@ class _Verbs:
             pieces = self._storage.read_data_stream(config)
             try:
                 async for given in pieces:
+                    await asyncio.sleep(0)  # an author who awaits nothing can be interrupted nevertheless
                     piece = self._bytes(given)
                     held += memoryview(piece)[max(offset - at, 0) : None if end is None else max(end - at, 0)]
                     at += len(piece)
