@@ -119,6 +119,30 @@ def test_a_folder_that_is_used_is_refused(store: holdfast.Store, tmp_path: Path)
         store.export_to(7)  # type: ignore[arg-type]
 
 
+def test_links_and_pipes_that_others_put_there(store: holdfast.Store, tmp_path: Path) -> None:
+    store.namespace("a").put("k", 1)
+    for name, made in (
+        ("pipe", os.mkfifo),
+        ("link", lambda path: path.symlink_to(tmp_path / "pipe/holdfast-export.json")),
+    ):
+        (tmp_path / name).mkdir()
+        made(tmp_path / name / "holdfast-export.json")
+        with pytest.raises(holdfast.ExistsError, match="name a new folder"):
+            store.export_to(tmp_path / name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "precious").write_text("mine")
+    for name in ("holdfast-export.json.new", "scopes.jsonl", "records.jsonl", "files", "objects"):
+        (out / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(holdfast.ExistsError):
+        store.export_to(out)
+    head = {"format": "holdfast-export", "number": 1, "store": "0" * 32, "key_id": "", "made": ""}
+    (out / "holdfast-export.json").write_text(json.dumps(head))
+    assert store.export_to(out).records == 1
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert not any(path.is_symlink() for path in out.iterdir())
+
+
 def test_what_an_interrupted_export_left_is_begun_anew(store: holdfast.Store, tmp_path: Path) -> None:
     scope = store.namespace("a")
     for i in range(20):

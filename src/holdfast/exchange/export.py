@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from hashlib import file_digest
 from itertools import chain
@@ -15,9 +15,9 @@ from msgspec.json import format as indented
 from msgspec.structs import replace
 
 from ..address import Path, format_path
-from ..errors import DecodeError, ExistsError, HoldfastError
+from ..errors import DecodeError, ExistsError, HoldfastError, ValueLost
 from ..files import Progress
-from ..storages.file.disk import explain, make_folders, sync_folder, sync_path
+from ..storages.file.disk import explain, make_folders, open_file, sync_folder, sync_path
 from .layout import FORMAT, HEAD, LONGEST, NUMBER, RECORDS, SCOPES, Head, Line, ScopeLine, encode, read_head
 from .names import Names
 from .running import Moved, Run
@@ -77,7 +77,7 @@ class _Export(Run):
             if there and (there - {HEAD, f"{HEAD}.new", SCOPES, RECORDS, "files", "objects"} or self._is_complete()):
                 raise ExistsError(f"{self._folder} holds a complete export, or other things: name a new folder")
             self._write_head(self._head)
-            for name in there - {HEAD}:
+            for name in there - {HEAD, f"{HEAD}.new"}:
                 path = self._path(name)
                 shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
             yield
@@ -88,15 +88,17 @@ class _Export(Run):
 
     def _is_complete(self) -> bool:
         try:
-            with open(self._path(HEAD), "rb") as file:
+            with os.fdopen(open_file(self._path(HEAD)), "rb") as file:
                 return read_head(file.read(LONGEST), HEAD).complete
-        except (OSError, ValueError):
+        except (OSError, ValueError, ValueLost):
             return True  # for all that is known
 
     def _write_head(self, head: Head) -> None:
         """Replace the head, on disk before it is seen."""
         path = self._path(HEAD)
-        with open(f"{path}.new", "wb") as file:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}.new")
+        with open(f"{path}.new", "xb") as file:  # through no link that somebody put there
             file.write(indented(encode(head), indent=2) + b"\n")
         sync_path(f"{path}.new")
         os.replace(f"{path}.new", path)
@@ -104,7 +106,7 @@ class _Export(Run):
 
     def records(self) -> None:
         """Write all but the head."""
-        with open(self._path(SCOPES), "wb") as scopes, open(self._path(RECORDS), "wb") as records:
+        with open(self._path(SCOPES), "xb") as scopes, open(self._path(RECORDS), "xb") as records:
             for info in self._source.scopes():
                 asked = self._source.policy(info.path)
                 line = ScopeLine(format_path(info.path), info.since, dict(info.properties), *asked)
