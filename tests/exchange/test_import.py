@@ -192,6 +192,9 @@ LINES: dict[str, Callable[[Edited], None]] = {
     "two contents": lambda e: e.record("text", base64=""),
     "no base64": lambda e: e.record("text", text=None, base64="%"),
     "tags no text": lambda e: e.record("text", tags={"a": 1}),
+    "NUL in a config": lambda e: e.record("text", config='{"a":"\0"}'),
+    "NUL in a serializer": lambda e: e.record("text", serializer="a\0"),
+    "NUL in an encoding": lambda e: e.record("text", encoding="\n\0\n"),
     "content type": lambda e: e.record("text", content_type="a\nb"),
     "signature no hex": lambda e: e.record("object", signature="q"),
     "file above": lambda e: e.record("file", file="../secret"),
@@ -270,6 +273,41 @@ def test_a_wrong_record_is_told_and_the_others_are_imported(edited: Edited, tmp_
     assert not [
         path for path in (tmp_path / "new/files").rglob("*") if path.is_file() and path.stat().st_size == 50_001
     ]
+
+
+@pytest.mark.parametrize("version", [(1 << 52) + 1, (1 << 63) - 1])
+def test_versions_that_no_store_reaches(edited: Edited, tmp_path: Path, version: int) -> None:
+    """They come in under a new version: one line of somebody's does not make later back-ups useless."""
+    edited.record("number", version=version)
+    with imported(tmp_path) as new:
+        assert new.import_from(edited.folder).problems == []
+        assert new.namespace("a").get("number") == 7
+        assert new.namespace("a").put("number", 8).version < 1 << 32
+        assert new.import_from(edited.folder, replace=True).records == 1
+        again = new.import_from(edited.folder)
+        assert (again.records, again.there) == (0, 5)
+        assert new.namespace("a").record("number").version < 1 << 32
+
+
+def test_the_highest_version_that_comes_in(edited: Edited, tmp_path: Path) -> None:
+    """What is written above it is in the next back-up, and in a second store."""
+    edited.record("number", version=1 << 52)
+    with imported(tmp_path) as new:
+        new.import_from(edited.folder)
+        scope = new.namespace("a")
+        assert scope.record("number").version == 1 << 52
+        scope.set_policy(history=5)
+        for number in (8, 9):
+            assert scope.put("number", number).version > 1 << 52
+        new.export_to(tmp_path / "back")
+        with imported(tmp_path, "restored") as restored:
+            done = restored.import_from(tmp_path / "back")
+            assert [problem.code for problem in done.problems] == ["decode"]  # 8, which only the history has
+            assert restored.namespace("a").get("number") == 9
+            assert restored.namespace("a").get("number", version=1 << 52) == 7
+        with imported(tmp_path, "second") as second:
+            assert new.sync_to(second).problems == []
+            assert second.namespace("a").record("number").version == scope.record("number").version
 
 
 def test_a_pickle_of_another_content_is_not_signed(edited: Edited, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -11,22 +12,28 @@ import pytest
 
 import holdfast
 
+from .hostile import Edited
+
 CODE = """
-import resource, sys, holdfast
+import sys, holdfast
+sys.path.insert(0, sys.argv[3])
+from bench.measure import peak_growth
 from holdfast.exchange import copying, export, folder  # what is imported counts for nothing
 one, two = holdfast.open(sys.argv[1] + "/one"), holdfast.open(sys.argv[1] + "/" + sys.argv[2])
 one.namespace("warm").put("k", 1)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-if sys.argv[2] == "export": one.export_to(sys.argv[1] + "/out")
-if sys.argv[2] == "import": two.import_from(sys.argv[1] + "/out")
-if sys.argv[2] == "sync": one.sync_to(two)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+work = {
+    "export": lambda: one.export_to(sys.argv[1] + "/out"),
+    "import": lambda: two.import_from(sys.argv[1] + "/out"),
+    "sync": lambda: one.sync_to(two),
+}
+print(peak_growth(work[sys.argv[2]])[1] / (1 << 20))
 """
 
 
 def grown(folder: Path, verb: str) -> float:
     """Megabytes that a process takes more for that."""
-    done = subprocess.run([sys.executable, "-c", CODE, str(folder), verb], capture_output=True, text=True)
+    arguments = [str(folder), verb, str(Path(__file__).parents[2])]
+    done = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
 
@@ -46,6 +53,17 @@ def test_many_records_take_no_more_memory(tmp_path: Path) -> None:
     with holdfast.open(tmp_path / "one") as one:
         one.namespace("a").put_many({f"key {i}": "x" * 100 for i in range(5_000)})
     check(tmp_path)
+
+
+def test_what_is_told_of_records_counts_too(tmp_path: Path) -> None:
+    """Tags, and bytes that stand in lines though they are too many for the catalog."""
+    with holdfast.open(tmp_path / "one") as one:
+        for i in range(40):
+            one.namespace("a").put(f"{i:02}", f"text {i}")
+        one.export_to(tmp_path / "out")
+    more = {"tags": {"t": "x" * (3 << 20)}}
+    Edited(tmp_path / "out").records(lambda lines: [json.dumps(json.loads(line) | more).encode() for line in lines])
+    assert grown(tmp_path, "import") < 64
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..address import Path, format_address
 from ..catalog.base import ABSENT, HEAD, Change, Delete, Policy, Put, Restore, ValueRow
-from ..errors import ConflictError, NotFoundError, SignatureError
+from ..errors import ConflictError, DecodeError, NotFoundError, SignatureError
 from ..files import Progress
 from ..keeper import sync_all
 from ..model import Codec, ScopeInfo
@@ -96,6 +96,10 @@ class Copying(Run):
     def _take_past(self, head: Line) -> None:
         if not any(row[2] == head.version for row in self._kernel.catalog.past(self._path, head.key)):
             with self.failing(self._path, head.key, head.version):
+                if head.version > self._source.highest:
+                    raise DecodeError(
+                        f"version {head.version} is above {self._source.highest}: only the newest comes in"
+                    )
                 found = self._source.fetch(self._path, head)
                 if found is not None:
                     self._put(*found, None, None)
@@ -136,11 +140,13 @@ class Copying(Run):
         if found is None or (found[0].expires is not None and found[0].expires <= self._kernel.catalog.now()):
             return True
         line, pieces = found
+        anew = line.version > self._source.highest
+        above = above or anew
         row = self._here.row(self._path, line.key)
         if row is None:
             return self._put(line, pieces, None, ABSENT if above else None)
         here, value = self._here.line(self._path, row), ValueRow._make(row[HEAD:])
-        if here.content == line.content and here.version >= line.version:
+        if here.content == line.content and (anew or here.version >= line.version):
             if here.signature is None and line.signature is not None and self._source.signer is not None:
                 line.version, line.created, line.updated, line.flags = (
                     here.version,
@@ -188,7 +194,8 @@ class Copying(Run):
                 return True
             return False
         self._pending.append((line, change))
-        self._waiting += line.size if put.blob is None else 0
+        held = (line.text, line.base64, line.signature, put.data, put.config, put.tags)
+        self._waiting += sum(len(one) for one in held if isinstance(one, (str, bytes)))
         if len(self._pending) >= _BATCH or self._waiting >= _BATCH_BYTES:
             self._flush()
         return True

@@ -12,7 +12,7 @@ from io import BufferedReader, FileIO
 from itertools import chain, count
 
 from ..address import Path, check_key, format_address, parse_path
-from ..catalog.base import Policy
+from ..catalog.base import HIGHEST, Policy
 from ..errors import DecodeError, IntegrityError, InvalidArgumentError, NotFoundError, ValueLost
 from ..hashing import check_digest, checked
 from ..model import ScopeInfo
@@ -31,8 +31,11 @@ class FolderSource:
 
     Attributes:
         head: what it tells of itself.
+        highest: as of :class:`StoreSource`; half of what a store can reach, so that no export takes it there.
         signer: checks the signatures of its records; None where the key is not known.
     """
+
+    highest = HIGHEST >> 1
 
     def __init__(self, folder: str) -> None:
         """Open, and read the head.

@@ -28,9 +28,11 @@ LONGEST = 1 << 24
 FORMAT, NUMBER = "holdfast-export", 1
 """Name and number of the format; a later number is for what this version cannot read."""
 
+_Version = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 _Count = Annotated[int, Meta(ge=0, le=HIGHEST)]
 _Time = Annotated[float, Meta(ge=-62135596800.0, le=253402300799.0)]  # the years 1 to 9999
 _Digest = Annotated[str, Meta(pattern=r"^(sha256|blake3):[0-9a-f]{64}$")]
+_Text = Annotated[str, Meta(pattern=r"^[^\0]*$")]  # PostgreSQL has no other
 _Inside = Annotated[str, Meta(pattern=r"^(files|objects)(/(?!\.\.?(/|$))[^/\0]+)+$")]  # relative, and nowhere up
 
 
@@ -67,7 +69,7 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
     scope: str
     key: str
-    version: Annotated[int, Meta(ge=1, le=HIGHEST)]
+    version: _Version
     created: _Time
     updated: _Time
     size: _Count
@@ -76,9 +78,9 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
     expires: _Time | None = None
     tags: dict[str, str] = {}
     flags: Annotated[int, Meta(ge=0, le=2)] = 0
-    serializer: str | None = None
-    encoding: str | None = None
-    config: str | None = None
+    serializer: _Text | None = None
+    encoding: _Text | None = None
+    config: _Text | None = None
     past: bool = False
     signature: Annotated[str, Meta(pattern="^([0-9a-f]{2})+$")] | None = None
     number: Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)] | None = None

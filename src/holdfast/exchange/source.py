@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from ..address import Path
-from ..catalog.base import HEAD, EntryRow, Policy, ValueRow
+from ..catalog.base import HEAD, HIGHEST, EntryRow, Policy, ValueRow
 from ..kernel import Kernel
 from ..model import DURABLE, ScopeInfo
 from ..reading import make_record, read_current, stored_chunks, visible_record
@@ -34,7 +34,10 @@ class StoreSource:
 
     Attributes:
         signer: checks the signatures of its records.
+        highest: what has a higher version is taken over under a new one.
     """
+
+    highest = HIGHEST
 
     def __init__(self, store: BaseStore[Any]) -> None:
         self.store = store
