@@ -8,6 +8,7 @@ from typing import Any
 
 import holdfast
 from holdfast import StorageFullError
+from holdfast.filesystem import HoldfastFileSystem
 
 from .tools import blob_files, pattern
 
@@ -48,11 +49,17 @@ def main(folder: str, size: str) -> None:
                 for piece in chunks():
                     file.write(piece)
 
+        def change() -> None:
+            with HoldfastFileSystem(store).open("namespace:a/changed", "w+b") as file:
+                for piece in chunks():
+                    file.write(piece)
+
         for work in (
             lambda: scope.put("kept", b"x" * (int(size) * MB)),
             lambda: scope.put_chunks("kept", chunks()),
             transaction,
             stream,
+            change,
         ):
             refused(work)
             assert list(scope) == ["kept", "small"]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from glob import has_magic
 from itertools import islice
-from tempfile import TemporaryFile
 from typing import Any
 
 from fsspec.callbacks import DEFAULT_CALLBACK
@@ -23,7 +22,7 @@ from ..scope import BaseScope
 from ..streams import Draft, TextFileWriter, check_text, guess_type
 from .faults import FileMissing, FileThere, FolderNotEmpty, IsFolder, NotFolder, as_file_errors
 from .names import place_of
-from .opened import Packer, Reader, Updater, Writer
+from .opened import Copy, Packer, Reader, Updater, Writer
 from .tree import Tree
 
 __all__ = ["HoldfastFileSystem"]
@@ -112,7 +111,7 @@ class HoldfastFileSystem(Tree):
             plan = plan._replace(if_version=ABSENT if before is None else before[2] or None)
         draft = Draft(self._kernel, self._ledger, scope.path, key, plan)
         if "+" in mode:
-            file: Any = Updater(draft, TemporaryFile(buffering=0, dir=self._kernel.folder))  # noqa: SIM115
+            file: Any = Updater(draft, Copy(self._kernel.folder))
         else:
             file = Writer(draft)
         try:
