@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from io import BytesIO
 from typing import Any
 
 from .errors import DecodeError, HoldfastError, InvalidArgumentError, MissingExtraError
@@ -138,7 +139,7 @@ def unpacked(encoding: str | None, pieces: Iterable[Buffer], size: int, where: s
         raise DecodeError(f"the stored bytes of {where} are not {size} bytes in {encoding}") from problem
 
 
-def unpack(encoding: str | None, packed: Buffer, size: int, where: str) -> bytearray:
+def unpack(encoding: str | None, packed: Buffer, size: int, where: str) -> BytesIO:
     """The same from memory to memory; no more than ``size`` bytes are taken.
 
     Raises:
@@ -146,9 +147,8 @@ def unpack(encoding: str | None, packed: Buffer, size: int, where: str) -> bytea
     """
     if size > len(packed) * _MOST:
         raise DecodeError(f"the {len(packed)} stored bytes of {where} cannot come to {size} bytes")
-    whole, position = bytearray(size), 0
+    whole = BytesIO()  # grows as they come, and gives them away without a copy
     for piece in unpacked(encoding, (packed,), size, where):
         go_on()
-        whole[position : position + len(piece)] = piece
-        position += len(piece)
+        whole.write(piece)
     return whole

@@ -121,7 +121,8 @@ def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], ve
     if serializer is not None and not (safe or trust):
         _check_signature(kernel, where, row, serializer.name)
     if size is not None:
-        stored, encoding = unpack(encoding, stored, size, where), None
+        whole, encoding = unpack(encoding, stored, size, where), None
+        stored = whole.getvalue() if serializer is None else whole.getbuffer()
     if serializer is None:
         return stored if isinstance(stored, bytes) else bytes(stored)
     buffers = [stored]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import pickle
 import random
+import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -429,7 +430,7 @@ def test_bytes_that_were_changed_anywhere(encoding: str) -> None:
     assert found is not None
     good, chance = b"".join(found[0]), random.Random(1)
     whole = TEXT[:3000] + np.arange(500).tobytes()
-    assert unpack(encoding, good, 7000, "it") == whole
+    assert unpack(encoding, good, 7000, "it").getvalue() == whole
     for _ in range(3000):
         bad = bytearray(good)
         for _ in range(chance.randint(1, 3)):
@@ -437,9 +438,28 @@ def test_bytes_that_were_changed_anywhere(encoding: str) -> None:
         if chance.random() < 0.3:
             del bad[chance.randrange(len(bad)) :]
         try:
-            assert len(unpack(encoding, bad, 7000, "it")) == 7000  # there is no checksum: that is what digests are for
+            assert (
+                len(unpack(encoding, bad, 7000, "it").getvalue()) == 7000
+            )  # there is no checksum: that is what digests are for
         except DecodeError:
             pass
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_memory_of_unpacked_bytes(store: holdfast.Store, encoding: str) -> None:
+    """As much as they are, once; and what a record only claims takes none."""
+    scope, size = store.namespace("a"), 32 << 20
+    scope.put_chunks("file", [bytes(size)], compression=encoding)
+    tracemalloc.start()
+    try:
+        assert len(scope.get("file")) == size
+        assert tracemalloc.get_traced_memory()[1] < 1.4 * size
+        tracemalloc.reset_peak()
+        with pytest.raises(DecodeError):
+            unpack(encoding, random.Random(1).randbytes(1 << 20), 1 << 33, "a record")
+        assert tracemalloc.get_traced_memory()[1] < size
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_is_not_taken_into_memory(tmp_path: Path) -> None:
