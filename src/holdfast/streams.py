@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 from collections.abc import Iterable
 from types import TracebackType
@@ -12,7 +13,7 @@ from typing import Any
 from .address import Path, format_address
 from .catalog.base import Ledger
 from .compression import UNPACKED, Packer
-from .errors import InvalidArgumentError
+from .errors import ClosedError, InvalidArgumentError
 from .hashing import BLAKE3, hasher
 from .kernel import Kernel
 from .layout import Layout, pack, size_config
@@ -73,6 +74,7 @@ class Draft:
         self._stored = 0
         compression = plan.compression or UNPACKED
         self._packer = None if compression == UNPACKED else Packer(compression)
+        self._process = os.getpid()
         self.path = path
         self.key = key
         self.size = 0
@@ -115,6 +117,8 @@ class Draft:
     def commit(self) -> Steps[Record]:
         """Make the file visible, whole, under its key."""
         kernel, plan = self._kernel, self._plan
+        if self._process != os.getpid():
+            raise ClosedError("this file is written by the process that opened it: open another one in the fork")
         if self._writer is None:
             layout = self._pack(b"".join(self._waiting))
         elif self._packer is None:

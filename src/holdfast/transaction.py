@@ -8,6 +8,7 @@ go to the storage at once and are put on disk before the commit, which is one sh
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -61,6 +62,7 @@ class Buffered(Ledger):
         self._power = False  # a write in it asked to be on disk
         self._blobs: dict[int, ValueRow] = {}  # where the blobs lie that were read here and may be copied
         self._open = True
+        self._process = os.getpid()
 
     # --- reads: own writes first ------------------------------------------------------------------------------------
 
@@ -285,8 +287,8 @@ class Buffered(Ledger):
         return [(change.path, outcome) for change, outcome in pairs if not isinstance(change, Delete)]
 
     def discard(self) -> None:
-        """Forget all writes and delete their bytes."""
-        if self._open:
+        """Forget all writes and delete their bytes; in a fork of the process that began it they are left to that one."""
+        if self._open and self._process == os.getpid():
             self._open = False
             self._discard([change for change in self._changes if isinstance(change, Put)])
 
@@ -304,6 +306,8 @@ class Buffered(Ledger):
     def _check_open(self) -> None:
         if not self._open:
             raise ClosedError("this transaction has ended: begin another one")
+        if self._process != os.getpid():
+            raise ClosedError("this transaction belongs to the process that began it: begin another one in the fork")
 
 
 def _on_disk(change: Change) -> Change:

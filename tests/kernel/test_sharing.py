@@ -123,6 +123,54 @@ def test_a_stream_open_over_a_fork_stays_the_parents(store: holdfast.Store) -> N
     assert scope.get("child") == 1
 
 
+def test_a_transaction_open_over_a_fork_stays_the_parents(store: holdfast.Store) -> None:
+    scope = store.namespace("a")
+    committed, unwound, aborted = scope.transaction(), scope.transaction(), scope.transaction()
+    first, second, third = (atomic.__enter__() for atomic in (committed, unwound, aborted))
+    for inside, key in ((first, "first"), (second, "second"), (third, "third")):
+        inside.put(key, pattern(50_000, len(key)))
+
+    def child() -> None:
+        with pytest.raises(ClosedError, match="process that began it"):
+            first.put("child", LARGE)
+        with pytest.raises(ClosedError, match="process that began it"):
+            committed.__exit__(None, None, None)
+        unwound.__exit__(SystemExit, SystemExit(), None)  # as a child ends that leaves the block by sys.exit()
+
+    assert in_fork(child) == 0
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.read(reader, 1)  # the parent has committed by now
+        committed.__exit__(SystemExit, SystemExit(), None)
+        os._exit(0)
+    committed.__exit__(None, None, None)
+    assert scope.get("first") == pattern(50_000, 5)
+    os.write(writer, b"x")
+    assert os.waitpid(pid, 0)[1] == 0
+    unwound.__exit__(None, None, None)
+    aborted.__exit__(KeyError, KeyError(), None)
+    assert scope.get("first", verify=True) == pattern(50_000, 5)
+    assert scope.get("second", verify=True) == pattern(50_000, 6)
+    assert list(scope) == ["first", "second"]
+    assert len(blob_files(store)) == 2
+
+
+def test_a_small_file_open_over_a_fork_is_the_parents_to_commit(store: holdfast.Store) -> None:
+    scope = store.namespace("a")
+    file = scope.open("k", "w")
+    file.write("small")
+
+    def child() -> None:
+        with pytest.raises(ClosedError, match="process that opened it"):
+            file.close()
+
+    assert in_fork(child) == 0
+    assert not scope.exists("k")
+    file.close()
+    assert scope.record("k").version == 1
+
+
 def _work(scope: Any, number: int) -> str:
     scope.put(f"worker {number}", number)
     scope.put(f"large {number}", pattern(50_000, number))
