@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict
@@ -158,11 +159,14 @@ def check_content_type(content_type: object) -> str:
     """Give a MIME type back when it can be a header's value.
 
     Raises:
-        InvalidArgumentError: it is no str, empty, or has control or non-ASCII characters.
+        InvalidArgumentError: it is no str, empty, longer than 1,000 characters (a catalog keeps each for ever), or has
+            control or non-ASCII characters.
     """
-    if isinstance(content_type, str) and content_type.isascii() and content_type.isprintable() and content_type:
+    if isinstance(content_type, str) and re.fullmatch("[ -~]{1,1000}", content_type):
         return content_type
-    raise InvalidArgumentError(f"content_type must be printable ASCII such as 'text/csv', not {content_type!r}")
+    raise InvalidArgumentError(
+        f"content_type must be printable ASCII such as 'text/csv', of 1 to 1,000 characters, not {content_type!r:.200}"
+    )
 
 
 def tags_text(tags: Mapping[str, str] | None) -> str | None:

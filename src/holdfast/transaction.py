@@ -287,7 +287,7 @@ class Buffered(Ledger):
         return [(change.path, outcome) for change, outcome in pairs if not isinstance(change, Delete)]
 
     def discard(self) -> None:
-        """Forget all writes and delete their bytes; in a fork of the process that began it they are left to that one."""
+        """Forget all writes and delete their bytes; a fork leaves them to the process that began it."""
         if self._open and self._process == os.getpid():
             self._open = False
             self._discard([change for change in self._changes if isinstance(change, Put)])

@@ -170,6 +170,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "expires too early": ({"expires": timedelta.min}, InvalidArgumentError, "expires"),
     "content type int": ({"content_type": 5}, InvalidArgumentError, "content_type"),
     "content type empty": ({"content_type": ""}, InvalidArgumentError, "content_type"),
+    "content type long": ({"content_type": "text/" + "x" * 1000}, InvalidArgumentError, "1,000 characters"),
     "content type lines": ({"content_type": "a/b\r\nx: y"}, InvalidArgumentError, "content_type"),
     "content type letters": ({"content_type": "tëxt/csv"}, InvalidArgumentError, "content_type"),
     "durability": ({"durability": "disk"}, InvalidArgumentError, "durability"),

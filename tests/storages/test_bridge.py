@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from holdfast.errors import (
 from holdfast.payload import Payload
 from holdfast.storages.bridge import lift
 from holdfast.testing.processes import in_child
+from tests.kernel.tools import python
 
 from .authors import FileStorage, MemoryStorage, TornFileStorage
 
@@ -143,6 +145,14 @@ RAISED = {
 }
 
 
+class _Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+RAISED["without a text"] = (_Unspeakable(), StoreError, "_Unspeakable without a text")
+
+
 @pytest.mark.parametrize("verb", ["write_data", "write_data_stream", "read_data", "read_data_stream"])
 @pytest.mark.parametrize("case", RAISED)
 def test_odd_exceptions(scope: holdfast.Scope, author: FileStorage, monkeypatch: Any, verb: str, case: str) -> None:
@@ -174,6 +184,88 @@ def test_odd_exceptions(scope: holdfast.Scope, author: FileStorage, monkeypatch:
     assert scope.get("k") == LARGE, "the bridge goes on"
     scope.put("n", LONG)
     assert scope.get("n") == LONG
+
+
+def _deep() -> Any:
+    config: Any = []
+    for _ in range(100_000):
+        config = [config]
+    return config
+
+
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "a return that was forgotten": lambda: None,
+    "no number": lambda: float("nan"),
+    "deep": _deep,
+    "too many digits": lambda: 10**5000,
+    "no JSON": object,
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_configs_that_cannot_be_kept(
+    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any, case: str, stream: bool
+) -> None:
+    async def write(*arguments: Any) -> Any:
+        if stream:
+            async for _ in arguments[0]:
+                pass
+        return CONFIGS[case]()
+
+    monkeypatch.setattr(author, "write_data_stream" if stream else "write_data", write)
+    with pytest.raises(StoreError, match=rf"{author.name} gave a config that cannot be kept"):
+        scope.put_chunks("k", [LONG]) if stream else scope.put("k", LARGE)
+    assert not scope.exists("k")
+
+
+def test_an_author_who_ends_the_loop_ends_that_call_only(tmp_path: Path) -> None:
+    work = f"""
+        import holdfast
+        from tests.storages.authors import FileStorage
+        class Ending(FileStorage):
+            ends = False
+            async def read_data(self, config):
+                if Ending.ends:
+                    raise KeyboardInterrupt
+                return await super().read_data(config)
+        store = holdfast.open({str(tmp_path / "store")!r}, storage=Ending({str(tmp_path / "bytes")!r}))
+        scope = store.namespace("a")
+        scope.put("k", bytes(100_000))
+        Ending.ends = True
+        try:
+            scope.get("k")
+        except BaseException as error:
+            print(type(error).__name__)
+        Ending.ends = False
+        print(len(scope.get("k")))
+        Ending.ends = True
+        try:
+            scope.get("k")
+        except BaseException:
+            pass
+        store.close()
+        print("closed")
+    """
+    assert python(work).stdout.split() == ["KeyboardInterrupt", "100000", "closed"]
+
+
+def test_an_author_who_yields_nothing_for_ever_can_be_interrupted(
+    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any
+) -> None:
+    async def read_data_stream(config: Any) -> Any:
+        while True:
+            yield b""
+
+    scope.put("k", LARGE)
+    monkeypatch.setattr(author, "read_data_stream", read_data_stream)
+    interrupting = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(scope.get_chunks("k"))
+    interrupting.join()
+    monkeypatch.undo()
+    assert b"".join(scope.get_chunks("k")) == LARGE
 
 
 def test_bytes_that_are_gone_are_lost(scope: holdfast.Scope, author: FileStorage) -> None:

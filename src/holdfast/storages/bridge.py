@@ -82,7 +82,7 @@ class _Bridge:
         """The loop, begun when there is none."""
         with self._lock:
             self._users.add(storage)
-            if self._home is None:
+            if self._home is None or self._home.loop.is_closed():  # an author may have raised what ends a loop
                 begun: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = SimpleQueue()
                 self._thread = threading.Thread(target=self._run, args=(begun,), name="holdfast-bridge", daemon=True)
                 self._thread.start()
@@ -111,7 +111,8 @@ class _Bridge:
             if self._home is None or (unused and self._users):
                 return
             home, thread, over, self._home = self._home, self._thread, self._over, None
-        home.loop.call_soon_threadsafe(over)
+        with suppress(RuntimeError):  # it is closed
+            home.loop.call_soon_threadsafe(over)
         if threading.current_thread() is not thread:
             thread.join(_END)
 
@@ -315,7 +316,7 @@ def _plainly(what: str, reading: bool = False) -> Iterator[None]:
     except HoldfastError:
         raise
     except (Exception, SystemExit) as error:
-        told = f"{what}: {type(error).__name__}: {error}"
+        told = f"{what}: {type(error).__name__}: {_shown(error, str)}"
         if reading and isinstance(error, FileNotFoundError):
             raise ValueLost(f"the bytes are gone: {told}") from error
         if isinstance(error, MemoryError) or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -328,6 +329,14 @@ def _plainly(what: str, reading: bool = False) -> Iterator[None]:
         raise StoreError(told) from error
 
 
+def _shown(given: object, show: Callable[[object], str] = repr) -> str:
+    """What an author gave or raised, as messages name it: it may have no text."""
+    try:
+        return show(given)[:200] if show is repr else show(given)
+    except Exception as error:
+        return f"{type(given).__name__} without a text, {type(error).__name__}"
+
+
 class _Verbs:
     """The verbs of a storage as coroutines, in whichever loop they are awaited."""
 
@@ -336,7 +345,9 @@ class _Verbs:
         self._name = f"the storage {storage.name}"
 
     def _text(self, config: Any) -> str:
-        with _plainly(f"{self._name} gave a config that cannot be kept ({config!r:.200})"):
+        with _plainly(f"{self._name} gave a config that cannot be kept ({_shown(config)})"):
+            if config is None:
+                raise TypeError("None, as by a method that does not return one")
             text: object = self._storage.serialize_config(config)
             if not isinstance(text, str):
                 raise TypeError(f"serialize_config gave {type(text).__name__}, not str")
@@ -397,6 +408,10 @@ class _Verbs:
             raise TypeError(f"it gave {type(data).__name__}, not bytes")
         return bytes(data)
 
+    async def read_sized(self, text: Any, size: int) -> bytes:
+        """See :meth:`Storage.read_sized <holdfast.storages.base.Storage.read_sized>`."""
+        return await self.read(text)
+
     async def read_stream(self, text: Any, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """See :meth:`Storage.read_stream <holdfast.storages.base.Storage.read_stream>`: small pieces are gathered, and
         those before ``offset`` passed over."""
@@ -409,6 +424,8 @@ class _Verbs:
             try:
                 async for given in pieces:
                     piece = self._bytes(given)
+                    if not piece:
+                        await asyncio.sleep(0)  # who yields nothing for ever can be interrupted
                     held += memoryview(piece)[max(offset - at, 0) : None if end is None else max(end - at, 0)]
                     at += len(piece)
                     while len(held) >= _PIECE:

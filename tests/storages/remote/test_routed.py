@@ -258,6 +258,17 @@ def test_others_bytes_are_never_overwritten_nor_removed(spot, theirs, tmp_path):
     assert spot.there("report.txt") == theirs
 
 
+def test_a_note_that_is_none_does_not_stop_a_collector(spot):
+    dying = spot.storage()
+    writer = dying._current()
+    for note in (b"[" * 200_000 + b"]" * 200_000, b"9" * 5000, b"\xff", b"{}"):
+        dying.books.put(f"{writer.next_name()}.to", (note,), len(note))
+    dying.close()
+    for left in spot.storage().abandoned():
+        assert [pointer for batch in left.configs() for pointer in batch] == []
+        left.release()
+
+
 def test_two_at_once_at_one_place(spot):
     """The second is told by the server, where the first looked and saw nothing."""
     storage = spot.storage(lambda digest, tags: spot.pointer("one"))

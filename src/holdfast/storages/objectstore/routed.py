@@ -281,7 +281,7 @@ class _Left(Abandoned):
     def _read(self, note: str) -> Any:
         try:
             return self._storage._pointers.canonical(json.loads(bytes(self._storage.books.get(note))))
-        except (ValueError, ValueLost):  # somebody else's, or gone
+        except (ValueError, RecursionError, ValueLost):  # somebody else's, or gone
             return None
 
     def release(self) -> None:
