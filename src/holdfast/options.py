@@ -142,8 +142,8 @@ def fence_of(lease: Fenced | None) -> Fence | None:
     return fence
 
 
-def check_version(if_version: Any) -> int | None:
-    """Give an expected version back when it is one: of a record, 0 for none, None for any.
+def check_version(if_version: Any, name: str = "if_version") -> int | None:
+    """Give the version that an argument names back when it is one: of a record, 0 for none, None for any.
 
     Raises:
         InvalidArgumentError: it is no number of 64 bits from 0 on.
@@ -152,7 +152,7 @@ def check_version(if_version: Any) -> int | None:
         return None
     if type(if_version) is int and 0 <= if_version < 1 << 63:
         return if_version
-    raise InvalidArgumentError(f"if_version must be a record's version, or 0 for none, not {if_version!r}")
+    raise InvalidArgumentError(f"{name} must be a record's version, or 0 for none, not {if_version!r}")
 
 
 def check_content_type(content_type: object) -> str:

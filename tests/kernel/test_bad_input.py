@@ -259,6 +259,7 @@ def test_values_that_cannot_be_stored_are_named(settled: holdfast.Scope) -> None
 
 
 CALLS: dict[str, tuple[Call, type[Exception], str]] = {
+    "get a version that is none": (lambda s: s.get("small", version="1"), InvalidArgumentError, "^version must be"),
     "get missing": (lambda s: s.get("missing"), NotFoundError, "no record namespace:prod/workflow:forecast/missing"),
     "getitem missing": (lambda s: s["missing"], KeyError, "missing"),
     "entry missing": (lambda s: s.entry("missing"), NotFoundError, "missing"),

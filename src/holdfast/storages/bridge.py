@@ -346,12 +346,20 @@ class _Verbs:
 
     def _text(self, config: Any) -> str:
         with _plainly(f"{self._name} gave a config that cannot be kept ({_shown(config)})"):
-            if config is None:
-                raise TypeError("None, as by a method that does not return one")
             text: object = self._storage.serialize_config(config)
             if not isinstance(text, str):
                 raise TypeError(f"serialize_config gave {type(text).__name__}, not str")
             return text
+
+    async def _kept(self, config: Any) -> str:
+        """The text of a config; None is one only if it can be read by, else a ``return`` was forgotten."""
+        if config is None:
+            try:
+                self._bytes(await self._storage.read_data(None))
+            except Exception as error:
+                told = f"gave a config that cannot be kept: None, as without a return, reads nothing ({error!r:.200})"
+                raise StoreError(f"{self._name} {told}") from error
+        return self._text(config)
 
     def _config(self, text: object) -> Any:
         try:
@@ -373,14 +381,14 @@ class _Verbs:
             algorithm, digest = digest_buffers([data], size)
         with _plainly(f"{self._name} could not write"):
             config = await self._storage.write_data(data, kind.digest(algorithm, digest, size), dict(tags))
-        return self._text(config)
+        return await self._kept(config)
 
     async def _write_stream(self, tags: Mapping[str, str], stream: _Stream) -> str:
         with _plainly(f"{self._name} could not write a stream"):
             config = await self._storage.write_data_stream(stream, stream.digest, dict(tags))
         if not stream.is_complete:
             raise StoreError(f"{self._name} returned without having read the stream to its end: nothing is committed")
-        return self._text(config)
+        return await self._kept(config)
 
     async def writer(
         self,
