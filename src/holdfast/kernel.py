@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from .catalog.base import Catalog
 from .catalog.sqlite import SQLiteCatalog
 from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, with_password
-from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
+from .errors import HoldfastError, InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
 from .model import Codec
 from .registry import Registry
 from .serializers.base import Serializer
@@ -82,7 +82,7 @@ class Kernel:
     """Catalog, storages, serializers, signing key and caches of one open store. Thread-safe and fork-safe.
 
     Opening the same configuration again in a process gives another kernel on the same data; pickling one gives its
-    configuration, and unpickling opens it (once a process).
+    configuration, and unpickling opens it (once a process); if that fails, its first use raises why.
     """
 
     def __init__(self, config: StoreConfig, *, create: bool = True) -> None:
@@ -271,8 +271,26 @@ def shared_kernel(kind: type[K], config: StoreConfig, token: str = "", *, create
         return cast(K, kernel)
 
 
+class _Unopened:
+    """Stands for a kernel that could not be opened when it was unpickled. Whoever uses it gets the error: raised by the
+    unpickling itself it would end a worker of a pool in silence, and its caller would wait for ever."""
+
+    def __init__(self, error: HoldfastError, how: tuple[Any, ...]) -> None:
+        self._error, self._how = error, how
+        self.catalog = self
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._how
+
+
 def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
-    return shared_kernel(kind, config, token, create=False)
+    try:
+        return shared_kernel(kind, config, token, create=False)
+    except HoldfastError as error:
+        return cast(Kernel, _Unopened(error, (kind, config, token)))
 
 
 def _open_catalog(config: StoreConfig, create: bool) -> Catalog:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from operator import index
 from typing import Any, NamedTuple
 
 from .compression import UNPACKED, check_compression, shrink
@@ -100,7 +101,7 @@ def read_config(text: str | None, where: str) -> dict[str, Any]:
         return {}
     try:
         config = json.loads(text)
-    except ValueError:
+    except (RecursionError, ValueError):
         config = None
     if not isinstance(config, dict):
         raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written")
@@ -115,8 +116,8 @@ def take_apart(stored: memoryview, config: dict[str, Any], where: str) -> list[B
     """
     try:
         length, algorithm, digest = config["head"]
-        parts = [(offset, offset + size) for offset, size in config["parts"]]
-        inside = 0 <= length <= len(stored) and all(0 <= begin <= end <= len(stored) for begin, end in parts)
+        parts = [(index(offset), offset + index(size)) for offset, size in config["parts"]]
+        inside = 0 <= index(length) <= len(stored) and all(0 <= begin <= end <= len(stored) for begin, end in parts)
         expected = bytes.fromhex(digest)
     except (KeyError, TypeError, ValueError):
         inside = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol, TypedDict
@@ -141,8 +142,8 @@ def fence_of(lease: Fenced | None) -> Fence | None:
     return fence
 
 
-def check_version(if_version: Any) -> int | None:
-    """Give an expected version back when it is one: of a record, 0 for none, None for any.
+def check_version(if_version: Any, name: str = "if_version") -> int | None:
+    """Give the version that an argument names back when it is one: of a record, 0 for none, None for any.
 
     Raises:
         InvalidArgumentError: it is no number of 64 bits from 0 on.
@@ -151,18 +152,21 @@ def check_version(if_version: Any) -> int | None:
         return None
     if type(if_version) is int and 0 <= if_version < 1 << 63:
         return if_version
-    raise InvalidArgumentError(f"if_version must be a record's version, or 0 for none, not {if_version!r}")
+    raise InvalidArgumentError(f"{name} must be a record's version, or 0 for none, not {if_version!r}")
 
 
 def check_content_type(content_type: object) -> str:
     """Give a MIME type back when it can be a header's value.
 
     Raises:
-        InvalidArgumentError: it is no str, empty, or has control or non-ASCII characters.
+        InvalidArgumentError: it is no str, empty, longer than 1,000 characters (a catalog keeps each for ever), or has
+            control or non-ASCII characters.
     """
-    if isinstance(content_type, str) and content_type.isascii() and content_type.isprintable() and content_type:
+    if isinstance(content_type, str) and re.fullmatch("[ -~]{1,1000}", content_type):
         return content_type
-    raise InvalidArgumentError(f"content_type must be printable ASCII such as 'text/csv', not {content_type!r}")
+    raise InvalidArgumentError(
+        f"content_type must be printable ASCII such as 'text/csv', of 1 to 1,000 characters, not {content_type!r:.200}"
+    )
 
 
 def tags_text(tags: Mapping[str, str] | None) -> str | None:

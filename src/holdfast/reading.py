@@ -178,7 +178,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
     if there is not None and there.size != row.size:
         raise _wrong_size(where, storage, there.size, row.size)  # not first read: it may be larger than all memory
     with _named(where):
-        stored: Buffer = yield Transfer(storage, "read", (config,), {})
+        stored: Buffer = yield Transfer(storage, "read_sized", (config, row.size), {})
     if len(stored) != row.size:
         raise _wrong_size(where, storage, len(stored), row.size)
     check_digest(row.algorithm, row.digest, [stored], f"{where} in {storage.name}")
@@ -206,7 +206,9 @@ def _named(where: str) -> Iterator[None]:
 
 
 def _wrong_size(where: str, storage: Storage, found: int, expected: int) -> IntegrityError:
-    return IntegrityError(f"{where} has {found} bytes in its storage ({storage.name}), its record says {expected}")
+    more = " or more" if storage.remote and found > expected else ""  # no more were read
+    told = f"{where} has {found} bytes{more} in its storage ({storage.name}), its record says {expected}"
+    return IntegrityError(told)
 
 
 def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:

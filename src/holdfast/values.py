@@ -142,7 +142,7 @@ class Values:
 
     def _version(self, key: str, version: int) -> EntryRow:
         """The entry row of a version that is the newest one, or kept."""
-        check_version(version)
+        check_version(version, "version")
         newest = visible_record(self._kernel, self._ledger.entry(self.path, check_key(key)))
         there = [] if newest is None else [newest]
         there += [row for row in self._ledger.past(self.path, key) if newest is None or row[2] != newest[2]]

@@ -205,3 +205,19 @@ def test_put_makes_the_store(tmp_path: Path) -> None:
     assert process("put", "namespace:prod/x", "--store", tmp_path / "new", input=b"bytes").code == 0
     with holdfast.open(tmp_path / "new", create=False) as store:
         assert store.namespace("prod").get_bytes("x") == b"bytes"
+
+
+def test_the_storage_can_be_named(tmp_path: Path) -> None:
+    place = ["--store", str(tmp_path / "data"), "--storage", "inline"]
+    assert run("put", "namespace:a/k", "--text", "x" * 100_000, *place).code == 0
+    with holdfast.open(tmp_path / "data") as store:
+        store.export_to(tmp_path / "out")
+    assert run("import", tmp_path / "out", "--store", tmp_path / "imported", *place[2:]).code == 0
+    assert run("sync", tmp_path / "synced", *place).code == 0
+    for name in ("data", "imported", "synced"):
+        with holdfast.open(tmp_path / name) as store:
+            assert store._kernel.storage.name == "holdfast.inline@v1"
+            assert store.namespace("a").get("k") == "x" * 100_000
+    ended = run("put", "namespace:a/k", "--text", "x", *place[:3], "nowhere")
+    assert ended.code == 2
+    assert "storage (argument) must be" in ended.err

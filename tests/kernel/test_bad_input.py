@@ -170,6 +170,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "expires too early": ({"expires": timedelta.min}, InvalidArgumentError, "expires"),
     "content type int": ({"content_type": 5}, InvalidArgumentError, "content_type"),
     "content type empty": ({"content_type": ""}, InvalidArgumentError, "content_type"),
+    "content type long": ({"content_type": "text/" + "x" * 1000}, InvalidArgumentError, "1,000 characters"),
     "content type lines": ({"content_type": "a/b\r\nx: y"}, InvalidArgumentError, "content_type"),
     "content type letters": ({"content_type": "tëxt/csv"}, InvalidArgumentError, "content_type"),
     "durability": ({"durability": "disk"}, InvalidArgumentError, "durability"),
@@ -258,6 +259,7 @@ def test_values_that_cannot_be_stored_are_named(settled: holdfast.Scope) -> None
 
 
 CALLS: dict[str, tuple[Call, type[Exception], str]] = {
+    "get a version that is none": (lambda s: s.get("small", version="1"), InvalidArgumentError, "^version must be"),
     "get missing": (lambda s: s.get("missing"), NotFoundError, "no record namespace:prod/workflow:forecast/missing"),
     "getitem missing": (lambda s: s["missing"], KeyError, "missing"),
     "entry missing": (lambda s: s.entry("missing"), NotFoundError, "missing"),

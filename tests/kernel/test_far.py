@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import holdfast
+from bench.measure import peak_growth
 from holdfast import IntegrityError, ValueLost
 from holdfast.storages.cache import DiskCache
 
@@ -119,6 +121,27 @@ def test_what_is_in_the_cache_is_not_fetched_again(opener: Callable[..., holdfas
         scope.get("small")
         assert cache.usage() == (3, records[0].size + len(BYTES) + small.size)
         del held
+
+
+def refusal(read: Callable[[], object]) -> str:
+    with pytest.raises(IntegrityError) as told:
+        read()
+    return str(told.value)
+
+
+def test_an_object_that_was_enlarged_is_not_read_whole(opener: Callable[..., holdfast.Store]) -> None:
+    larger = b"x" * (40 << 20)
+    with opener(cache="off") as store:
+        scope, place_of = store.namespace("a"), medium(store)
+        for size in (40_000, 9 << 20):
+            name = place(scope.put("k", larger[:size]))
+            assert scope.get("k") == larger[:size]
+            place_of.delete(name)
+            place_of.put(name, [larger], len(larger))
+            for read in (lambda: scope.get("k"), lambda: asyncio.run(scope.aio.get("k"))):
+                told, growth = peak_growth(partial(refusal, read))
+                assert f"has {size + 1} bytes or more in its storage" in str(told)
+                assert growth < 30 << 20
 
 
 def test_few_bytes_make_no_files(opener: Callable[..., holdfast.Store]) -> None:

@@ -285,6 +285,7 @@ def test_a_lease_that_was_forgotten_is_free_at_once(store: holdfast.Store) -> No
         assert second.token
 
 
+@pytest.mark.alone
 def test_renewed_in_the_background(store: holdfast.Store) -> None:
     with store.lease("job", seconds=0.3, renew=True) as lease:
         token = lease.token
@@ -301,6 +302,7 @@ def test_renewed_in_the_background(store: holdfast.Store) -> None:
         assert next_one.token > token
 
 
+@pytest.mark.alone
 def test_a_forked_child_renews_nothing_of_its_parent(store: holdfast.Store) -> None:
     lease = store.lease("job", seconds=0.3, renew=True).acquire()
 

@@ -221,13 +221,21 @@ def test_a_pickle_with_a_registry_opens_once_a_process(tmp_path: Path) -> None:
     copies[0]._kernel.close()
 
 
+def _read(scope: Any) -> Any:
+    return scope.get("k")
+
+
 def test_a_pickle_of_a_store_that_is_gone(store: holdfast.Store) -> None:
-    text = pickle.dumps(store)
+    text, scope = pickle.dumps(store), store.namespace("a")
     store.close()
     Path(store.config.store).rename(Path(store.config.store).with_name("away"))
-    with pytest.raises(holdfast.StoreNotFoundError):
-        pickle.loads(text)
+    for again in (pickle.loads(text), pickle.loads(pickle.dumps(pickle.loads(text)))):
+        with pytest.raises(holdfast.StoreNotFoundError):
+            again.namespace("a").get("k")
     assert not Path(store.config.store).exists()
+    pool = multiprocessing.get_context("spawn").Pool(1)  # its workers end in silence when unpickling raises
+    with pool, pytest.raises(holdfast.StoreNotFoundError):
+        pool.apply_async(_read, [scope]).get(60)
 
 
 def test_a_store_in_memory_stays_in_its_process() -> None:

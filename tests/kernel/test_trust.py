@@ -15,6 +15,7 @@ import pytest
 import holdfast
 from holdfast import IntegrityError, SignatureError, ValueLost, hashing
 from holdfast.catalog.base import ValueRow
+from holdfast.layout import take_apart
 from holdfast.model import Codec
 
 from .tools import LARGE, file_of, pattern, python, wait_for
@@ -520,3 +521,12 @@ def test_the_memory_storage_of_another_process_is_lost_and_says_so(tmp_path: Pat
             scope.get("large")
         scope.put("large", pattern(100_000))
         assert scope.get("large") == pattern(100_000)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"head": [1.0, 0, ""]}, {"parts": [[0.0, 8.0]]}, {"parts": [[0, 8.0]]}, {"parts": [[0, None]]}]
+)
+def test_parts_that_are_no_whole_numbers(changed: dict[str, Any]) -> None:
+    config = {"head": [1, 0, ""], "parts": [[0, 8]], **changed}
+    with pytest.raises(IntegrityError, match="names parts"):
+        take_apart(memoryview(bytes(16)), config, "namespace:a/k")

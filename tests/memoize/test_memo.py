@@ -99,7 +99,7 @@ def test_wrong_arguments_are_the_functions_own_error(store: holdfast.Store, ran:
 
     wrong: Any = one
     for args, kwargs in (((), {}), ((1, 2, 3), {}), ((1,), {"c": 2}), ((), {"a": 1}), ((1, 2), {"b": 2})):
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=r"one\(\): "):
             wrong(*args, **kwargs)
     assert ran.count == 0
 

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -189,24 +189,36 @@ def test_odd_exceptions(scope: holdfast.Scope, author: FileStorage, monkeypatch:
     assert scope.get("n") == LONG
 
 
-DEEP: list[Any] = []
-for _ in range(100_000):
-    DEEP = [DEEP]
-SHY: dict[str, Any] = {"mute": Mute(), "huge": 10**5000, "deep": DEEP}
+def _deep() -> Any:
+    config: Any = []
+    for _ in range(100_000):
+        config = [config]
+    return config
 
 
-@pytest.mark.parametrize("case", SHY)
-def test_configs_that_cannot_be_kept_nor_shown(
-    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any, case: str
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "a return that was forgotten": lambda: None,
+    "no number": lambda: float("nan"),
+    "deep": _deep,
+    "too many digits": lambda: 10**5000,
+    "no JSON": object,
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_configs_that_cannot_be_kept(
+    scope: holdfast.Scope, author: FileStorage, monkeypatch: Any, case: str, stream: bool
 ) -> None:
-    async def write_data(*arguments: Any) -> Any:
-        return SHY[case]
+    async def write(*arguments: Any) -> Any:
+        if stream:
+            async for _ in arguments[0]:
+                pass
+        return CONFIGS[case]()
 
-    monkeypatch.setattr(author, "write_data", write_data)
-    with pytest.raises(
-        StoreError, match=r"authors.file@v1 gave a config that cannot be kept \(a \w+ that cannot be shown"
-    ):
-        scope.put("k", LARGE)
+    monkeypatch.setattr(author, "write_data_stream" if stream else "write_data", write)
+    with pytest.raises(StoreError, match=rf"{author.name} gave a config that cannot be kept"):
+        scope.put_chunks("k", [LONG]) if stream else scope.put("k", LARGE)
     assert not scope.exists("k")
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "JsonOption",
     "Place",
     "PlaceArgument",
+    "StorageOption",
     "StoreOption",
     "complete_address",
     "hand_down",
@@ -39,14 +40,14 @@ Place = Store | Scope
 _OFFERED = 100  # completions
 
 
-def open_store(store: str | None, *, create: bool = False) -> Store:
+def open_store(store: str | None, *, create: bool = False, storage: str | None = None) -> Store:
     """The store that ``--store``, the environment or ``holdfast.toml`` names; use it in a ``with`` block.
 
     Raises:
         StoreNotFoundError: none is named, or none is there and ``create`` is False.
     """
     try:
-        config = find_config(store)
+        config = find_config(store, storage=storage)
     except StoreNotFoundError:
         raise StoreNotFoundError(
             "no store is named: give --store FOLDER, set HOLDFAST_STORE, or write store = 'FOLDER' into holdfast.toml"
@@ -149,9 +150,18 @@ AddressesArgument = Annotated[
 
 StoreOption = Annotated[
     str | None,
-    typer.Option("--store", metavar="FOLDER", help="The store; else HOLDFAST_STORE, else holdfast.toml."),
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        help="Folder or postgresql:// URL of the store; else HOLDFAST_STORE, else holdfast.toml.",
+    ),
 ]
 """``--store``."""
+
+StorageOption = Annotated[
+    str | None, typer.Option("--storage", metavar="URL", help="Where the store's bytes go; else where they went last.")
+]
+"""``--storage``."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 """``--json``."""

@@ -14,7 +14,7 @@ from ..api import Store
 from ..exchange import Moved
 from ..exchange.folder import FolderSource
 from ..verifier import Problem, scopes_from
-from .arguments import JsonOption, StoreOption, open_store
+from .arguments import JsonOption, StorageOption, StoreOption, open_store
 from .commands import CONFLICT, WRONG
 from .printing import document, note, paint
 from .progress import progress
@@ -62,6 +62,7 @@ def import_(
     ] = None,
     replace: _ReplaceOption = False,
     store: StoreOption = None,
+    storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Take over all of an export, under the same versions and times. The store is made if need be; what is newer in it,
@@ -76,7 +77,7 @@ def import_(
     """
     with FolderSource(os.path.abspath(folder)) as source:  # before a store is made
         total = source.head.size
-    with open_store(store, create=True) as opened, progress("importing", total) as tell:
+    with open_store(store, create=True, storage=storage) as opened, progress("importing", total) as tell:
         done = opened.import_from(folder, key_file=key_file, replace=replace, progress=tell)
     _end("imported", done, as_json)
     if done.unsigned:
@@ -92,6 +93,7 @@ def sync(
     delete: Annotated[bool, typer.Option("--delete", help="Remove there what is not here.")] = False,
     replace: _ReplaceOption = False,
     store: StoreOption = None,
+    storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring another store up to what this one has. Only what is newer here is moved, while others write.
@@ -103,7 +105,7 @@ def sync(
     """
     with (
         open_store(store) as opened,
-        open_store(target, create=True) as other,
+        open_store(target, create=True, storage=storage) as other,
         progress("synchronizing", _size(opened)) as tell,
     ):
         done = opened.sync_to(other, delete=delete, replace=replace, progress=tell)

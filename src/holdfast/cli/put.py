@@ -18,7 +18,7 @@ from ..api import Scope
 from ..errors import InvalidArgumentError, NotFoundError
 from ..model import Record
 from ..options import PutOptions
-from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse
+from .arguments import AddressArgument, JsonOption, StorageOption, StoreOption, open_store, parse
 from .printing import answer, document, json_line, note, record_json
 from .progress import progress
 from .wording import count_text, duration, shown, size_text, tags_from
@@ -43,6 +43,7 @@ def put(
     compression: Annotated[str | None, typer.Option(metavar="NAME", help="zstd or lz4; none by default.")] = None,
     durability: Annotated[str | None, typer.Option(metavar="LEVEL", help="process or power.")] = None,
     store: StoreOption = None,
+    storage: StorageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Store a file, a folder, a stream or a value, and show its record.
@@ -77,7 +78,7 @@ def put(
         if source is None or source == "-":
             raise InvalidArgumentError(f"{address!r} names no key: add one, as in namespace:prod/model")
         key += os.path.basename(os.path.abspath(source))
-    with open_store(store, create=True) as opened:
+    with open_store(store, create=True, storage=storage) as opened:
         scope, _ = parse(opened, address)
         assert isinstance(scope, Scope)  # the root is no address
         if source is None:

@@ -97,9 +97,8 @@ class Copying(Run):
         if not any(row[2] == head.version for row in self._kernel.catalog.past(self._path, head.key)):
             with self.failing(self._path, head.key, head.version):
                 if head.version > self._source.highest:
-                    raise DecodeError(
-                        f"version {head.version} is above {self._source.highest}: only the newest comes in"
-                    )
+                    told = f"version {head.version} is above {self._source.highest}: only the newest comes in"
+                    raise DecodeError(told)
                 found = self._source.fetch(self._path, head)
                 if found is not None:
                     self._put(*found, None, None)
@@ -148,12 +147,8 @@ class Copying(Run):
         here, value = self._here.line(self._path, row), ValueRow._make(row[HEAD:])
         if here.content == line.content and (anew or here.version >= line.version):
             if here.signature is None and line.signature is not None and self._source.signer is not None:
-                line.version, line.created, line.updated, line.flags = (
-                    here.version,
-                    here.created,
-                    here.updated,
-                    here.flags,
-                )
+                for name in ("version", "created", "updated", "flags"):
+                    setattr(line, name, getattr(here, name))
                 return self._put(line, pieces, value, None, Delete(self._path, line.key, if_version=here.version))
             self._there(line)
         elif here.updated > line.updated and not self._replace:

@@ -15,6 +15,7 @@ from ..address import Path, check_key, format_address, parse_path
 from ..catalog.base import HIGHEST, Policy
 from ..errors import DecodeError, IntegrityError, InvalidArgumentError, NotFoundError, ValueLost
 from ..hashing import check_digest, checked
+from ..layout import packed_size, read_config
 from ..model import ScopeInfo
 from ..options import check_content_type
 from ..signing import Signer
@@ -161,6 +162,7 @@ class FolderSource:
                     raise ValueError("its key is not in its turn")
                 last = place
                 check_content_type(line.content_type)
+                packed_size(read_config(line.config, line.key), line.key)
                 given = [value for value in (line.number, line.text, line.base64, line.file) if value is not None]
                 if (
                     len(given) != 1

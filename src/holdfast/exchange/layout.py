@@ -33,6 +33,7 @@ _Count = Annotated[int, Meta(ge=0, le=HIGHEST)]
 _Time = Annotated[float, Meta(ge=-62135596800.0, le=253402300799.0)]  # the years 1 to 9999
 _Digest = Annotated[str, Meta(pattern=r"^(sha256|blake3):[0-9a-f]{64}$")]
 _Text = Annotated[str, Meta(pattern=r"^[^\0]*$")]  # PostgreSQL has no other
+_Name = Annotated[str, Meta(max_length=1000, pattern=r"^[^\0]+$")]
 _Inside = Annotated[str, Meta(pattern=r"^(files|objects)(/(?!\.\.?(/|$))[^/\0]+)+$")]  # relative, and nowhere up
 
 
@@ -78,8 +79,8 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
     expires: _Time | None = None
     tags: dict[str, str] = {}
     flags: Annotated[int, Meta(ge=0, le=2)] = 0
-    serializer: _Text | None = None
-    encoding: _Text | None = None
+    serializer: _Name | None = None
+    encoding: _Name | None = None
     config: _Text | None = None
     past: bool = False
     signature: Annotated[str, Meta(pattern="^([0-9a-f]{2})+$")] | None = None

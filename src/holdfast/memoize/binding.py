@@ -86,7 +86,10 @@ class Binding:
             else:
                 if used == len(kwargs):
                     return values
-        bound = self.signature.bind(*args, **kwargs)
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._name}(): {error}") from None
         bound.apply_defaults()
         return [bound.arguments[name] for name in self._names]
 

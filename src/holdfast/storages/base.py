@@ -103,6 +103,11 @@ class Storage(ABC):
     def read(self, config: Any) -> Buffer:
         """All bytes of a config, in memory."""
 
+    def read_sized(self, config: Any, size: int) -> Buffer:
+        """:meth:`read` of what should have ``size`` bytes: a storage whose pieces others may have enlarged gives no
+        more than is enough to tell."""
+        return self.read(config)
+
     @abstractmethod
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of a config in pieces of at most 4 MB, from ``offset`` on and at most ``length`` of them."""

@@ -351,6 +351,16 @@ class _Verbs:
                 raise TypeError(f"serialize_config gave {type(text).__name__}, not str")
             return text
 
+    async def _kept(self, config: Any) -> str:
+        """The text of a config; None is one only if it can be read by, else a ``return`` was forgotten."""
+        if config is None:
+            try:
+                self._bytes(await self._storage.read_data(None))
+            except Exception as error:
+                told = f"gave a config that cannot be kept: None, as without a return, reads nothing ({error!r:.200})"
+                raise StoreError(f"{self._name} {told}") from error
+        return self._text(config)
+
     def _config(self, text: object) -> Any:
         try:
             if not isinstance(text, str):
@@ -372,14 +382,14 @@ class _Verbs:
             algorithm, digest = digest_buffers([data], size)
         with _plainly(f"{self._name} could not write"):
             config = await self._storage.write_data(data, kind.digest(algorithm, digest, size), dict(tags))
-        return self._text(config)
+        return await self._kept(config)
 
     async def _write_stream(self, tags: Mapping[str, str], stream: _Stream) -> str:
         with _plainly(f"{self._name} could not write a stream"):
             config = await self._storage.write_data_stream(stream, stream.digest, dict(tags))
         if not stream.is_complete:
             raise StoreError(f"{self._name} returned without having read the stream to its end: nothing is committed")
-        return self._text(config)
+        return await self._kept(config)
 
     async def writer(
         self,
@@ -406,6 +416,10 @@ class _Verbs:
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"it gave {type(data).__name__}, not bytes")
         return bytes(data)
+
+    async def read_sized(self, text: Any, size: int) -> bytes:
+        """See :meth:`Storage.read_sized <holdfast.storages.base.Storage.read_sized>`."""
+        return await self.read(text)
 
     async def read_stream(self, text: Any, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """See :meth:`Storage.read_stream <holdfast.storages.base.Storage.read_stream>`: small pieces are gathered, and

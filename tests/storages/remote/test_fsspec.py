@@ -210,7 +210,7 @@ def test_urls_that_are_refused(url, words):
 def test_a_protocol_whose_package_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "paramiko", None)
     monkeypatch.delitem(sys.modules, "fsspec.implementations.sftp", raising=False)
-    refused(MissingExtraError, lambda: FsspecStorage("sftp://host/folder"), "sftp:// needs", "paramiko")
+    refused(MissingExtraError, lambda: FsspecStorage("sftp://host/folder"), "sftp:// needs", "pip install paramiko")
 
 
 def test_without_fsspec(monkeypatch):

@@ -72,8 +72,8 @@ def not_connected(error: psycopg.Error, target: Target) -> HoldfastError:
     if "No space left" in reason:
         return StorageFullError(f"no space left for {where}: the server cannot go on ({reason})")
     if "no password supplied" in reason:
-        where = f"{where} asks for a password, which is in no pickle"
-        return StoreError(f"{where}: set HOLDFAST_STORE to the URL with it, or use libpq's PGPASSWORD or .pgpass")
+        how = "give it in the URL; in another process, as no pickle has it, by HOLDFAST_STORE, PGPASSWORD or .pgpass"
+        return StoreError(f"{where} asks for a password: {how}")
     if "FATAL" not in reason:
         return StoreError(f"no server answers for {where}: start it, or mend host and port in the URL ({reason})")
     if 'database "' in reason and "does not exist" in reason:

@@ -63,7 +63,9 @@ def open_catalog(link: Link, target: Target, *, create: bool) -> Identity:
     try:
         if not _is_current(link, target):
             if not create and not _is_there(link, target):
-                raise StoreNotFoundError(f"no catalog is {target.where}: create=True makes one")
+                raise StoreNotFoundError(
+                    f"no catalog is there yet: {target.where}; holdfast put, or create=True, makes it"
+                )
             _make(link, target)
         store_id, key, lock = link.rows(
             "SELECT uuid,signing_key,'store'::regclass::oid::int8::bit(32)::int4 FROM store WHERE id=1"

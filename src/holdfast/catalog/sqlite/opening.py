@@ -100,7 +100,7 @@ def _inspect(path: str, create: bool) -> None:
         if not os.access(path, os.R_OK | os.W_OK) or not os.access(folder, os.W_OK):
             raise ReadOnlyError(f"{path} and its folder must be readable and writable by this user")
     elif not create:
-        raise StoreNotFoundError(f"no catalog at {path}: create=True makes one")
+        raise StoreNotFoundError(f"no catalog at {path}: holdfast put, or create=True, makes one")
     elif not os.access(folder, os.W_OK):
         raise ReadOnlyError(f"the folder {folder} may not be written by this user")
 

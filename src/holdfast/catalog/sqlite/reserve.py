@@ -54,10 +54,7 @@ class Reserve:
         return _SMALL if os.stat(str(self._database)).st_size < _YOUNG else _LARGE
 
     def _size(self) -> int:
-        try:
-            return os.stat(str(self._path)).st_size
-        except FileNotFoundError:
-            return 0
+        return _size(str(self._path))
 
     def _next_size(self) -> int:
         """Size of the file to make now, 0 for none: what there is beside the old one."""
@@ -65,8 +62,14 @@ class Reserve:
         return size if size >= _LEAST and size > self._size() else 0
 
     def leaves_enough(self, connection: apsw.Connection) -> bool:
-        """Whether the database could still grow by all that the log holds, the open transaction included."""
-        return self._growth(connection) + _MARGIN <= self._space() + self._size()
+        """Whether the database could still grow by all that the log holds, the open transaction included.
+
+        One that need not grow, as it writes in pages that are free, can be copied into at any time: then the log's own
+        room will do.
+        """
+        growth = self._growth(connection)
+        room = self._space() + self._size() + (0 if growth else _size(f"{self._database}-wal"))
+        return growth + _MARGIN <= room
 
     def release(self) -> bool:
         """Give the space back to the file system; False when there was none to give."""
@@ -89,7 +92,8 @@ class Reserve:
             return False
         self.release()
         try:
-            fits = self._growth(connection) + _MARGIN <= self._space()
+            growth = self._growth(connection)
+            fits = not growth or growth + _MARGIN <= self._space()
             connection.wal_autocheckpoint(checkpoint if fits else 0)
             if fits:
                 connection.wal_checkpoint("main", apsw.SQLITE_CHECKPOINT_RESTART)
@@ -104,3 +108,10 @@ class Reserve:
     def _space(self) -> int:
         space = os.statvfs(os.path.dirname(str(self._database)))
         return space.f_bavail * space.f_frsize
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0

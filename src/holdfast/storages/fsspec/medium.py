@@ -119,9 +119,10 @@ class FileMedium(Medium):
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def get(self, name: str, progress: Progress | None = None) -> Buffer:
-        """All bytes of a file."""
-        data: bytes = self._use(lambda system: system.cat_file(self._path(name)), name)
+    def get(self, name: str, progress: Progress | None = None, most: int | None = None) -> Buffer:
+        """All bytes of a file, or the first ``most``."""
+        span = {} if most is None else {"start": 0, "end": most}
+        data: bytes = self._use(lambda system: system.cat_file(self._path(name), **span), name)
         if progress is not None:
             progress(len(data))
         return data

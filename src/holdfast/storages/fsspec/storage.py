@@ -137,4 +137,6 @@ def _file_system(protocol: str) -> Any:
             f"no file system is known for {protocol}://: mend the URL, or install the package that brings it"
         ) from None
     except ImportError as error:
-        raise MissingExtraError(f"{protocol}:// needs a package of its own beside fsspec: {error}") from error
+        package = getattr(error.__cause__, "name", None)
+        how = f" (pip install {package})" if package else ""
+        raise MissingExtraError(f"{protocol}:// needs a package of its own beside fsspec{how}: {error}") from error

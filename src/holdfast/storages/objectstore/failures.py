@@ -117,7 +117,10 @@ def _status(text: str) -> int | None:
 
 
 def _lacks_credentials(text: str) -> bool:
-    return re.search(r"credential|access.?key|token request|service account", text, re.I) is not None
+    return (
+        re.search(r"credential|access.?key|token request|service account|Account must be specified", text, re.I)
+        is not None
+    )
 
 
 def _reason(text: str) -> str:

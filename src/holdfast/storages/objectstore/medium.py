@@ -176,11 +176,13 @@ class BucketMedium(Medium):
             raise self._explain(error, name) from None
         return size
 
-    def get(self, name: str, progress: Progress | None = None) -> Buffer:
+    def get(self, name: str, progress: Progress | None = None, most: int | None = None) -> Buffer:
         """One request for what fits into a part; else ranges, several at once."""
         try:
-            result, first = self._patiently(lambda: self._beginning(name))
+            wanted = PART if most is None else min(PART, most)
+            result, first = self._patiently(lambda: self._beginning(name, wanted))
             size = len(first) if len(first) < PART else result.meta["size"]
+            size = size if most is None else min(size, most)
         except Exception as error:
             if is_beyond_the_end(error):  # of an object without bytes no range can be had
                 return b""
@@ -197,8 +199,8 @@ class BucketMedium(Medium):
         together([partial(self._fetch, name, whole, *span, progress) for span in spans], _PARALLEL)
         return whole
 
-    def _beginning(self, name: str) -> tuple[Any, Any]:
-        result = load().get(self._store, name, options={"range": (0, PART)})
+    def _beginning(self, name: str, end: int) -> tuple[Any, Any]:
+        result = load().get(self._store, name, options={"range": (0, end)})
         return result, result.bytes()
 
     def _fetch(self, name: str, whole: bytearray, start: int, end: int, progress: Progress | None) -> None:

@@ -64,8 +64,8 @@ class Medium(ABC):
         """Begin an object of ``size`` bytes, as far as that is known."""
 
     @abstractmethod
-    def get(self, name: str, progress: Progress | None = None) -> Buffer:
-        """All bytes of an object."""
+    def get(self, name: str, progress: Progress | None = None, most: int | None = None) -> Buffer:
+        """All bytes of an object, or the first ``most``."""
 
     @abstractmethod
     def stream(self, name: str, offset: int, length: int | None) -> Iterator[bytes]:

@@ -128,6 +128,10 @@ class RemoteStorage(Storage):
         """All bytes of an object; ``progress`` is told of bytes as they come, where the medium can tell."""
         return self.medium.get(self._check(config), progress)
 
+    def read_sized(self, config: Any, size: int) -> Buffer:
+        """All bytes of an object that should have ``size``; of a larger one a byte more."""
+        return self.medium.get(self._check(config), most=size + 1)
+
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes in pieces of at most 4 MB."""
         name = self._check(config)
