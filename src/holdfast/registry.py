@@ -12,16 +12,18 @@ from importlib import import_module
 from typing import Any, NamedTuple, Union
 
 from .errors import InvalidArgumentError, NotRegisteredError
-from .serializers.base import Serializer
+from .serializers.base import Serializer, StreamSerializer
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 
 __all__ = [
     "BUILT_IN",
     "BUILT_IN_STORAGES",
+    "BUILT_IN_STREAMS",
     "ENTRY_POINTS",
     "PICKLE",
     "VALUE",
+    "VALUE_STREAM",
     "AnySerializer",
     "AnyStorage",
     "BuiltIn",
@@ -32,13 +34,16 @@ VALUE = "holdfast.value@v1"
 PICKLE = "holdfast.pickle@v1"
 """Names of the serializers for nested plain data, and for whatever no other takes."""
 
+VALUE_STREAM = "holdfast.value-stream@v1"
+"""Name of the serializer for streams of items that no other takes."""
+
 ENTRY_POINTS = "holdfast.serializers"
-"""The entry-point group in which other packages announce Serializer classes (or instances)."""
+"""The entry-point group in which other packages announce classes (or instances) of serializers of both kinds."""
 
 _PANDAS = "holdfast.pandas@v1"
 _NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
 
-AnySerializer = Union[Serializer, type[Serializer]]
+AnySerializer = Union[Serializer, type[Serializer], StreamSerializer, type[StreamSerializer]]
 AnyStorage = Union[Storage, type[Storage], AsyncStorage, type[AsyncStorage]]
 """An instance, or a class: a serializer's is made when first needed, a storage's by the store."""
 
@@ -113,6 +118,12 @@ BUILT_IN: Mapping[str, BuiltIn] = {
 }
 """The shipped serializers by name; targets are below ``holdfast.serializers``."""
 
+BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
+    VALUE_STREAM: BuiltIn("value.stream:ValueStreamSerializer", ("application/vnd.holdfast.values",)),
+    "holdfast.json-lines@v1": BuiltIn("json:JsonLinesSerializer", ("application/jsonl",)),
+}
+"""The shipped stream serializers, likewise; their types are those of items."""
+
 BUILT_IN_STORAGES: Mapping[str, str] = {
     "holdfast.file@v1": "holdfast.storages.file:FileStorage",
     "holdfast.fsspec@v1": "holdfast.storages.fsspec:FsspecStorage",
@@ -125,24 +136,43 @@ BUILT_IN_STORAGES: Mapping[str, str] = {
 
 
 class _Serializers(NamedTuple):
-    """Serializers by name, and their names by type and by content type; of equal ones the last one added."""
+    """Serializers by name, and their names by type and by content type, and those of streams by the type of an item; of
+    equal ones the last one added."""
 
     by_name: dict[str, AnySerializer | BuiltIn]
     types: dict[str, str]
     content_types: dict[str, str]
+    items: dict[str, str]
+
+    @classmethod
+    def none(cls) -> _Serializers:
+        return cls({}, {}, {}, {})
+
+    def copy(self) -> _Serializers:
+        return _Serializers(self.by_name.copy(), self.types.copy(), self.content_types.copy(), self.items.copy())
 
     def add(self, name: str, serializer: AnySerializer | BuiltIn) -> None:
         content_types = [_normal(text) for text in serializer.content_types]  # what raises, raises before all changes
-        self.types.update(dict.fromkeys(serializer.types, name))
-        self.content_types.update(dict.fromkeys(content_types, name))
+        if _is_of_streams(name, serializer):
+            self.items.update(dict.fromkeys(serializer.types, name))
+        else:
+            self.types.update(dict.fromkeys(serializer.types, name))
+            self.content_types.update(dict.fromkeys(content_types, name))
         self.by_name[name] = serializer
+
+
+def _is_of_streams(name: str, serializer: Any) -> bool:
+    if isinstance(serializer, BuiltIn):
+        return name in BUILT_IN_STREAMS
+    return issubclass(serializer if isinstance(serializer, type) else type(serializer), StreamSerializer)
 
 
 class Registry:
     """Which serializer takes a value or reads a record, and which storage is meant by a name. Immutable.
 
     Args:
-        serializers: instances or classes added to those of ``base``; among equal names or types the last one wins.
+        serializers: instances or classes, of whole values or of streams, added to those of ``base``; among equal names
+            or types the last one wins.
         storages: instances or classes, likewise.
         base: what to add to; None for :meth:`default`.
 
@@ -183,16 +213,16 @@ class Registry:
         base = self._base
         self.by_type: dict[type, Serializer] = {}
         self._made: dict[str, Serializer] = {}
+        self._made_streams: dict[str, StreamSerializer] = {}
         self._storages: dict[str, AnyStorage | str] = dict(BUILT_IN_STORAGES if base is None else base._storages)
         if base is None:
-            self._known = _Serializers({}, {}, {})
-            for name in reversed(list(BUILT_IN)):  # so that the first of a content type is the last one added
-                self._known.add(name, BUILT_IN[name])
+            self._known = _Serializers.none()
+            for name, entry in reversed([*BUILT_IN.items(), *BUILT_IN_STREAMS.items()]):
+                self._known.add(name, entry)  # so that the first of a content type is the last one added
         else:
-            known = base._known
-            self._known = _Serializers(known.by_name.copy(), known.types.copy(), known.content_types.copy())
+            self._known = base._known.copy()
         for serializer in self._added[0]:
-            self._known.add(_check(serializer, (Serializer,), "serializer"), serializer)
+            self._known.add(_check(serializer, (Serializer, StreamSerializer), "serializer"), serializer)
         for storage in self._added[1]:
             self._storages[_check(storage, (Storage, AsyncStorage), "storage")] = storage
 
@@ -200,10 +230,34 @@ class Registry:
         """The serializer of that name.
 
         Raises:
-            NotRegisteredError: there is none; names that look alike are given.
+            NotRegisteredError: there is none, or one of streams; names that look alike are given.
         """
         found = self._made.get(name)
-        return found if found is not None else self._make(name)
+        return found if found is not None else self._make(name, of_streams=False)
+
+    def stream_serializer(self, name: str) -> StreamSerializer:
+        """The stream serializer of that name.
+
+        Raises:
+            NotRegisteredError: there is none, or one of whole values; names that look alike are given.
+        """
+        found = self._made_streams.get(name)
+        return found if found is not None else self._make(name, of_streams=True)
+
+    def reader(self, name: str) -> Serializer | StreamSerializer:
+        """The serializer that reads what is recorded under that name, of whichever kind it is.
+
+        Raises:
+            NotRegisteredError: there is none; names that look alike are given.
+        """
+        made: Serializer | StreamSerializer = self._make(name, _is_of_streams(name, self._given(name)))
+        return made
+
+    def for_items(self, value: Any) -> StreamSerializer:
+        """The stream serializer for items of exactly this one's type; that for any values where nobody names it."""
+        full_name = f"{type(value).__module__}.{type(value).__qualname__}"
+        name = self._known.items.get(full_name) or _plugins().items.get(full_name)
+        return self.stream_serializer(name or VALUE_STREAM)
 
     def for_value(self, value: Any) -> Serializer:
         """The serializer chosen for the value's exact type; the pickle one for types that nobody has named.
@@ -249,22 +303,32 @@ class Registry:
             raise NotRegisteredError(f"no storage is named {name!r}{_near(name, self._storages)}")
         return _load(found) if isinstance(found, str) else found  # type: ignore[no-any-return]
 
-    def _make(self, name: str) -> Serializer:
+    def _given(self, name: str) -> AnySerializer | BuiltIn:
         given = self._known.by_name.get(name) or _plugins().by_name.get(name)
         if given is None:
             near = _near(name, {**self._known.by_name, **_plugins().by_name})
             failed = "".join(f"; the entry point {what}" for what in _failures)
             raise NotRegisteredError(f"no serializer is named {name!r}{near}{failed}")
+        return given
+
+    def _make(self, name: str, of_streams: bool) -> Any:
+        given = self._given(name)
+        if _is_of_streams(name, given) is not of_streams:
+            wanted = "of streams: use put_stream" if not of_streams else "of whole values: use put"
+            raise NotRegisteredError(f"the serializer {name!r} is {wanted}")
         if isinstance(given, BuiltIn):
-            made = self._make_built_in(name)
+            made = self._make_built_in(name, given)
         else:
             made = given() if isinstance(given, type) else given
-        return self._made.setdefault(name, made)
+        made_before: dict[str, Any] = self._made_streams if of_streams else self._made
+        return made_before.setdefault(name, made)
 
-    def _make_built_in(self, name: str) -> Serializer:
-        kind = _load("holdfast.serializers." + BUILT_IN[name].target)
+    def _make_built_in(self, name: str, given: BuiltIn) -> Any:
+        kind = _load("holdfast.serializers." + given.target)
         if name == VALUE:
-            made: Serializer = kind(self._for_nested, self.serializer)
+            made = kind(self._for_nested, self.serializer)
+        elif name == VALUE_STREAM:
+            made = kind(self.serializer(VALUE))
         elif name == _PANDAS:
             # A frame's parts may hold arrays and Arrow columns, but no frames: bytes that nest without end cannot be.
             parts = {part: self.serializer(part) for part in ("holdfast.numpy@v1", "holdfast.arrow@v1")}
@@ -309,11 +373,11 @@ def _plugins() -> _Serializers:
     if _found is None:
         from importlib.metadata import entry_points  # slow to import
 
-        plugins = _Serializers({}, {}, {})
+        plugins = _Serializers.none()
         for entry in entry_points(group=ENTRY_POINTS):
             try:
                 serializer = entry.load()
-                plugins.add(_check(serializer, (Serializer,), "serializer"), serializer)
+                plugins.add(_check(serializer, (Serializer, StreamSerializer), "serializer"), serializer)
             except Exception as error:  # one broken package must not stop the others; who asks for it by name is told
                 _failures.append(f"{entry.name} = {entry.value} failed: {error}")
                 warnings.warn(

@@ -40,7 +40,7 @@ KERNEL = [
 VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange"]
 
 # What several implementations of a contract stand on.
-STOOD_ON = ["storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
+STOOD_ON = ["serializers.items", "storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {

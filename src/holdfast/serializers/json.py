@@ -1,16 +1,18 @@
-"""JSON text, for values that other languages and tools are to read. Chosen by name only."""
+"""JSON text, for values that other languages and tools are to read, and lines of it. Chosen by name only."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, BinaryIO, ClassVar
 
 from ..errors import DecodeError, UnsupportedValue
-from ..payload import Payload
-from .base import Serializer
+from ..payload import Buffer, Payload
+from .base import Serializer, StreamSerializer
+from .items import each
 
-__all__ = ["JsonSerializer"]
+__all__ = ["JsonLinesSerializer", "JsonSerializer"]
 
 _MAX_DEPTH = 200
 _LIMIT = 10**640  # Python converts this many digits whatever limit a program sets
@@ -26,22 +28,51 @@ class JsonSerializer(Serializer):
 
     def serialize(self, value: Any) -> Payload:
         """Give compact JSON in UTF-8; keys stay in their order."""
-        _check(value, "value", 0)
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        try:
-            return Payload((text.encode(),), "application/json")
-        except UnicodeEncodeError:
-            raise UnsupportedValue("a str inside the value has a lone surrogate: it is no UTF-8") from None
+        return Payload((_dump(value),), "application/json")
 
     def deserialize(self, payload: Payload) -> Any:
         """Read strictly: no NaN, no equal keys, no other encoding than UTF-8."""
         if len(payload.buffers) != 1:
             raise DecodeError(f"{self.name} reads one buffer, not {len(payload.buffers)}")
-        try:
-            text = str(payload.buffers[0], "utf-8")
-            return json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
-        except (ValueError, RecursionError) as error:
-            raise DecodeError(f"the stored bytes are not the JSON of a value: {error}") from None
+        return _load(payload.buffers[0], "the stored bytes are not the JSON of a value")
+
+
+class JsonLinesSerializer(StreamSerializer):
+    """A stream of values that :class:`JsonSerializer` takes, one a line. That lines at the end are missing is not seen
+    in the bytes, but by the size and digest in the record."""
+
+    name: ClassVar[str] = "holdfast.json-lines@v1"
+    content_types: ClassVar[tuple[str, ...]] = ("application/jsonl",)
+
+    def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
+        """Give each item as compact JSON with a line feed."""
+        for line in each(values, _dump):
+            yield line + b"\n"
+
+    def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
+        """Read each line strictly; the last one has its line feed, too."""
+        for number, line in enumerate(file, 1):
+            problem = f"line {number} is not the JSON of a value"
+            if line[-1:] != b"\n":
+                raise DecodeError(f"{problem}: it has no end")
+            yield _load(line, problem)
+
+
+def _dump(value: Any) -> bytes:
+    _check(value, "value", 0)
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UnsupportedValue("a str inside the value has a lone surrogate: it is no UTF-8") from None
+
+
+def _load(data: Buffer, problem: str) -> Any:
+    try:
+        text = str(data, "utf-8")
+        return json.loads(text, parse_constant=_refuse, parse_float=_float, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise DecodeError(f"{problem}: {error}") from None
 
 
 def _check(value: Any, path: str, depth: int) -> None:
