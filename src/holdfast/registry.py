@@ -1,4 +1,4 @@
-"""Names and types to serializers, names to storages.
+"""Names and types to serializers, names to storages and unpackers, ids to classes.
 
 What ships with Holdfast stands in one static table, so that nothing is imported before a value of its type is met.
 """
@@ -9,10 +9,12 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from importlib import import_module
+from types import ModuleType
 from typing import Any, NamedTuple, Union
 
 from .errors import InvalidArgumentError, NotRegisteredError
 from .serializers.base import Serializer, StreamSerializer
+from .storable.base import Storable, Unpacker, full_name, known_storable, twice
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 
@@ -26,6 +28,7 @@ __all__ = [
     "VALUE_STREAM",
     "AnySerializer",
     "AnyStorage",
+    "AnyUnpacker",
     "BuiltIn",
     "Registry",
 ]
@@ -37,15 +40,17 @@ PICKLE = "holdfast.pickle@v1"
 VALUE_STREAM = "holdfast.value-stream@v1"
 """Name of the serializer for streams of items that no other takes."""
 
-ENTRY_POINTS = "holdfast.serializers"
-"""The entry-point group in which other packages announce classes (or instances) of serializers of both kinds."""
+ENTRY_POINTS = "holdfast."
+"""What the names of the entry-point groups begin with in which other packages announce components:
+``holdfast.serializers``, ``storages``, ``unpackers`` and ``storables``."""
 
 _PANDAS = "holdfast.pandas@v1"
 _NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
 
 AnySerializer = Union[Serializer, type[Serializer], StreamSerializer, type[StreamSerializer]]
 AnyStorage = Union[Storage, type[Storage], AsyncStorage, type[AsyncStorage]]
-"""An instance, or a class: a serializer's is made when first needed, a storage's by the store."""
+AnyUnpacker = Union[Unpacker, type[Unpacker]]
+"""An instance, or a class: a storage's is made by the store, another when first needed."""
 
 
 class BuiltIn(NamedTuple):
@@ -135,96 +140,120 @@ BUILT_IN_STORAGES: Mapping[str, str] = {
 """The shipped storages by name, each as ``module:Class``."""
 
 
-class _Serializers(NamedTuple):
-    """Serializers by name, and their names by type and by content type, and those of streams by the type of an item; of
-    equal ones the last one added."""
+class _Components:
+    """Components by name (storables by class id), serializers also by type and content type, those of streams by the type
+    of an item; of equal ones the last one added counts."""
 
-    by_name: dict[str, AnySerializer | BuiltIn]
-    types: dict[str, str]
-    content_types: dict[str, str]
-    items: dict[str, str]
+    def __init__(self) -> None:
+        self.serializers: dict[str, AnySerializer | BuiltIn] = {}
+        self.types: dict[str, str] = {}
+        self.content_types: dict[str, str] = {}
+        self.items: dict[str, str] = {}
+        self.storages: dict[str, AnyStorage | str] = {}
+        self.unpackers: dict[str, AnyUnpacker] = {}
+        self.storables: dict[str, type[Storable]] = {}
 
-    @classmethod
-    def none(cls) -> _Serializers:
-        return cls({}, {}, {}, {})
+    def add(self, thing: Any) -> None:
+        """Add one, whatever it is.
 
-    def copy(self) -> _Serializers:
-        return _Serializers(self.by_name.copy(), self.types.copy(), self.content_types.copy(), self.items.copy())
+        Raises:
+            InvalidArgumentError: it is none, its name is not like ``my.table@v1``, or its class id is another's.
+        """
+        if _is(thing, *_KINDS["serializers"]):
+            self.add_serializer(_check_name(thing), thing)
+        elif _is(thing, *_KINDS["storages"]):
+            self.storages[_check_name(thing)] = thing
+        elif _is(thing, Unpacker):
+            self.unpackers[_check_name(thing)] = thing
+        else:
+            class_id, unpacker = thing.storable_config()
+            other = self.storables.setdefault(class_id, thing)
+            if full_name(other) != full_name(thing):
+                raise twice(class_id, other, thing)
+            self.storables[class_id] = thing
+            self.unpackers[_check_name(unpacker)] = unpacker
 
-    def add(self, name: str, serializer: AnySerializer | BuiltIn) -> None:
+    def add_serializer(self, name: str, serializer: AnySerializer | BuiltIn) -> None:
         content_types = [_normal(text) for text in serializer.content_types]  # what raises, raises before all changes
         if _is_of_streams(name, serializer):
             self.items.update(dict.fromkeys(serializer.types, name))
         else:
             self.types.update(dict.fromkeys(serializer.types, name))
             self.content_types.update(dict.fromkeys(content_types, name))
-        self.by_name[name] = serializer
+        self.serializers[name] = serializer
 
 
 def _is_of_streams(name: str, serializer: Any) -> bool:
-    if isinstance(serializer, BuiltIn):
-        return name in BUILT_IN_STREAMS
-    return issubclass(serializer if isinstance(serializer, type) else type(serializer), StreamSerializer)
+    return name in BUILT_IN_STREAMS if isinstance(serializer, BuiltIn) else _is(serializer, StreamSerializer)
 
 
 class Registry:
-    """Which serializer takes a value or reads a record, and which storage is meant by a name. Immutable.
+    """Which serializer takes a value or reads a record, which storage is meant by a name, and which class by an id.
+    Immutable.
+
+    To what ships with Holdfast are added, of equal names, types or ids the last one: what the modules have, then what
+    was added to the registries, then what the other arguments name. An entry of an installed package comes last of all.
 
     Args:
-        serializers: instances or classes, of whole values or of streams, added to those of ``base``; among equal names
-            or types the last one wins.
-        storages: instances or classes, likewise.
-        base: what to add to; None for :meth:`default`.
+        serializers: instances or classes, of whole values or of streams.
+        storages: instances or classes.
+        storables: classes of objects with several contents. Those that are not named here are known while they are
+            defined in the process; to name them makes sure that they are.
+        unpackers: instances or classes; that of a storable need not be named.
+        modules: modules, or their names: the components that their ``__all__`` has, classes before instances.
+        registries: registries.
 
     Attributes:
         by_type: exact types met so far to their serializers: a cache for the hot path (``by_type.get(type(value))``),
             which :meth:`for_value` fills. Read it only.
 
     Raises:
-        InvalidArgumentError: something that is no serializer or storage, or whose name is not like ``my.table@v1``.
+        InvalidArgumentError: something of another kind, a name that is not like ``my.table@v1``, two classes of one
+            id, or a module without ``__all__``.
     """
 
     def __init__(
         self,
         serializers: Iterable[AnySerializer] = (),
         storages: Iterable[AnyStorage] = (),
-        base: Registry | None = None,
+        *,
+        storables: Iterable[type[Storable]] = (),
+        unpackers: Iterable[AnyUnpacker] = (),
+        modules: Iterable[str | ModuleType] = (),
+        registries: Iterable[Registry] = (),
     ) -> None:
-        self._added = tuple(serializers), tuple(storages)
-        self._base: Registry | None = base or Registry.default()
-        self._build()
+        given = {"serializers": serializers, "storages": storages, "unpackers": unpackers, "storables": storables}
+        added = [thing for module in modules for thing in _exported(module)]
+        for registry in registries:
+            if not isinstance(registry, Registry):
+                raise InvalidArgumentError(f"registries takes registries, not {registry!r}")
+            added += registry._added
+        added += [_check(thing, argument) for argument, things in given.items() for thing in things]
+        self._build(tuple(added))
 
     @classmethod
     def default(cls) -> Registry:
-        """The shipped serializers and storages, and those that installed packages announce; one per process."""
+        """The shipped serializers and storages, and what installed packages announce; one per process."""
         global _default
         if _default is None:
-            made = object.__new__(cls)
-            made._added, made._base = ((), ()), None
-            made._build()
-            _default = made
+            _default = Registry()
         return _default
 
-    def extend(self, *, serializers: Iterable[AnySerializer] = (), storages: Iterable[AnyStorage] = ()) -> Registry:
-        """A new registry with these added; this one stays as it is."""
-        return Registry(serializers, storages, self)
+    def extend(self, **more: Any) -> Registry:
+        """A new registry with these added, by the arguments of :class:`Registry`; this one stays as it is."""
+        return Registry(registries=[self, *more.pop("registries", ())], **more)
 
-    def _build(self) -> None:
-        base = self._base
+    def _build(self, added: tuple[Any, ...]) -> None:
+        self._added = added
         self.by_type: dict[type, Serializer] = {}
         self._made: dict[str, Serializer] = {}
         self._made_streams: dict[str, StreamSerializer] = {}
-        self._storages: dict[str, AnyStorage | str] = dict(BUILT_IN_STORAGES if base is None else base._storages)
-        if base is None:
-            self._known = _Serializers.none()
-            for name, entry in reversed([*BUILT_IN.items(), *BUILT_IN_STREAMS.items()]):
-                self._known.add(name, entry)  # so that the first of a content type is the last one added
-        else:
-            self._known = base._known.copy()
-        for serializer in self._added[0]:
-            self._known.add(_check(serializer, (Serializer, StreamSerializer), "serializer"), serializer)
-        for storage in self._added[1]:
-            self._storages[_check(storage, (Storage, AsyncStorage), "storage")] = storage
+        self._known = _Components()
+        self._known.storages.update(BUILT_IN_STORAGES)
+        for name, entry in reversed([*BUILT_IN.items(), *BUILT_IN_STREAMS.items()]):
+            self._known.add_serializer(name, entry)  # so that the first of a content type is the last one added
+        for thing in added:
+            self._known.add(thing)
 
     def serializer(self, name: str) -> Serializer:
         """The serializer of that name.
@@ -250,14 +279,13 @@ class Registry:
         Raises:
             NotRegisteredError: there is none; names that look alike are given.
         """
-        made: Serializer | StreamSerializer = self._make(name, _is_of_streams(name, self._given(name)))
+        made: Serializer | StreamSerializer = self._make(name, _is_of_streams(name, self._find("serializers", name)))
         return made
 
     def for_items(self, value: Any) -> StreamSerializer:
         """The stream serializer for items of exactly this one's type; that for any values where nobody names it."""
-        full_name = f"{type(value).__module__}.{type(value).__qualname__}"
-        name = self._known.items.get(full_name) or _plugins().items.get(full_name)
-        return self.stream_serializer(name or VALUE_STREAM)
+        kind = full_name(type(value))
+        return self.stream_serializer(self._known.items.get(kind) or _plugins().items.get(kind) or VALUE_STREAM)
 
     def for_value(self, value: Any) -> Serializer:
         """The serializer chosen for the value's exact type; the pickle one for types that nobody has named.
@@ -271,8 +299,8 @@ class Registry:
         """The serializer that names this exact type, None when there is none."""
         found = self.by_type.get(kind)
         if found is None:
-            full_name = f"{kind.__module__}.{kind.__qualname__}"
-            name = self._known.types.get(full_name) or _plugins().types.get(full_name)
+            kind_name = full_name(kind)
+            name = self._known.types.get(kind_name) or _plugins().types.get(kind_name)
             if name is None:  # not remembered: a class made in a function would live as long as the registry
                 return None
             found = self.by_type.setdefault(kind, self.serializer(name))
@@ -298,28 +326,48 @@ class Registry:
         Raises:
             NotRegisteredError: there is none; names that look alike are given.
         """
-        found: Any = self._storages.get(name)
-        if found is None:
-            raise NotRegisteredError(f"no storage is named {name!r}{_near(name, self._storages)}")
+        found: Any = self._find("storages", name)
         return _load(found) if isinstance(found, str) else found  # type: ignore[no-any-return]
 
-    def _given(self, name: str) -> AnySerializer | BuiltIn:
-        given = self._known.by_name.get(name) or _plugins().by_name.get(name)
-        if given is None:
-            near = _near(name, {**self._known.by_name, **_plugins().by_name})
+    def storable(self, class_id: str) -> type[Storable]:
+        """The class of an id, of 32 hex digits.
+
+        Raises:
+            NotRegisteredError: none that is registered, or defined in this process, has it.
+        """
+        found: type[Storable] = (
+            self._known.storables.get(class_id) or known_storable(class_id) or self._find("storables", class_id)
+        )
+        return found
+
+    def unpacker(self, name: str, kind: type[Storable] | None = None) -> Unpacker:
+        """The unpacker of that name: the one that is registered, else that of the class ``kind``.
+
+        Raises:
+            NotRegisteredError: there is none; names that look alike are given.
+        """
+        config = None if kind is None or name in self._known.unpackers else kind.storable_config(allow_none=True)
+        if config is not None and config.unpacker.name == name:
+            return config.unpacker
+        return _instance(self._find("unpackers", name))  # type: ignore[no-any-return]
+
+    def _find(self, group: str, name: str) -> Any:
+        """A component by name, of what is registered or else of what installed packages announce."""
+        known: dict[str, Any] = getattr(self._known, group)
+        found = known.get(name) or getattr(_plugins(), group).get(name)
+        if found is None:
+            near = _near(name, {**known, **getattr(_plugins(), group)})
             failed = "".join(f"; the entry point {what}" for what in _failures)
-            raise NotRegisteredError(f"no serializer is named {name!r}{near}{failed}")
-        return given
+            what = f"{group.removesuffix('s')} is named" if group != "storables" else "storable class has the id"
+            raise NotRegisteredError(f"no {what} {name!r}{near}{failed}")
+        return found
 
     def _make(self, name: str, of_streams: bool) -> Any:
-        given = self._given(name)
+        given = self._find("serializers", name)
         if _is_of_streams(name, given) is not of_streams:
             wanted = "of streams: use put_stream" if not of_streams else "of whole values: use put"
             raise NotRegisteredError(f"the serializer {name!r} is {wanted}")
-        if isinstance(given, BuiltIn):
-            made = self._make_built_in(name, given)
-        else:
-            made = given() if isinstance(given, type) else given
+        made = self._make_built_in(name, given) if isinstance(given, BuiltIn) else _instance(given)
         made_before: dict[str, Any] = self._made_streams if of_streams else self._made
         return made_before.setdefault(name, made)
 
@@ -343,46 +391,51 @@ class Registry:
 
     # Equal when made of equal parts, so that one unpickled again and again is one configuration, and opens one store.
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Registry) and (self._added, self._base) == (other._added, other._base)
+        return isinstance(other, Registry) and self._added == other._added
 
     def __hash__(self) -> int:
-        return hash((self._added, self._base))
+        return hash(self._added)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_shipped, ()) if self._base is None else (Registry, (*self._added, self._base))
+        return _unpickled, self._added
 
     def __repr__(self) -> str:
-        added = ", ".join(thing.name for group in self._added for thing in group)
-        return f"<Registry of the shipped serializers and storages{' and ' + added if added else ''}>"
+        added = ", ".join(full_name(thing) if _is(thing, Storable) else thing.name for thing in self._added)
+        return f"<Registry of what ships with Holdfast{' and ' + added if added else ''}>"
 
 
 _default: Registry | None = None
 
 
-def _shipped() -> Registry:  # what pickles name: a function of a module is one that every pickler knows by reference
-    return Registry.default()
+def _unpickled(*added: Any) -> Registry:  # a function of a module is what every pickler knows by reference
+    if not added:
+        return Registry.default()
+    made = object.__new__(Registry)
+    made._build(added)
+    return made
 
 
-_found: _Serializers | None = None
+_found: _Components | None = None
 _failures: list[str] = []
 
 
-def _plugins() -> _Serializers:
+def _plugins() -> _Components:
     """What installed packages announce; looked for once per process, at the first name or type that is not ours."""
     global _found
     if _found is None:
         from importlib.metadata import entry_points  # slow to import
 
-        plugins = _Serializers.none()
-        for entry in entry_points(group=ENTRY_POINTS):
-            try:
-                serializer = entry.load()
-                plugins.add(_check(serializer, (Serializer, StreamSerializer), "serializer"), serializer)
-            except Exception as error:  # one broken package must not stop the others; who asks for it by name is told
-                _failures.append(f"{entry.name} = {entry.value} failed: {error}")
-                warnings.warn(
-                    f"the Holdfast serializer {entry.name} = {entry.value} cannot be used: {error}", stacklevel=3
-                )
+        plugins = _Components()
+        for group in _KINDS:
+            for entry in entry_points(group=f"{ENTRY_POINTS}{group}"):
+                try:
+                    plugins.add(_check(entry.load(), group))
+                except Exception as error:  # a broken package must not stop the others; who asks for it by name is told
+                    _failures.append(f"{entry.name} = {entry.value} failed: {error}")
+                    warnings.warn(
+                        f"the entry {entry.name} = {entry.value} of {ENTRY_POINTS}{group} cannot be used: {error}",
+                        stacklevel=3,
+                    )
         _found = plugins
     return _found
 
@@ -402,18 +455,65 @@ def _only(parts: dict[str, Serializer]) -> tuple[Any, Any]:
     return for_type, by_name
 
 
-def _check(thing: Any, kinds: tuple[type, ...], what: str) -> str:
-    """The name of a serializer or storage, given as instance or class."""
-    if not (isinstance(thing, kinds) or (isinstance(thing, type) and issubclass(thing, kinds))):
-        names = " or ".join(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
-        raise InvalidArgumentError(f"{thing!r} is no {what}: give a subclass of {names}, or an instance")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "serializers": (Serializer, StreamSerializer),
+    "storages": (Storage, AsyncStorage),
+    "unpackers": (Unpacker,),
+    "storables": (Storable,),
+}
+
+
+def _is(thing: Any, *kinds: type) -> bool:
+    """Whether it is an instance of one of these, or a class below one."""
+    return isinstance(thing, kinds) or (isinstance(thing, type) and issubclass(thing, kinds))
+
+
+def _check(thing: Any, argument: str) -> Any:
+    """Give a component back when it can be one of that argument of the registry's."""
+    kinds = _KINDS[argument]
+    if _is(thing, *kinds) and (argument != "storables" or isinstance(thing, type)):
+        return thing
+    names = " or ".join(map(full_name, kinds))
+    instance = "" if argument == "storables" else ", or an instance"
+    raise InvalidArgumentError(f"{thing!r} is no {argument.removesuffix('s')}: give a subclass of {names}{instance}")
+
+
+def _check_name(thing: Any) -> str:
     name = getattr(thing, "name", None)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         shown = f"has the name {name!r}" if name is not None else "has no name"
-        raise InvalidArgumentError(
-            f"the {what} {thing!r} {shown}: it must be like my.table@v1 (small letters, digits, _ . -)"
-        )
+        raise InvalidArgumentError(f"{thing!r} {shown}: it must be like my.table@v1 (small letters, digits, _ . -)")
     return name
+
+
+def _exported(module: Any) -> list[Any]:
+    """The components that a module's ``__all__`` has, what cannot be one itself aside; classes first, so that an
+    instance beside its class counts."""
+    if isinstance(module, str):
+        try:
+            module = import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # something that the module itself needs
+            raise InvalidArgumentError(f"modules names {module!r}, and there is no module {error.name}") from error
+    if not isinstance(getattr(module, "__all__", None), (list, tuple)):
+        raise InvalidArgumentError(
+            f"{module!r} is read by its __all__, and has none: write there which of its names are to be registered"
+        )
+    things = []
+    for name in module.__all__:
+        thing: Any = getattr(module, name)
+        if isinstance(thing, type) and issubclass(thing, Storable):
+            usable = thing.storable_config(allow_none=True) is not None
+        else:
+            named = not getattr(thing, "__abstractmethods__", ()) and getattr(thing, "name", None) is not None
+            usable = named and any(_is(thing, *kinds) for kinds in _KINDS.values())
+        things += [thing] if usable else []
+    return sorted(things, key=lambda thing: not isinstance(thing, type))
+
+
+def _instance(thing: Any) -> Any:
+    return thing() if isinstance(thing, type) else thing
 
 
 def _load(target: str) -> Any:
