@@ -179,8 +179,8 @@ class Kernel:
         return self._storages[storage_id]
 
     def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
-        """Name of the storage that holds bytes (None: the catalog), and whether they end with a process."""
-        if storage_id is None:
+        """Name of the storage that holds bytes (None: the catalog, or several), and whether they end with a process."""
+        if not storage_id:
             return None, self.volatile
         name, url = self.catalog.storage(storage_id)
         return name, url == MEMORY

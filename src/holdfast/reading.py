@@ -11,7 +11,7 @@ from io import BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
-from .catalog.base import NewBlob, ValueRow
+from .catalog.base import MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
 from .errors import IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
 from .hashing import NONE, SHA256, check_digest, checked
@@ -219,7 +219,7 @@ def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
     return kernel.storage_of(row.storage), json.loads(row.storage_config)
 
 
-def recorded_identity(row: ValueRow) -> Identity | None:
+def recorded_identity(row: ValueRow | MemberRow) -> Identity | None:
     """The identity of a row's file after it was written, None when it is not known on this machine."""
     if row.device is None or row.inode is None or row.mtime is None or row.ctime is None:
         return None

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeVar
 
 from .address import Path
-from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, Since, ValueRow, WriteAgain
+from .catalog.base import (
+    BUNDLE,
+    Blob,
+    Committed,
+    InlineRow,
+    Ledger,
+    MemberRow,
+    NewBlob,
+    Put,
+    Since,
+    ValueRow,
+    WriteAgain,
+)
 from .errors import (
     BusyError,
     ConflictError,
@@ -43,6 +55,7 @@ __all__ = [
     "encode",
     "let_go",
     "new_blob",
+    "parts",
     "place_text",
     "prepare",
     "put",
@@ -230,14 +243,30 @@ def commit_bytes(
     return make_record(kernel, path, done.row)
 
 
+class _Part(NamedTuple):
+    """New bytes of a put: the number of the member, the put as it were with them alone, and where they are."""
+
+    n: int
+    put: Put
+    blob: NewBlob
+
+
+def parts(change: Put) -> Iterator[_Part]:
+    """The new bytes of a put: of its blob, or of its members."""
+    alone = (change._replace(members=(), **member._asdict()) for member in change.members)
+    for n, put in enumerate(alone if change.members else (change,)):
+        if isinstance(put.blob, NewBlob):
+            yield _Part(n, put, put.blob)
+
+
 def let_go(kernel: Kernel, change: Put) -> None:
     """Delete the new bytes of a put that was not committed; where others may share their place the collector does."""
-    if isinstance(change.blob, NewBlob):
-        storage = kernel.storage_of(change.blob.storage)
+    for _, put, blob in parts(change):
+        storage = kernel.storage_of(blob.storage)
         if not storage.shares:
-            storage.delete(json.loads(change.blob.config))
+            storage.delete(json.loads(blob.config))
         else:
-            kernel.catalog.abandon(change)
+            kernel.catalog.abandon(put)
 
 
 def new_blob(kernel: Kernel, place: Any, power: bool) -> NewBlob:
@@ -276,30 +305,37 @@ def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
     """Of two places with equal bytes, ours and the one that was there, the one to delete: ours, unless the other file
     is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
     storage = kernel.storage_of(fresh.storage)
-    rows = [ValueRow._make(row) for row in kernel.catalog.find(change.path, change.key)]
     if isinstance(storage, MappedStorage):
-        for row in rows:
-            if row.blob is not None and row.digest == change.digest and row.storage_config is not None:
-                there = storage.identity(json.loads(row.storage_config))
+        for row in _named(kernel, change):
+            if row.blob is not None and (row.storage, row.digest) == (fresh.storage, change.digest):
+                there = storage.identity(json.loads(str(row.storage_config)))
                 if there != recorded_identity(row):
                     synced = storage.sync([json.loads(fresh.config)])[0]
                     kernel.catalog.trust(row.blob, fresh._replace(synced=synced))
-                    return row.storage_config
+                    return str(row.storage_config)
     return fresh.config
+
+
+def _named(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
+    """The rows of the blobs that the records of a put's key name now."""
+    for row in map(ValueRow._make, kernel.catalog.find(change.path, change.key)):
+        if row.storage == BUNDLE and row.blob is not None:
+            yield from kernel.catalog.members(row.blob)
+        else:
+            yield row
 
 
 def settle(kernel: Kernel, change: Put, done: Committed) -> None:
     """After a commit: delete bytes that were there already, and have new ones put on disk in the background."""
-    blob = change.blob
-    if not isinstance(blob, NewBlob):
-        return
-    if not done.taken:
+    for n, put, blob in parts(change):
+        if done.members[n] if done.members else done.taken:
+            if not blob.synced:
+                kernel.dirty()
+            continue
         try:
-            let_go(kernel, change._replace(blob=blob._replace(config=_place_to_leave(kernel, change, blob))))
+            let_go(kernel, put._replace(blob=blob._replace(config=_place_to_leave(kernel, put, blob))))
         except StoreError as error:
             # The value is stored: an error would say that it is not. The bytes are found by gc when this writer ended.
             import logging
 
             logging.getLogger("holdfast").warning("bytes that are there twice could not be deleted yet: %s", error)
-    elif not blob.synced:
-        kernel.dirty()

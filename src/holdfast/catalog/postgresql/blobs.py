@@ -15,8 +15,8 @@ from .schema import HASH
 __all__ = ["Blobs"]
 
 _MARK = (
-    "UPDATE blobs SET state=1 WHERE id IN "
-    f"(SELECT id FROM blobs WHERE refs=0 ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING {BLOB_COLUMNS}"
+    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 AND storage<>0 ORDER BY id LIMIT $1 "
+    f"FOR UPDATE SKIP LOCKED) RETURNING {BLOB_COLUMNS}"
 )
 _HASHED = HASH.format("{0}")
 _KNOWN = (
@@ -33,6 +33,7 @@ class Blobs(AnyBlobs, Core):
         "LIMIT ?1 FOR UPDATE OF r SKIP LOCKED) o WHERE r.scope=o.scope AND r.key=o.key AND r.tier=o.tier RETURNING 1"
     )
     IDS = "SELECT unnest(?1::int8[])"
+    UNHELD = "SELECT id FROM blobs WHERE refs=0 AND storage=0 LIMIT ?1 FOR UPDATE SKIP LOCKED"
 
     def listed(self, items: Sequence[Any]) -> list[Any]:
         """See :meth:`Blobs.listed <holdfast.catalog.sql.blobs.Blobs.listed>`."""

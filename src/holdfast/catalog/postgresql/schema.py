@@ -11,6 +11,8 @@ Why they are as they are:
 * Text is compared by its bytes: ``COLLATE "C"``. What may be longer than an index takes is found by its hash.
 * ``number`` is a native integer, in the place of ``data``.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``record_replaced``.
+* ``members`` holds the blobs of a bundle together: a record of several contents refers to that one row of ``blobs``,
+  of storage 0. A member loses its reference with its row here.
 * ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
   code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
   key from which on there may be too many.
@@ -205,7 +207,7 @@ CREATE TRIGGER blob_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW WHEN (NE
 
 TABLES = (
     "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
-    "past", "surplus",
+    "past", "surplus", "members",
 )  # fmt: skip
 """Names of the tables that a current catalog has."""
 
@@ -221,7 +223,30 @@ def _first(link: Link) -> None:
     )  # fmt: skip
 
 
-MIGRATIONS: list[Callable[[Link], None]] = [_first]
+# Two that mark the last two members as synced each wait here for the other, and the second one sees both marks.
+_MEMBERS = """
+CREATE TABLE members(bundle int8 NOT NULL, n int4 NOT NULL, blob int8 NOT NULL, PRIMARY KEY(bundle, n));
+CREATE INDEX members_blob ON members(blob);
+CREATE INDEX blobs_unheld ON blobs(id) WHERE refs=0 AND storage=0;
+CREATE TRIGGER members_deleted AFTER DELETE ON members FOR EACH ROW EXECUTE FUNCTION reference_changed();
+CREATE FUNCTION member_synced() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM blobs WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id) ORDER BY id FOR UPDATE;
+  UPDATE blobs SET synced=1 WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id)
+    AND NOT EXISTS(SELECT 1 FROM members m JOIN blobs b ON b.id=m.blob WHERE m.bundle=blobs.id AND b.synced=0);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER member_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW
+  WHEN (NEW.synced=1 AND OLD.synced=0 AND NEW.storage<>0) EXECUTE FUNCTION member_synced();
+"""
+
+
+def _second(link: Link) -> None:
+    """Records of several contents, each with bytes of its own."""
+    link.script(_MEMBERS)
+
+
+MIGRATIONS: list[Callable[[Link], None]] = [_first, _second]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 

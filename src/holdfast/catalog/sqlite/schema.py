@@ -11,6 +11,8 @@ Why the tables are as they are:
 * No trigger stands on INSERT, and none on columns that an inline put names: they would be compiled into every put.
 * ``data`` is last: long rows overflow there, and the columns before it stay on the first page.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``records_replaced``.
+* ``members`` holds the blobs of a bundle together: a record of several contents refers to that one row of ``blobs``,
+  of storage 0. A member loses its reference with its row here.
 * ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
   code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
   key from which on there may be too many.
@@ -166,7 +168,29 @@ def _third(connection: apsw.Connection) -> None:
     connection.execute(_POLICIES)
 
 
-MIGRATIONS = [_first, _tokens, _third]
+_MEMBERS = """
+CREATE TABLE members(
+  bundle INTEGER NOT NULL, n INTEGER NOT NULL, blob INTEGER NOT NULL, PRIMARY KEY(bundle, n)) WITHOUT ROWID;
+CREATE INDEX members_blob ON members(blob);
+CREATE INDEX blobs_unheld ON blobs(id) WHERE refs=0 AND storage=0;
+CREATE TRIGGER members_deleted AFTER DELETE ON members
+BEGIN
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+CREATE TRIGGER members_synced AFTER UPDATE OF synced ON blobs WHEN NEW.synced=1 AND OLD.synced=0 AND NEW.storage<>0
+BEGIN
+  UPDATE blobs SET synced=1 WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id)
+    AND NOT EXISTS(SELECT 1 FROM members m JOIN blobs b ON b.id=m.blob WHERE m.bundle=blobs.id AND b.synced=0);
+END;
+"""
+
+
+def _fourth(connection: apsw.Connection) -> None:
+    """Records of several contents, each with bytes of its own."""
+    connection.execute(_MEMBERS)
+
+
+MIGRATIONS = [_first, _tokens, _third, _fourth]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 
@@ -219,6 +243,6 @@ def missing_tables(connection: apsw.Connection) -> Sequence[str]:
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
     wanted = (
         "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
-        "past", "surplus",
+        "past", "surplus", "members",
     )  # fmt: skip
     return [name for name in wanted if name not in names]
