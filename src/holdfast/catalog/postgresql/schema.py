@@ -241,9 +241,35 @@ CREATE TRIGGER member_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW
 """
 
 
+# For people who look from outside. A key that is a UUID is the id. Of no other records is the config
+# looked at.
+_VIEWS = r"""
+CREATE VIEW labox_manifests AS
+  SELECT CASE WHEN uuid ~ '^[0-9a-f]{32}$' THEN uuid ELSE md5(scope||'/'||key) END::uuid AS id, tags::json AS tags,
+    (config->'object'->>0)::uuid AS class_id, config->'object'->>1 AS unpacker_name,
+    to_timestamp(created) AS created_at, scope, key
+  FROM (SELECT r.scope, r.key, r.tags, r.created, replace(lower(r.key), '-', '') AS uuid,
+      CASE WHEN c.serializer='holdfast.storable@v1' THEN labels(r.config) END AS config
+    FROM records r JOIN codecs c ON c.id=r.codec JOIN scopes s ON s.id=r.scope
+    WHERE c.serializer='holdfast.storable@v1' AND r.tier=0
+      AND (r.expires IS NULL OR r.expires>date_part('epoch', clock_timestamp()))) objects;
+CREATE VIEW labox_contents AS
+  SELECT value->>'name' AS content_key, value->>'type' AS content_type, value->>'encoding' AS content_encoding,
+    value->>'digest' AS content_hash, value->>'algorithm' AS content_hash_algorithm,
+    (value->>'size')::int8 AS content_size, value->>'serializer' AS serializer_name,
+    value->'config' AS serializer_config, CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
+    storages.name AS storage_name, b.place::json AS storage_config, m.created_at, m.id AS manifest_id
+  FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
+    CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN m.id IS NOT NULL THEN labels(r.config)->'contents' END) AS value
+    LEFT JOIN members ON bundle=r.blob AND n=(value->>'member')::int4
+    LEFT JOIN blobs b ON b.id=members.blob LEFT JOIN storages ON storages.id=b.storage;
+"""
+
+
 def _second(link: Link) -> None:
     """Records of several contents, each with bytes of its own."""
     link.script(_MEMBERS)
+    link.script(_VIEWS)
 
 
 MIGRATIONS: list[Callable[[Link], None]] = [_first, _second]

@@ -185,9 +185,33 @@ END;
 """
 
 
+# For people who look from outside, by any SQLite. A key that is a UUID is the id.
+_VIEWS = """
+CREATE VIEW labox_manifests AS
+  SELECT CASE WHEN length(uuid)=32 AND uuid NOT GLOB '*[^0-9a-f]*' THEN uuid ELSE printf('%016x%016x', scope, id) END
+    AS id, tags, json_extract(config, '$.object[0]') AS class_id, json_extract(config, '$.object[1]') AS unpacker_name,
+    strftime('%Y-%m-%d %H:%M:%f', created, 'unixepoch') AS created_at, scope, key
+  FROM (SELECT r.*, replace(lower(r.key), '-', '') AS uuid
+    FROM records r JOIN codecs c ON c.id=r.codec JOIN scopes s ON s.id=r.scope
+    WHERE c.serializer='holdfast.storable@v1' AND r.tier=0
+      AND (r.expires IS NULL OR r.expires>(julianday('now')-2440587.5)*86400));
+CREATE VIEW labox_contents AS
+  SELECT json_extract(value, '$.name') AS content_key, json_extract(value, '$.type') AS content_type,
+    json_extract(value, '$.encoding') AS content_encoding, json_extract(value, '$.digest') AS content_hash,
+    json_extract(value, '$.algorithm') AS content_hash_algorithm, json_extract(value, '$.size') AS content_size,
+    json_extract(value, '$.serializer') AS serializer_name, json_extract(value, '$.config') AS serializer_config,
+    CASE WHEN json_extract(value, '$.stream') THEN 2 ELSE 1 END AS serializer_type,
+    storages.name AS storage_name, b.place AS storage_config, m.created_at, m.id AS manifest_id
+  FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
+    JOIN json_each(r.config, '$.contents') LEFT JOIN members ON bundle=r.blob AND n=json_extract(value, '$.member')
+    LEFT JOIN blobs b ON b.id=members.blob LEFT JOIN storages ON storages.id=b.storage;
+"""
+
+
 def _fourth(connection: apsw.Connection) -> None:
     """Records of several contents, each with bytes of its own."""
     connection.execute(_MEMBERS)
+    connection.execute(_VIEWS)
 
 
 MIGRATIONS = [_first, _tokens, _third, _fourth]
