@@ -21,6 +21,7 @@ from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
+from .stream import Stream
 from .verbs import current, delete, entry, exists, get, memoize, put, update
 from .verifier import Problem, Verified
 
@@ -37,6 +38,7 @@ __all__ = [
     "Scope",
     "ScopeInfo",
     "Store",
+    "Stream",
     "Verified",
     "__version__",
     "current",

@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, overload
 
@@ -17,7 +17,17 @@ from .model import Record
 from .options import PutOptions
 from .payload import Buffer
 from .reading import chunks, missing, open_bytes, read_current, visible
-from .streams import Draft, FileWriter, TextFileWriter, check_text, guess_type, parse_mode, put_chunks
+from .streams import (
+    Draft,
+    FileWriter,
+    TextFileWriter,
+    check_text,
+    check_values,
+    guess_type,
+    parse_mode,
+    put_chunks,
+    put_values,
+)
 
 __all__ = ["Files", "Progress", "local_path", "make_folder"]
 
@@ -28,7 +38,7 @@ Progress = Callable[[int], object] | None
 
 
 class Files(Listing):
-    """Verbs on bytes as streams and as local files."""
+    """Verbs on streams of bytes and of values, and on local files."""
 
     @overload
     def open(self, key: str, mode: Literal["rb"], **options: Unpack[PutOptions]) -> BinaryIO: ...
@@ -103,6 +113,26 @@ class Files(Listing):
     def put_chunks(self, key: str, chunks: Iterable[Buffer], **options: Unpack[PutOptions]) -> Record:
         """Store the bytes of an iterable as a file; if it raises, nothing is stored."""
         return put_chunks(Draft(self._kernel, self._ledger, self.path, check_key(key), self._plan(options)), chunks)
+
+    def put_stream(self, key: str, values: Iterable[Any] | AsyncIterable[Any], **options: Unpack[PutOptions]) -> Record:
+        """Store a stream of values, taken and written one at a time; :meth:`get` gives a :class:`~holdfast.Stream` of
+        them. If anything fails on the way, nothing is stored.
+
+        Args:
+            values: an iterable or an asynchronous one, which is run in an event loop of another thread, and asked for
+                a value when the one before is written.
+            options: as of :meth:`put`. ``serializer`` names a stream serializer; else it is the one for the exact type
+                of the first value, which the others have, too.
+
+        Raises:
+            EncodeError: a value that the serializer does not take, or of another type; the message gives its number.
+            NotRegisteredError: no stream serializer has that name.
+            InvalidArgumentError: no iterable, or one value that happens to be one, such as a str or a frame; an
+                asynchronous one while a loop runs in this thread.
+        """
+        plan = self._plan(options)
+        check_values(self._kernel.registry, values)
+        return put_values(Draft(self._kernel, self._ledger, self.path, check_key(key), plan), values)
 
     def get_chunks(self, key: str) -> Iterator[bytes]:
         """The bytes of a record in pieces of at most 4 MB; bytes that fail their digest raise at the end."""

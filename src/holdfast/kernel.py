@@ -14,7 +14,7 @@ from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, with_pas
 from .errors import InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
 from .model import Codec
 from .registry import Registry
-from .serializers.base import Serializer
+from .serializers.base import StreamSerializer
 from .signing import Signer
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
@@ -42,10 +42,10 @@ _OURS = (CATALOG_FILE, FILES, _LOCKS)
 
 
 class Decoder(NamedTuple):
-    """A codec with its serializer at hand (None for a file), and whether reading with that runs no code."""
+    """A codec with its serializer at hand (None for a file), and whether that gives a value at once, without code."""
 
     codec: Codec
-    serializer: Serializer | None
+    serializer: Any  # of either kind
     safe: bool
 
 
@@ -73,8 +73,9 @@ class Decoders(dict[int, Decoder]):
 
     def __missing__(self, codec_id: int) -> Decoder:
         codec = self._catalog.codec(codec_id)
-        serializer = None if codec.serializer is None else self._registry.serializer(codec.serializer)
-        found = self[codec_id] = Decoder(codec, serializer, serializer is None or not serializer.executable)
+        serializer = None if codec.serializer is None else self._registry.reader(codec.serializer)
+        safe = serializer is None or not (serializer.executable or isinstance(serializer, StreamSerializer))
+        found = self[codec_id] = Decoder(codec, serializer, safe)
         return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
-from io import BytesIO, FileIO, RawIOBase
+from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
@@ -19,9 +19,11 @@ from .kernel import Kernel
 from .layout import packed_size, read_config, take_apart
 from .model import Record
 from .payload import Buffer, Payload
+from .serializers.base import StreamSerializer
 from .steps import Steps, Transfer, run
 from .stopping import go_on
 from .storages.base import Identity, MappedStorage, Storage
+from .stream import Forward, Stream
 
 __all__ = [
     "blob_at",
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 22
+_AHEAD = 1 << 18  # bytes of a stream of values that are read at once
 _CACHED = 1 << 14  # fewer bytes take more of the disk by being a file than by what they are
 
 
@@ -115,6 +118,8 @@ def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], ve
     if row.data.__class__ is int:
         return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
+    if isinstance(serializer, StreamSerializer):
+        return _open_stream(kernel, path, key, row, serializer, verify, trust)
     config = read_config(row.config, where)
     size, encoding = packed_size(config, where), codec.encoding
     stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config or size is not None)
@@ -130,6 +135,27 @@ def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], ve
         # Arrays over it are to be writable, as over a map.
         buffers = take_apart(memoryview(bytearray(view)) if view.readonly else view, config, where)
     return serializer.deserialize(Payload(buffers, codec.content_type, encoding, config.get("config"), trusted=True))
+
+
+def _open_stream(
+    kernel: Kernel, path: Path, key: str, row: ValueRow, serializer: StreamSerializer, verify: bool, trust: bool
+) -> Stream[Any]:
+    """A stream of values over a local file that may be believed, or over bytes that are checked as they come."""
+    where = format_address(path, key)
+    if serializer.executable and not trust:
+        _check_signature(kernel, where, row, serializer.name)
+    if verify:
+        for _ in chunks(kernel, path, key, row):
+            pass
+    local = row.data is None and isinstance(locate(kernel, where, row)[0], MappedStorage)
+    plain = packed_size(read_config(row.config, where), where) is None
+    file: RawIOBase
+    if serializer.random_access or serializer.executable or (local and plain):
+        file = open_bytes(kernel, path, key, row)
+    else:
+        pieces = chunks(kernel, path, key, row)
+        file = Forward(next(pieces, b""), pieces)  # it is open now: it can be read to its end, deleted or not
+    return Stream(serializer, BufferedReader(file, _AHEAD), where)
 
 
 def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:
