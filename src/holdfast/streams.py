@@ -12,7 +12,7 @@ from typing import Any
 
 from .address import Path, format_address
 from .catalog.base import Ledger
-from .compression import Packer
+from .compression import UNPACKED, Packer
 from .errors import EncodeError, InvalidArgumentError, UnsupportedValue
 from .hashing import BLAKE3, hasher
 from .kernel import Kernel
@@ -84,6 +84,8 @@ class Draft:
         self._hash = hasher(BLAKE3)
         self._stored = 0
         self._packer: Packer | None = None
+        if plan.compression not in (None, UNPACKED):
+            Packer(plan.compression)  # tells of a missing library now
         self._serializer: StreamSerializer | None = None
         self.path = path
         self.key = key

@@ -128,6 +128,11 @@ class Ways(ABC):
         """Call it in a thread. Cancelled, it is withdrawn if it has not begun (unless it ``must`` be done), else told
         to stop and waited for."""
 
+    @abstractmethod
+    async def alone(self, verb: Callable[[], T]) -> T:
+        """Call it in a thread that nobody waits for, as it may wait for others, and does not touch the catalog.
+        Cancelled, it is told to stop and waited for."""
+
     async def look(self, verb: Callable[[], T]) -> T:
         """A brief read: in the loop, if it need not wait."""
         found = await self.here(verb)
@@ -169,6 +174,7 @@ class Driver(Ways):
         self.kernel = kernel
         self._pool = Workers("holdfast-aio", _THREADS)
         self._lane = Workers("holdfast-aio-brief", 1)  # brief writes, so that they never wait behind long work
+        self._free = Workers("holdfast-aio-stream", 1 << 16)
         self._hasty = 0
 
     async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
@@ -211,13 +217,16 @@ class Driver(Ways):
         _share.add(began)
         return await job.outcome(must)
 
+    async def alone(self, verb: Callable[[], T]) -> T:
+        return await self._free.begin(verb).outcome()
+
     def _patiently(self, late: Callable[[], bool], verb: Callable[[], T]) -> T:
         return self.kernel.catalog.impatient(lambda: told() or late(), verb)
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.close()
-        self._lane.close()
+        for workers in (self._pool, self._lane, self._free):
+            workers.close()
 
 
 def driver_of(kernel: Kernel) -> Driver:
@@ -263,6 +272,9 @@ class Serial(Ways):
             self._lock.release()
             if cancelled is not None:
                 raise cancelled
+
+    async def alone(self, verb: Callable[[], T]) -> T:
+        return await self._driver.alone(verb)
 
 
 def is_brief(kernel: Kernel, value: Any) -> bool:

@@ -172,6 +172,7 @@ class _Drawn(Iterator[T]):
     def __init__(self, values: AsyncIterable[T]) -> None:
         self._values = values
         self._wanted = asyncio.Event()
+        self._over = False
         self._given: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
     async def begin(self) -> None:
@@ -194,6 +195,8 @@ class _Drawn(Iterator[T]):
         await asyncio.wait([self.task])
 
     def __next__(self) -> T:
+        if self._over:
+            raise StopIteration
         self.home.loop.call_soon_threadsafe(self._wanted.set)
         while True:
             with suppress(Empty):
@@ -202,12 +205,12 @@ class _Drawn(Iterator[T]):
             go_on()
             if self.home.loop.is_closed():
                 raise ClosedError("the event loop of a stream ended before it: begin it again")
+        self._over = error is not None
         if isinstance(error, StopAsyncIteration):
             raise StopIteration
         if error is not None:
             raise error
-        given: T = item
-        return given
+        return item  # type: ignore[no-any-return]
 
 
 @contextmanager
