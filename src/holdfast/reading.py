@@ -11,17 +11,19 @@ from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
-from .catalog.base import MemberRow, NewBlob, ValueRow
+from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
-from .errors import IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
+from .contents import Part, Unread, named, read_object, row_of, whole
+from .errors import DecodeError, HoldfastError, IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import packed_size, read_config, take_apart
-from .model import Record
+from .model import STORABLE, Record
 from .payload import Buffer, Payload
 from .serializers.base import StreamSerializer
 from .steps import Steps, Transfer, run
 from .stopping import go_on
+from .storable.base import full_name
 from .storages.base import Identity, MappedStorage, Storage
 from .stream import Forward, Stream
 
@@ -94,8 +96,16 @@ def read_current(row: tuple[Any, ...], again: Callable[[], tuple[Any, ...]], rea
             row = found
 
 
-def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: bool = False, trust: bool = False) -> Any:
-    """The value of a value row.
+def load(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    row: tuple[Any, ...],
+    verify: bool = False,
+    trust: bool = False,
+    ledger: Ledger | None = None,
+) -> Any:
+    """The value of a value row, which ``ledger`` gave, or the catalog.
 
     Raises:
         ValueLost, IntegrityError, SignatureError, DecodeError: see the errors.
@@ -109,15 +119,26 @@ def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: boo
         if sha256(data).digest() != row[4]:
             check_digest(SHA256, row[4], [data], format_address(path, key))
         return serializer.deserialize(Payload((data,), codec[1], codec[2]))
-    return run(load_stored(kernel, path, key, row, verify, trust))
+    return run(load_stored(kernel, path, key, row, verify, trust, ledger))
 
 
-def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], verify: bool, trust: bool) -> Steps[Any]:
+def load_stored(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    found: tuple[Any, ...],
+    verify: bool,
+    trust: bool,
+    ledger: Ledger | None = None,
+) -> Steps[Any]:
     """:func:`load` as steps."""
     row, where = ValueRow._make(found), format_address(path, key)
     if row.data.__class__ is int:
         return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
+    if codec.serializer == STORABLE:
+        members = [] if row.blob is None else (ledger or kernel.catalog).members(row.blob)
+        return (yield from _load_object(kernel, path, key, row, members, verify, trust))
     if isinstance(serializer, StreamSerializer):
         return _open_stream(kernel, path, key, row, serializer, verify, trust)
     config = read_config(row.config, where)
@@ -158,11 +179,82 @@ def _open_stream(
     return Stream(serializer, BufferedReader(file, _AHEAD), where)
 
 
-def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:
+def _load_object(
+    kernel: Kernel, path: Path, key: str, row: ValueRow, members: Sequence[MemberRow], verify: bool, trust: bool
+) -> Steps[Any]:
+    """An object of several contents, made by its unpacker: of those in storages each is read when the unpacker, or who
+    uses the object, asks for it; at once with ``verify``, and where nobody may be kept waiting."""
+    where, data = format_address(path, key), row.data
+    assert isinstance(data, bytes)
+    check_digest(row.algorithm, row.digest, [data], where)
+    class_id, name, class_name, parts = read_object(row.config, where)
+    with named(f"{where}, a {class_name}"):
+        kind = kernel.registry.storable(class_id)
+        unpacker = kernel.registry.unpacker(name, kind)
+    contents = {}
+    for part in parts:
+        inner = f"{key} [{class_name}.{part.name}]"
+        one = row_of(kernel, part, row, members, format_address(path, inner))
+        unread = Unread(part, partial(_read_part, kernel, path, inner, part, row, one, trust, _kept_open(kernel, one)))
+        if verify or (whole.get() and one.data is None):
+            with named(format_address(path, inner)):
+                _check_part(kernel, format_address(path, inner), one, row, trust)
+                unread.value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
+        contents[part.name] = unread
+    with named(where):
+        try:
+            made = unpacker.repack_object(kind, contents, kernel.registry)
+        except HoldfastError:
+            raise
+        except Exception as error:
+            raise DecodeError(f"{name} cannot make a {full_name(kind)} of its contents: {error!r}") from error
+        if not isinstance(made, kind):
+            raise DecodeError(f"{name} gave a {full_name(type(made))} for a {full_name(kind)}")
+    return made
+
+
+def _read_part(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    part: Part,
+    whole_row: ValueRow,
+    row: ValueRow,
+    trust: bool,
+    view: Buffer | None,
+) -> Any:
+    where = format_address(path, key)
+    with named(where):
+        _check_part(kernel, where, row, whole_row, trust)
+        try:
+            return run(load_stored(kernel, path, key, row, False, trust=True))
+        except ValueLost as error:
+            if view is None:
+                raise ValueLost(
+                    f"{error}; was the record replaced after its object was got? Then get it again"
+                ) from error
+            data: Any = view if part.config and "parts" in part.config else bytes(view)
+            return run(load_stored(kernel, path, key, row._replace(data=data), False, trust=True))
+
+
+def _check_part(kernel: Kernel, where: str, row: ValueRow, whole_row: ValueRow, trust: bool) -> None:
+    """Refuse a content whose bytes can run code unless its record, which has their digest, is signed."""
+    serializer = kernel.decoders[row.codec].serializer
+    if not trust and serializer is not None and serializer.executable:
+        _check_signature(kernel, where, whole_row, STORABLE, serializer.name)
+
+
+def _kept_open(kernel: Kernel, row: ValueRow) -> Buffer | None:
+    """A map of a local file, by which it is still read when its record is replaced and the file is deleted."""
+    storage, config = locate(kernel, "", row) if row.data is None else (None, None)
+    return storage.map(config, row.size) if isinstance(storage, MappedStorage) else None
+
+
+def _check_signature(kernel: Kernel, where: str, row: ValueRow, signed: str, serializer: str | None = None) -> None:
     signature, signer = row.signature, kernel.signer
     if signature is None or row.digest is None:
         problem = "it is not signed"
-    elif not signer.holds(signature, serializer, row.config, row.algorithm, row.digest):
+    elif not signer.holds(signature, signed, row.config, row.algorithm, row.digest):
         known = signature[:8] == signer.key_id
         mine = f"not with {signer.key_id.hex()}, of this store or of HOLDFAST_KEY"
         other = f"it was signed with another key ({signature[:8].hex()}, {mine})"
@@ -170,7 +262,7 @@ def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str)
     else:
         return
     raise SignatureError(
-        f"{where} is not loaded: {problem}, and loading a {serializer} value can run code. "
+        f"{where} is not loaded: {problem}, and loading a {serializer or signed} value can run code. "
         "If you know where it comes from, pass trust=True"
     )
 

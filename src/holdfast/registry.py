@@ -141,8 +141,8 @@ BUILT_IN_STORAGES: Mapping[str, str] = {
 
 
 class _Components:
-    """Components by name (storables by class id), serializers also by type and content type, those of streams by the type
-    of an item; of equal ones the last one added counts."""
+    """Components by name (storables by class id), serializers also by type and content type, those of streams by the
+    type of an item; of equal ones the last one added counts."""
 
     def __init__(self) -> None:
         self.serializers: dict[str, AnySerializer | BuiltIn] = {}

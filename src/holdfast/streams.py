@@ -8,10 +8,10 @@ import warnings
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .address import Path, format_address
-from .catalog.base import Ledger
+from .catalog.base import Ledger, Since
 from .compression import UNPACKED, Packer
 from .errors import EncodeError, InvalidArgumentError, UnsupportedValue
 from .hashing import BLAKE3, hasher
@@ -24,13 +24,14 @@ from .registry import VALUE_STREAM, Registry
 from .serializers.base import StreamSerializer
 from .steps import Steps, Transfer, run
 from .stopping import go_on
-from .storages.base import OCTETS, Writer
+from .storages.base import OCTETS, Storage, Writer
 from .stream import Stream
 from .writing import Encoded, commit_bytes, put_inline, since_now
 
 __all__ = [
     "Draft",
     "FileWriter",
+    "Finished",
     "TextFileWriter",
     "Whole",
     "check_text",
@@ -62,6 +63,14 @@ def guess_type(name: str, charset: str | None = None) -> str | None:
     return f"{kind}; charset={charset}" if kind.startswith("text/") else kind
 
 
+class Finished(NamedTuple):
+    """Bytes that were written: where, with what digest, and what the catalog said before."""
+
+    place: Any
+    digest: tuple[int, bytes]
+    since: Since | None
+
+
 class Draft:
     """A file, or a stream of values, being written: its bytes go to the storage, or wait here while they may still fit
     into the catalog.
@@ -71,13 +80,23 @@ class Draft:
     """
 
     def __init__(
-        self, kernel: Kernel, ledger: Ledger, path: Path, key: str, plan: Plan, size: int | None = None
+        self,
+        kernel: Kernel,
+        ledger: Ledger,
+        path: Path,
+        key: str,
+        plan: Plan,
+        size: int | None = None,
+        storage: Storage | None = None,
     ) -> None:
+        """``storage`` is where all of it goes, and None for the store's own, unless it fits into the catalog."""
         self._kernel = kernel
         self._ledger = ledger
         self._plan = plan
         self._began = {path: ledger.scope_id(path)}
-        self._since = since_now(kernel)
+        self._storage = storage or kernel.storage
+        self._most = kernel.inline if storage is None else -1
+        self._since = since_now(kernel, self._storage)
         self._expected = size
         self._waiting: list[Buffer] = []
         self._writer: Writer | None = None
@@ -118,7 +137,7 @@ class Draft:
         pieces: list[Buffer] = [data]
         if self._writer is None:
             self._waiting.append(bytes(data))
-            if self.size <= self._kernel.inline:
+            if self.size <= self._most:
                 return
             pieces, self._waiting = [b"".join(self._waiting)], []
             encoding = self._pack(memoryview(pieces[0])[:_BUFFER]).encoding
@@ -127,7 +146,7 @@ class Draft:
             tags = json.loads(self._plan.tags) if self._plan.tags else {}
             size = self._expected if encoding is None else None
             options = {"size": size, "content_type": self._content_type(), "encoding": encoding}
-            self._writer = yield Transfer(self._kernel.storage, "writer", (tags,), options)
+            self._writer = yield Transfer(self._storage, "writer", (tags,), options)
         for piece in pieces:
             for part in (piece,) if self._packer is None else self._packer.pack(piece):
                 yield from self._store(part)
@@ -147,9 +166,8 @@ class Draft:
     def _digest(self) -> tuple[int, bytes]:
         return BLAKE3, self._hash.digest()
 
-    def commit(self) -> Steps[Record]:
-        """Make it visible, whole, under its key."""
-        kernel, plan = self._kernel, self._plan
+    def finish(self) -> Steps[tuple[Encoded, Finished | None]]:
+        """End it: its bytes and, where they did not stay here, their place; nothing is visible yet."""
         if self._writer is None:
             layout = self._pack(b"".join(self._waiting))
         elif self._packer is None:
@@ -159,16 +177,22 @@ class Draft:
             layout = Layout((), self._stored, size_config(self.size), self._packer.encoding)
         buffers, size, config, encoding = layout
         name = None if self._serializer is None else self._serializer.name
-        codec = kernel.codec_ids[name, self._content_type(), encoding]
+        codec = self._kernel.codec_ids[name, self._content_type(), encoding]
         signer = name if self._serializer is not None and self._serializer.executable else None
         encoded = Encoded(codec, buffers, size, config, signer)
         if self._writer is None:
-            return put_inline(kernel, self._ledger, self.path, self.key, encoded, None, plan, self._began)
+            return encoded, None
         self._ledger.scope_id(self.path)  # raises in a transaction that has ended, before the bytes are finished
-        place = yield Transfer(self._writer, "commit", (self._digest,), {"sync": plan.power})
-        digest = self._digest()
-        where = (kernel, self._ledger, self.path, self.key)
-        return commit_bytes(*where, encoded, place, digest, plan, self._began, self._since)
+        place = yield Transfer(self._writer, "commit", (self._digest,), {"sync": self._plan.power})
+        return encoded, Finished(place, self._digest(), self._since)
+
+    def commit(self) -> Steps[Record]:
+        """Make it visible, whole, under its key."""
+        encoded, done = yield from self.finish()
+        where = (self._kernel, self._ledger, self.path, self.key)
+        if done is None:
+            return put_inline(*where, encoded, None, self._plan, self._began)
+        return commit_bytes(*where, encoded, done.place, done.digest, self._plan, self._began, done.since)
 
     def abort(self) -> None:
         """Discard what was written; nothing becomes visible."""

@@ -20,6 +20,8 @@ KERNEL = [
     "options",
     "signing",
     "layout",
+    "contents",
+    "objects",
     "steps",
     "reading",
     "writing",

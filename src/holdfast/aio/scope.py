@@ -9,12 +9,12 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ..address import Path, check_key
 from ..artifact import Artifact, Artifacts
-from ..catalog.base import HEAD, Ledger
+from ..catalog.base import HEAD
 from ..history import Histories
-from ..kernel import Kernel
 from ..model import Entry, Record
 from ..navigation import Names, Navigation
-from ..options import Plan, PutOptions
+from ..objects import put, putting
+from ..options import PutOptions
 from ..payload import Buffer
 from ..reading import load, make_record, missing, visible
 from ..scope import BaseScope
@@ -22,7 +22,6 @@ from ..steps import Steps
 from ..stream import Stream
 from ..streams import Draft, check_values, flat, write_values
 from ..values import RAISE
-from ..writing import prepare, put, put_inline, put_stored
 from .artifact import AsyncArtifact
 from .driver import LATER, Later, is_brief, is_plain
 from .files import Opening
@@ -90,7 +89,7 @@ class AsyncScope(Below):
             done = await self._driver.brief_if(partial(is_brief, kernel, value), partial(put, *what))
             if done is not LATER:
                 return done
-        return await self._driver.drive(partial(_put, *what))
+        return await self._driver.drive(partial(putting, *what))
 
     @described(BaseScope.get)
     async def get(
@@ -122,6 +121,7 @@ class AsyncScope(Below):
         return Entry(self._shown(entry.value), entry.record)
 
     record = look(BaseScope.record)
+    contents = look(BaseScope.contents)
     exists = look(BaseScope.exists)
     delete = brief(BaseScope.delete)
     add = brief(BaseScope.add)
@@ -267,13 +267,6 @@ class AsyncScope(Below):
 
 
 # --- what the verbs do ------------------------------------------------------------------------------------------------
-
-
-def _put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan) -> Steps[Record]:
-    encoded, integer = prepare(kernel, value, plan)
-    if integer is not None or encoded.size <= kernel.inline:
-        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
-    return (yield from put_stored(kernel, ledger, path, key, encoded, plan))
 
 
 def _get(scope: BaseScope[Any], key: str, default: Any, verify: bool, trust: bool) -> Steps[Any]:
