@@ -23,10 +23,11 @@ from .hashing import ALGORITHMS
 from .kernel import Kernel
 from .layout import read_config
 
-__all__ = ["Part", "Unread", "config_text", "named", "read_object", "row_of", "whole"]
+__all__ = ["Part", "Unread", "at_once", "config_text", "named", "read_object", "row_of"]
 
-whole: ContextVar[bool] = ContextVar("whole", default=False)
-"""Set where objects are to be read with all their contents at once, as nobody may be kept waiting for one later."""
+at_once: ContextVar[Callable[[Any], Any] | None] = ContextVar("at_once", default=None)
+"""Set where objects are to be read with all their contents at once, as nobody may be kept waiting for one later: what
+makes of a stream one for those."""
 
 _NUMBERS = {name: number for number, name in ALGORITHMS.items()}
 

@@ -20,9 +20,9 @@ from .kernel import Kernel
 from .model import STORABLE, Record
 from .options import PLAIN, Plan
 from .payload import Buffer
-from .steps import Steps, run
+from .steps import Steps, Transfer, run
 from .storable.base import Storable, full_name
-from .streams import Draft, write_values
+from .streams import Draft
 from .writing import Encoded, commit_put, encode, let_go, new_blob, paused, prepare, put_inline, put_stored, transfer
 
 __all__ = ["CONTENT_TYPE", "put", "put_contents", "putting"]
@@ -187,7 +187,7 @@ def _write(kernel: Kernel, ledger: Ledger, path: Path, key: str, piece: _Piece, 
     if encoded is None:
         draft = Draft(kernel, ledger, path, key, piece.plan, storage=None if number is None else storage)
         try:
-            write_values(draft, piece.stream)
+            yield Transfer(draft, "take", (piece.stream,), {})
             encoded, done = yield from draft.finish()
         except BaseException:
             draft.abort()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from .address import Path, format_address
 from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
-from .contents import Part, Unread, named, read_object, row_of, whole
+from .contents import Part, Unread, at_once, named, read_object, row_of
 from .errors import DecodeError, HoldfastError, IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
@@ -191,15 +191,16 @@ def _load_object(
     with named(f"{where}, a {class_name}"):
         kind = kernel.registry.storable(class_id)
         unpacker = kernel.registry.unpacker(name, kind)
-    contents = {}
+    contents, eager = {}, at_once.get()
     for part in parts:
         inner = f"{key} [{class_name}.{part.name}]"
         one = row_of(kernel, part, row, members, format_address(path, inner))
         unread = Unread(part, partial(_read_part, kernel, path, inner, part, row, one, trust, _kept_open(kernel, one)))
-        if verify or (whole.get() and one.data is None):
+        if verify or eager:
             with named(format_address(path, inner)):
                 _check_part(kernel, format_address(path, inner), one, row, trust)
-                unread.value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
+                value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
+                unread.value = eager(value) if eager and part.stream else value
         contents[part.name] = unread
     with named(where):
         try:

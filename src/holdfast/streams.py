@@ -8,7 +8,7 @@ import warnings
 from collections.abc import AsyncIterable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .address import Path, format_address
 from .catalog.base import Ledger, Since
@@ -77,7 +77,10 @@ class Draft:
 
     Attributes:
         size: bytes written so far, as they were given.
+        alone: its transfers wait for whoever gives the values, and so are made where nobody waits for them.
     """
+
+    alone: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -130,6 +133,10 @@ class Draft:
             compression=plan.compression or serializer.compression,
         )
         return serializer, values
+
+    def take(self, values: Iterable[Any] | AsyncIterable[Any]) -> None:
+        """:func:`write_values`, as a transfer."""
+        write_values(self, values)
 
     def write(self, data: Buffer) -> Steps[None]:
         """Append bytes; they are taken when the steps are done."""

@@ -23,11 +23,12 @@ from ..stream import Stream
 from ..streams import Draft, check_values, flat, write_values
 from ..values import RAISE
 from .artifact import AsyncArtifact
-from .driver import LATER, Later, is_brief, is_plain
+from .driver import is_brief, is_plain
 from .files import Opening
 from .stream import AsyncStream
 from .transaction import AsyncAtomic
 from .verbs import Colour, Looked, Shown, brief, described, lifted, look, paged, pages
+from .ways import LATER, Later
 
 __all__ = ["AsyncScope", "AsyncTransaction", "Below"]
 

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Generic, Self, TypeVar
 
 from ..stream import Stream
-from .driver import Serial, Ways
+from .ways import Serial, Ways
 
 __all__ = ["AsyncStream"]
 

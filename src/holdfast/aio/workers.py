@@ -11,7 +11,6 @@ from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from ..contents import whole
 from ..errors import ClosedError
 from ..stopping import stoppable
 from ..storages.bridge import at_home
@@ -38,7 +37,6 @@ class Job(Generic[T]):
         self.result: Any = None
         self.error: BaseException | None = None
         self._context = copy_context()
-        self._context.run(whole.set, True)  # what is read later would keep the loop waiting
         self._work = [work]
 
     def claim(self) -> Callable[[], T] | None:
