@@ -74,7 +74,7 @@ class DataclassUnpacker(FieldUnpacker):
                 value = standing.raw(obj) if isinstance(standing, _Later) else getattr(obj, field.name)
             except AttributeError:
                 raise EncodeError(f"{full_name(type(obj))}.{field.name} was never set, or deleted") from None
-            yield Field(field.name, value, of("serializer"), of("stream_serializer"), of("storage"))
+            yield Field(field.name, value, of("serializer", of("stream_serializer")), of("storage"))
 
     def make(self, cls: type[Any], fields: dict[str, Any]) -> Any:
         """The object; what is not read yet is read at its first use."""
@@ -126,10 +126,10 @@ class StorableDataclass(Storable, unpacker=DataclassUnpacker()):
             speed: float
             frame: pd.DataFrame = field(metadata={"storage": "my.archive@v1"})
 
-    Plain values, and storables nested in the object, lie together in one content. Any other is a content of its own:
-    by the serializer for its type, or the one that the field's ``metadata`` names by ``serializer``; a stream is one by
-    ``stream_serializer``, or an iterator. ``storage`` there names where it lies. Of an object that was got, contents
-    that lie in a storage are read at their first use.
+    Plain values, and storables nested in the object, lie together in one content. Any other is a content of its own: by
+    the serializer for its type, or the one that the field's ``metadata`` names by ``serializer`` (``stream_serializer``
+    is the same). An iterator is stored as a stream. ``storage`` there names where it lies. Of an object that was got,
+    contents that lie in a storage are read at their first use.
 
     Fields are given by keyword. A field that was not stored takes its default; one that the class has no more is an
     error, or is left away with ``extra_fields="ignore"``.

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..contents import Unread
-from ..errors import DecodeError, EncodeError, HoldfastError
+from ..errors import DecodeError, EncodeError, HoldfastError, NotRegisteredError
 from ..payload import OUT_OF_BAND
 from ..registry import VALUE, Registry
+from ..serializers.base import StreamSerializer
 from .base import Storable, StorableConfig, Unpacker, full_name
 
 __all__ = ["BODY", "Field", "FieldUnpacker"]
@@ -35,12 +37,12 @@ _LONG = {str, bytes, bytearray}
 
 
 class Field(NamedTuple):
-    """A field of an object, and how it asks to be stored: components by name, class or instance, or None."""
+    """A field of an object, and how it asks to be stored: a serializer, of a value or of a stream, and a storage, by
+    name, class or instance, or None."""
 
     name: str
     value: Any
     serializer: Any = None
-    stream_serializer: Any = None
     storage: Any = None
 
 
@@ -112,12 +114,17 @@ class _Taking:
         value = field.value
         if value is None or isinstance(value, Storable):
             return self.value(value, path)
-        unread = isinstance(value, Unread) and value.part.stream
-        if field.stream_serializer is not None or (field.serializer is None and (unread or _is_stream(value))):
-            return self._content(path, value_stream=value, serializer=field.stream_serializer, storage=field.storage)
-        if isinstance(value, Unread) or field.serializer is not None or field.storage is not None:
-            return self._content(path, value=value, serializer=field.serializer, storage=field.storage)
-        return self.value(value, path, direct=True)
+        if not (isinstance(value, Unread) or _is_stream(value)) and field.serializer is None and field.storage is None:
+            return self.value(value, path, direct=True)
+        kind = "value_stream" if self._is_streamed(field.serializer, value) else "value"
+        return self._content(path, **{kind: value, "serializer": field.serializer, "storage": field.storage})
+
+    def _is_streamed(self, serializer: Any, value: Any) -> bool:
+        if serializer is None:
+            return value.part.stream if isinstance(value, Unread) else _is_stream(value)
+        with suppress(NotRegisteredError):  # which is told when it is to be used
+            return isinstance(self._registry.reader(getattr(serializer, "name", serializer)), StreamSerializer)
+        return False
 
     def value(self, value: Any, path: str, direct: bool = False) -> Any:
         """A value as it stands in the body: itself, or with marks for what is elsewhere."""
