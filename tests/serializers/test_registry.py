@@ -222,7 +222,7 @@ def test_other_things_are_refused(thing):
 
 def test_things_that_are_no_storages_are_refused():
     with pytest.raises(InvalidArgumentError, match="is no storage"):
-        DEFAULT.extend(storages=[TrackSerializer])  # type: ignore[list-item]
+        DEFAULT.extend(storages=[TrackSerializer])
 
 
 def test_added_storages():
