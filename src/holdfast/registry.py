@@ -119,6 +119,9 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         + _names("PIL", "Jpeg2KImagePlugin.Jpeg2KImageFile JpegImagePlugin.JpegImageFile PngImagePlugin.PngImageFile")
         + _names("PIL", "PpmImagePlugin.PpmImageFile TiffImagePlugin.TiffImageFile WebPImagePlugin.WebPImageFile"),
     ),
+    "holdfast.msgpack@v1": BuiltIn("value.messages:MsgpackSerializer", ("application/msgpack",)),
+    "holdfast.csv@v1": BuiltIn("csv:CsvSerializer", ("text/csv; charset=utf-8",)),
+    "holdfast.iso8601@v1": BuiltIn("iso8601:Iso8601Serializer", ("text/plain; charset=utf-8",)),
     PICKLE: BuiltIn("pickle:PickleSerializer", ("application/x-python-pickle",)),
 }
 """The shipped serializers by name; targets are below ``holdfast.serializers``."""
@@ -126,6 +129,8 @@ BUILT_IN: Mapping[str, BuiltIn] = {
 BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
     VALUE_STREAM: BuiltIn("value.stream:ValueStreamSerializer", ("application/vnd.holdfast.values",)),
     "holdfast.json-lines@v1": BuiltIn("json:JsonLinesSerializer", ("application/jsonl",)),
+    "holdfast.msgpack-stream@v1": BuiltIn("value.messages:MsgpackStreamSerializer", ("application/x-msgpack-stream",)),
+    "holdfast.csv-rows@v1": BuiltIn("csv:CsvRowsSerializer", ("text/csv; charset=utf-8",)),
 }
 """The shipped stream serializers, likewise; their types are those of items."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +54,45 @@ class TestValue(Suite):
 class TestJson(Suite):
     name = "holdfast.json@v1"
     values = (None, True, "text", [], {}, {"a": [1, -2.5, None, {"b": "é"}], "": 10**300}, [[[]]])
+
+
+MESSAGES: Any = (
+    None, True, 1.5, "text", b"bytes", 2**64 - 1, -(2**63), {}, [], [[1], {"a": b"\xc4", 2: None, b"k": -0.0}],
+    "x" * 70_000,
+)  # fmt: skip
+
+
+class TestMsgpack(Suite):
+    name = "holdfast.msgpack@v1"
+    values = MESSAGES
+
+
+ROWS = [
+    ["name", "note"],
+    ["", ' "quoted", \r\n and more\n'],
+    [],
+    [""],
+    ["é\u2028", "a\0b", "=1+1"],
+    [" a ", "'", "\ufeff"],
+]
+
+
+class TestCsv(Suite):
+    name = "holdfast.csv@v1"
+    values = ([], ROWS, [["\r"]], [[str(row), "x" * row] for row in range(300)])
+    delimited = False
+
+
+class TestIso8601(Suite):
+    name = "holdfast.iso8601@v1"
+    values = (
+        dt.datetime(2024, 5, 17, 12, 30),
+        dt.datetime(1, 1, 1),
+        dt.datetime.max,
+        dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc),
+        dt.datetime(2024, 1, 1, 0, 0, 0, 1, dt.timezone(dt.timedelta(hours=-3, seconds=7, microseconds=1))),
+    )
+    delimited = False
 
 
 class TestNumpy(Suite):

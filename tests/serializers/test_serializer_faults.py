@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 def failures() -> dict[str, str]:
     """The first test that fails on each wrong serializer, by file and the name of its class."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-rfE",
-         wrong_serializers.__file__, wrong_streams.__file__],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+         "-p", "tests.storages.first_failure", "--tb=no", "-rfE", wrong_serializers.__file__, wrong_streams.__file__],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1, f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
