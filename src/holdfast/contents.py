@@ -116,11 +116,18 @@ class Unread(Mapping[str, Any]):
 
     Attributes:
         part: what the record says of it.
+        source: the store that it is of, and the bundle of its record there, None for one without.
     """
 
-    def __init__(self, part: Part, read: Callable[[], Any]) -> None:
+    def __init__(self, part: Part, read: Callable[[], Any], source: tuple[Kernel, int | None]) -> None:
         self.part = part
+        self.source = source
         self._read = read
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its value is at hand."""
+        return "value" in vars(self)
 
     @cached_property
     def value(self) -> Any:
@@ -131,6 +138,14 @@ class Unread(Mapping[str, Any]):
         if name not in self._names():
             raise KeyError(name)
         return self.value if name.startswith("value") else getattr(self.part, name)
+
+    # Not those of Mapping, which take an error for a name that is missing, as ValueLost is a KeyError.
+    def __contains__(self, name: object) -> bool:
+        return name in self._names()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What is under a name, else the default."""
+        return self[name] if name in self else default
 
     def _names(self) -> tuple[str, ...]:
         return "value_stream" if self.part.stream else "value", "serializer", "storage"

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .address import Path
-from .catalog.base import Ledger, Member, Put, WriteAgain
-from .contents import Part, config_text, named
+from .catalog.base import Ledger, Member, MemberRow, Put, WriteAgain
+from .contents import Part, Unread, config_text, named
 from .errors import EncodeError
 from .hashing import ALGORITHMS, digest_buffers
 from .kernel import Kernel
@@ -63,17 +63,18 @@ def putting(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, pl
 class _Piece(NamedTuple):
     """One content that is to be written: a value as bytes, or a stream that is still to be read.
 
-    ``where`` names it in errors. ``storage`` is the id of the one to write to, None where it may lie in the catalog, if
-    it has no more than ``most`` bytes.
+    ``where`` names it in errors. ``storage`` is the id of the one to write to, None where it may lie in the catalog.
+    ``again`` is what is there already: bytes of an object that was got, and that nobody has read or changed.
     """
 
     name: str
     where: str
     encoded: Encoded | None
-    stream: Any
+    streamed: bool
+    value: Any
     plan: Plan
     storage: int | None
-    most: int
+    again: MemberRow | None = None
 
 
 class _Written(NamedTuple):
@@ -99,7 +100,7 @@ def put_contents(
         EncodeError: they are none, or one of them cannot be stored; nothing is.
         NotRegisteredError: a serializer or storage is not registered.
     """
-    pieces = _pieces(kernel, thing, contents, plan)
+    pieces = _pieces(kernel, ledger, thing, contents, plan)
     began = {path: ledger.scope_id(path)} if any(piece.storage or piece.encoded is None for piece in pieces) else None
     deadline = time.monotonic() + kernel.config.timeout
     while True:
@@ -134,7 +135,7 @@ def _members(written: Iterable[_Written]) -> tuple[Member, ...]:
     return tuple(one.member for one in written if one.member is not None)
 
 
-def _pieces(kernel: Kernel, thing: tuple[str, str, str], contents: Any, plan: Plan) -> list[_Piece]:
+def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], contents: Any, plan: Plan) -> list[_Piece]:
     """The contents of an object, checked and as bytes; before any of them is written."""
     pieces, room = [], max(kernel.inline, _ROOM)
     _, unpacker, kind = thing
@@ -151,24 +152,55 @@ def _pieces(kernel: Kernel, thing: tuple[str, str, str], contents: Any, plan: Pl
                 f"beside it, not {', '.join(map(str, content)) or 'nothing'}"
             )
         with named(where):
-            serializer, storage = (_name(content.get(part), part) for part in ("serializer", "storage"))
-            number = None if storage is None else kernel.storage_named(storage)
-            most = _MOST if storage is not None and number is None else kernel.inline
-            how = plan._replace(serializer=serializer, content_type=None)
-            value, encoded = content[given[0]], None
-            if given == ["value"]:
-                if isinstance(value, Storable) and serializer is None:
-                    raise EncodeError(f"{unpacker} gave a {full_name(type(value))}, which has contents of its own")
-                encoded = encode(kernel, value, how)
-                if number is None and (encoded.size > most or encoded.size > room):
-                    number = kernel.storage_id
-                room -= 0 if number is not None else encoded.size
-            elif not isinstance(value, (Iterable, AsyncIterable)):
-                raise EncodeError(f"a stream is an iterable, not {type(value).__qualname__}")
-            elif serializer is not None:
-                kernel.registry.stream_serializer(serializer)
-            pieces.append(_Piece(name, where, encoded, None if encoded else value, how, number, most))
+            piece = _piece(kernel, ledger, name, where, content, plan, given == ["value_stream"])
+            size = 0 if piece.encoded is None or piece.storage is not None else piece.encoded.size
+            if size > min(room, kernel.inline if content.get("storage") is None else _MOST):
+                size, piece = 0, piece._replace(storage=kernel.storage_id)
+            room -= size
+            pieces.append(piece)
     return pieces
+
+
+def _piece(
+    kernel: Kernel, ledger: Ledger, name: str, where: str, content: Mapping[str, Any], plan: Plan, streamed: bool
+) -> _Piece:
+    serializer, storage = (_name(content.get(part), part) for part in ("serializer", "storage"))
+    value = content["value_stream" if streamed else "value"]
+    if isinstance(value, Unread):
+        again = _there(kernel, ledger, value, serializer, storage)
+        if again is not None:
+            part = value.part
+            layout = None if part.config is None else json.dumps(part.config, separators=(",", ":"))
+            codec = kernel.codec_ids[part.serializer, part.type, part.encoding]
+            encoded = Encoded(codec, (), part.size, layout, None)
+            return _Piece(name, where, encoded, part.stream, None, plan, again.storage, again)
+        value = value.value
+    number = None if storage is None else kernel.storage_named(storage)
+    how = plan._replace(serializer=serializer, content_type=None)
+    if streamed:
+        if not isinstance(value, (Iterable, AsyncIterable)):
+            raise EncodeError(f"a stream is an iterable, not {type(value).__qualname__}")
+        if serializer is not None:
+            kernel.registry.stream_serializer(serializer)
+        return _Piece(name, where, None, True, value, how, number)
+    if isinstance(value, Storable) and serializer is None:
+        raise EncodeError(f"it is a {full_name(type(value))}, which has contents of its own: its unpacker gives these")
+    return _Piece(name, where, encode(kernel, value, how), False, None, how, number)
+
+
+def _there(
+    kernel: Kernel, ledger: Ledger, unread: Unread, serializer: str | None, storage: str | None
+) -> MemberRow | None:
+    """The member of a bundle that an unread content is, if it can be one of another bundle as it is."""
+    part, (source, bundle) = unread.part, unread.source
+    if bundle is None or part.member is None or not kernel.same_store(source):
+        return None
+    if serializer not in (None, part.serializer) or storage not in (None, part.storage):
+        return None
+    if kernel.registry.reader(part.serializer).executable:
+        return None  # it is read, which checks the signature, before it is signed anew
+    members = ledger.members(bundle)
+    return members[part.member] if part.member < len(members) and members[part.member].blob else None
 
 
 def _name(component: Any, what: str) -> str | None:
@@ -183,11 +215,14 @@ def _write(kernel: Kernel, ledger: Ledger, path: Path, key: str, piece: _Piece, 
     number, encoded = piece.storage, piece.encoded
     if encoded is not None and number is None:
         return _Written(piece, encoded, None)
+    if encoded is not None and piece.again is not None:
+        there = piece.again
+        return _Written(piece, encoded, Member(there.blob, there.algorithm, there.digest, there.size))
     storage = kernel.storage_of(kernel.storage_id if number is None else number)
     if encoded is None:
         draft = Draft(kernel, ledger, path, key, piece.plan, storage=None if number is None else storage)
         try:
-            yield Transfer(draft, "take", (piece.stream,), {})
+            yield Transfer(draft, "take", (piece.value,), {})
             encoded, done = yield from draft.finish()
         except BaseException:
             draft.abort()
@@ -212,14 +247,14 @@ def _joined(kernel: Kernel, thing: Sequence[str], written: Iterable[_Written], p
         layout = None if encoded.config is None else json.loads(encoded.config)
         head = (piece.name, str(codec.serializer), codec.content_type, codec.encoding, layout, encoded.size)
         algorithm, digest = (new.algorithm, new.digest) if new else digest_buffers(encoded.buffers, encoded.size)
-        part = Part(*head, ALGORITHMS[algorithm], None if digest is None else digest.hex(), piece.encoded is None)
+        part = Part(*head, ALGORITHMS[algorithm], None if digest is None else digest.hex(), piece.streamed)
         if new is None:
             parts.append(part._replace(at=at))
             buffers += encoded.buffers
             at += encoded.size
         else:
-            assert not isinstance(new.blob, int)
-            parts.append(part._replace(member=member, storage=kernel.catalog.storage(new.blob.storage)[0]))
+            number = kernel.storage_id if piece.storage is None else piece.storage
+            parts.append(part._replace(member=member, storage=kernel.catalog.storage(number)[0]))
             member += 1
     config = config_text(thing, parts)
     own = kernel.codec_ids[STORABLE, plan.content_type or CONTENT_TYPE, None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
 from io import BufferedReader, BytesIO, FileIO, RawIOBase
@@ -14,7 +14,17 @@ from .address import Path, format_address
 from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
 from .contents import Part, Unread, at_once, named, read_object, row_of
-from .errors import DecodeError, HoldfastError, IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
+from .errors import (
+    DecodeError,
+    HoldfastError,
+    IntegrityError,
+    MissingExtraError,
+    NotFoundError,
+    NotRegisteredError,
+    SignatureError,
+    StoreError,
+    ValueLost,
+)
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import packed_size, read_config, take_apart
@@ -194,11 +204,12 @@ def _load_object(
     contents, eager = {}, at_once.get()
     for part in parts:
         inner = f"{key} [{class_name}.{part.name}]"
-        one = row_of(kernel, part, row, members, format_address(path, inner))
-        unread = Unread(part, partial(_read_part, kernel, path, inner, part, row, one, trust, _kept_open(kernel, one)))
-        if verify or eager:
-            with named(format_address(path, inner)):
-                _check_part(kernel, format_address(path, inner), one, row, trust)
+        with named(there := format_address(path, inner)):
+            one = row_of(kernel, part, row, members, there)
+            read = partial(_read_part, kernel, path, inner, part, row, one, trust, _kept_open(kernel, one))
+            unread = Unread(part, read, (kernel, row.blob))
+            if verify or eager:
+                _check_part(kernel, there, one, row, trust)
                 value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
                 unread.value = eager(value) if eager and part.stream else value
         contents[part.name] = unread
@@ -247,8 +258,11 @@ def _check_part(kernel: Kernel, where: str, row: ValueRow, whole_row: ValueRow, 
 
 def _kept_open(kernel: Kernel, row: ValueRow) -> Buffer | None:
     """A map of a local file, by which it is still read when its record is replaced and the file is deleted."""
-    storage, config = locate(kernel, "", row) if row.data is None else (None, None)
-    return storage.map(config, row.size) if isinstance(storage, MappedStorage) else None
+    if row.data is None:
+        with suppress(MissingExtraError, NotRegisteredError):  # what is not asked for is not missed
+            storage, config = locate(kernel, "", row)
+            return storage.map(config, row.size) if isinstance(storage, MappedStorage) else None
+    return None
 
 
 def _check_signature(kernel: Kernel, where: str, row: ValueRow, signed: str, serializer: str | None = None) -> None:

@@ -363,7 +363,9 @@ class Registry:
         if found is None:
             near = _near(name, {**known, **getattr(_plugins(), group)})
             failed = "".join(f"; the entry point {what}" for what in _failures)
-            what = f"{group.removesuffix('s')} is named" if group != "storables" else "storable class has the id"
+            if group == "storables":
+                near = ": import its module, or give it to Registry(storables=[...])"
+            what = "storable class that is known here has the id" if group == "storables" else f"{group[:-1]} is named"
             raise NotRegisteredError(f"no {what} {name!r}{near}{failed}")
         return found
 

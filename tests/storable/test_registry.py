@@ -155,7 +155,7 @@ def test_what_is_missing_is_named() -> None:
     registry = Registry(unpackers=[Whole])
     with pytest.raises(NotRegisteredError, match=r"'tests\.hole@v1'; did you mean tests\.whole@v1\?"):
         registry.unpacker("tests.hole@v1")
-    with pytest.raises(NotRegisteredError, match="no storable class has the id 'ffff'"):
+    with pytest.raises(NotRegisteredError, match="no storable class that is known here has the id 'ffff'"):
         registry.storable("ffff")
 
 

@@ -203,7 +203,7 @@ class _Making:
                 fields[name] = self._value(fields[name], direct=True)
         except HoldfastError:
             raise
-        except (LookupError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise DecodeError(f"the body of a {full_name(cls)} is not one that was written: {error!r}") from error
         return unpacker.make(cls, fields)
 
@@ -220,7 +220,7 @@ class _Making:
             return {key: self._value(item) for key, item in rest[0].items()}
         if what == "content":
             content = self._contents[rest[0]]
-            if direct and isinstance(content, Unread) and content.part.member is not None:
+            if direct and isinstance(content, Unread) and content.part.member is not None and not content.is_read:
                 return content
             return content["value" if "value" in content else "value_stream"]
         cls = self._registry.storable(rest[0])
