@@ -17,13 +17,27 @@ from contextvars import ContextVar
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from .catalog.base import MemberRow, ValueRow
-from .errors import HoldfastError, IntegrityError, ValueLost
+from .address import Path, format_address
+from .catalog.base import Ledger, MemberRow, ValueRow
+from .errors import HoldfastError, IntegrityError, InvalidArgumentError, NotFoundError, ValueLost
 from .hashing import ALGORITHMS
 from .kernel import Kernel
 from .layout import read_config
+from .model import STORABLE, Record
 
-__all__ = ["Part", "Unread", "at_once", "config_text", "named", "read_object", "row_of"]
+__all__ = [
+    "Part",
+    "Unread",
+    "at_once",
+    "config_text",
+    "named",
+    "object_of",
+    "one_of",
+    "read_object",
+    "row_of",
+    "rows_of",
+    "several",
+]
 
 at_once: ContextVar[Callable[[Any], Any] | None] = ContextVar("at_once", default=None)
 """Set where objects are to be read with all their contents at once, as nobody may be kept waiting for one later: what
@@ -85,6 +99,11 @@ def read_object(text: str | None, where: str) -> tuple[str, str, str, list[Part]
     return class_id, unpacker, kind, parts
 
 
+def object_of(record: Record) -> tuple[str, str, str]:
+    """Class id, unpacker and name of the class of the object that a record is."""
+    return read_object(record.row.config, record.address)[:3]
+
+
 def row_of(kernel: Kernel, part: Part, row: ValueRow, members: Sequence[MemberRow], where: str) -> ValueRow:
     """A content as a value of its own, of the row of the object that it is of.
 
@@ -108,6 +127,47 @@ def row_of(kernel: Kernel, part: Part, row: ValueRow, members: Sequence[MemberRo
     if data is None and place[0] is None:
         raise ValueLost(f"the bytes of {where} are gone from the catalog")
     return ValueRow(*head, data, *place)
+
+
+def rows_of(
+    kernel: Kernel, ledger: Ledger, path: Path, key: str, row: ValueRow
+) -> Iterator[tuple[Part, str, ValueRow]]:
+    """The contents of an object: what the record says of each, a key for messages, and it as a value of its own.
+
+    Raises:
+        IntegrityError, ValueLost: see :func:`read_object` and :func:`row_of`.
+    """
+    _, _, kind, parts = read_object(row.config, format_address(path, key))
+    members = [] if row.blob is None else ledger.members(row.blob)
+    for part in parts:
+        inner = f"{key} [{kind}.{part.name}]"
+        yield part, inner, row_of(kernel, part, row, members, format_address(path, inner))
+
+
+def one_of(
+    kernel: Kernel, ledger: Ledger, path: Path, key: str, row: tuple[Any, ...], content: str | None
+) -> tuple[Any, ...]:
+    """The row of a content: the one that a value or a file has, ``value``, or that of this name.
+
+    Raises:
+        InvalidArgumentError: no name is given, and it is an object.
+        NotFoundError: it has no content of that name.
+    """
+    rows: dict[str | None, tuple[Any, ...]] = {"value": row, None: row}
+    if kernel.catalog.codec(row[6]).serializer == STORABLE:
+        rows = {part.name: one for part, _, one in rows_of(kernel, ledger, path, key, ValueRow._make(row))}
+        if content is None:
+            raise several(format_address(path, key), rows)
+    if content not in rows:
+        names = ", ".join(name for name in rows if name is not None)
+        raise NotFoundError(f"{format_address(path, key)} has no content {content!r}: it has {names}")
+    return rows[content]
+
+
+def several(where: str, names: Iterable[str | None]) -> InvalidArgumentError:
+    """The error for bytes of an object, of which it has several."""
+    listed = ", ".join(map(str, names))
+    return InvalidArgumentError(f"{where} is an object: name one of its contents by content= (--content): {listed}")
 
 
 class Unread(Mapping[str, Any]):

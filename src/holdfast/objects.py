@@ -25,12 +25,14 @@ from .storable.base import Storable, full_name
 from .streams import Draft
 from .writing import Encoded, commit_put, encode, let_go, new_blob, paused, prepare, put_inline, put_stored, transfer
 
-__all__ = ["CONTENT_TYPE", "put", "put_contents", "putting"]
+__all__ = ["CONTENT_TYPE", "ROOM", "put", "put_contents", "putting"]
 
 CONTENT_TYPE = "application/vnd.holdfast.storable"
 """The content type of records of objects."""
 
-_ROOM = 1 << 20  # bytes of all small contents together that lie in the catalog, where one may have no more
+ROOM = 1 << 20
+"""Bytes of all small contents of an object together that lie in the catalog, where one may have no more."""
+
 _MOST = 1 << 28
 
 
@@ -137,7 +139,7 @@ def _members(written: Iterable[_Written]) -> tuple[Member, ...]:
 
 def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], contents: Any, plan: Plan) -> list[_Piece]:
     """The contents of an object, checked and as bytes; before any of them is written."""
-    pieces, room = [], max(kernel.inline, _ROOM)
+    pieces, room = [], max(kernel.inline, ROOM)
     _, unpacker, kind = thing
     if not isinstance(contents, Mapping):
         raise EncodeError(f"{kind}: {unpacker} must give contents by name, not {contents!r}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from .address import Path, format_address
 from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
-from .contents import Part, Unread, at_once, named, read_object, row_of
+from .contents import Part, Unread, at_once, named, read_object, row_of, several
 from .errors import (
     DecodeError,
     HoldfastError,
@@ -400,7 +400,7 @@ def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Ra
         IntegrityError, DecodeError, ValueLost: the bytes are not what was put.
     """
     value, where = ValueRow._make(row), format_address(path, key)
-    size = packed_size(read_config(value.config, where), where)
+    size = _unpacked_size(kernel, value, where)
     if value.data is None and size is None:
         storage, config = locate(kernel, where, value)
         file: FileIO | None = None
@@ -446,9 +446,20 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
     """The bytes of a row, as they were put, in pieces of at most 4 MB, checked as they pass: a digest that fails is
     raised at the end."""
     value, where = ValueRow._make(row), format_address(path, key)
-    size = packed_size(read_config(value.config, where), where)
+    size = _unpacked_size(kernel, value, where)
     encoding, pieces = stored_chunks(kernel, path, key, row)
     return pieces if size is None else unpacked(encoding, pieces, size, where)
+
+
+def _unpacked_size(kernel: Kernel, row: ValueRow, where: str) -> int | None:
+    """How many bytes a row's are unpacked; None where they are as they were put.
+
+    Raises:
+        InvalidArgumentError: it is an object.
+    """
+    if kernel.catalog.codec(row.codec).serializer == STORABLE:
+        raise several(where, [part.name for part in read_object(row.config, where)[3]])
+    return packed_size(read_config(row.config, where), where)
 
 
 def stored_chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> tuple[str | None, Iterator[bytes]]:

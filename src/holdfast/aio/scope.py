@@ -215,11 +215,11 @@ class AsyncScope(Below):
             raise
 
     @described(BaseScope.get_chunks)
-    def get_chunks(self, key: str) -> AsyncIterator[bytes]:
-        return self._chunks(check_key(key))
+    def get_chunks(self, key: str, *, content: str | None = None) -> AsyncIterator[bytes]:
+        return self._chunks(check_key(key), content)
 
-    async def _chunks(self, key: str) -> AsyncIterator[bytes]:
-        pieces = await self._driver.away(partial(self._sync.get_chunks, key))
+    async def _chunks(self, key: str, content: str | None) -> AsyncIterator[bytes]:
+        pieces = await self._driver.away(partial(self._sync.get_chunks, key, content=content))
         while piece := await self._driver.away(partial(next, pieces, b"")):
             yield piece
 
