@@ -205,7 +205,7 @@ class Unread(Mapping[str, Any]):
 
     def get(self, name: str, default: Any = None) -> Any:
         """What is under a name, else the default."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401  that is this
 
     def _names(self) -> tuple[str, ...]:
         return "value_stream" if self.part.stream else "value", "serializer", "storage"

@@ -31,6 +31,8 @@ DURABLE, EPHEMERAL = 0, 1
 TIERS = {DURABLE: "durable", EPHEMERAL: "ephemeral"}
 """Tier numbers as the catalog stores them to the names that callers use."""
 
+_SEVERAL, _MEMORY = 0, "holdfast.memory@v1"
+
 POWER = 2
 """Bit in a record's flags: its commit was on disk before the put returned."""
 
@@ -155,6 +157,8 @@ class Record:
         are in the memory of a process or of an executor)."""
         row = self.row
         if self._volatile or row.tier == EPHEMERAL:
+            return "session"
+        if row.storage == _SEVERAL and any(content.storage == _MEMORY for content in self.contents.values()):
             return "session"
         synced = bool(row.flags & POWER) if row.storage is None else bool(row.synced)
         return "power" if synced else "process"

@@ -400,7 +400,8 @@ def test_options_of_classes() -> None:
 def test_a_field_in_a_memory_storage_is_gone_with_the_process(open_here: Open) -> None:
     memory = holdfast.StorableValue(np.zeros(ROWS), storage=MemoryStorage)
     with open_here() as store:
-        store.namespace("prod").put("value", memory)
+        assert store.namespace("prod").put("value", memory).durability == "session"
+        assert store.namespace("prod").put("run", run()).durability == "process"
         assert store.namespace("prod").get("value").value.shape == (ROWS,)
     with open_here() as store, pytest.raises(ValueLost, match=r"StorableValue\.item"):
         store.namespace("prod").get("value")

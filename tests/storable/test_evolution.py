@@ -100,9 +100,8 @@ def test_a_field_is_added(open_store: Open) -> None:
     with open_store() as store:
         scope = store.namespace("prod")
         scope.put("k", old(a=1))
-        new = define(
-            "New(StorableDataclass, class_id='e0000011'):\n  b: str = 'new'\n  a: int\n  c: list = field(default_factory=list)"
-        )
+        added = "b: str = 'new'\n  a: int\n  c: list = field(default_factory=list)"
+        new = define(f"New(StorableDataclass, class_id='e0000011'):\n  {added}")
         assert scope.get("k") == new(a=1, b="new", c=[])
         define("New(StorableDataclass, class_id='e0000011'):\n  a: int\n  d: str")
         with pytest.raises(DecodeError, match=r"prod/k: .*New\.d was not stored, and has no default: give it one"):

@@ -29,14 +29,14 @@ class _Later:
         if self._slot:
             return self._before.__get__(obj)
         try:
-            return vars(obj)[self._name]
+            return obj.__dict__[self._name]
         except KeyError:
             return self.__get__(None)
 
     def __get__(self, obj: Any, kind: type | None = None) -> Any:
         if obj is not None:
             value = self.raw(obj)
-            if isinstance(value, Unread):
+            if type(value) is Unread:  # isinstance would ask the class of Mapping
                 value = value.value
                 self.__set__(obj, value)
             return value
