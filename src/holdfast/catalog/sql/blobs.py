@@ -34,10 +34,12 @@ class Blobs(Engine):
         OF_DROPPED: join of ``dropped d`` with the ``records r`` of its scopes.
         IDS: the ids in the list ?1.
         UNHELD: ids of up to ?1 bundles that nobody needs.
+        SKIP_HELD: what makes a sub-select pass over rows that others hold, and take those that it gives.
     """
 
     UNSYNCED = "blobs"
     UNHELD: str
+    SKIP_HELD = ""
     DROPPED: str
     OF_DROPPED = "dropped d JOIN records r ON r.scope=d.scope"
     IDS: str
@@ -139,11 +141,9 @@ class Blobs(Engine):
                 (max(limit, 1000),),
             )
             session.rows("DELETE FROM leases WHERE expires<=?1", (session.now,))  # of owners who died
-            bundles = session.rows(f"DELETE FROM blobs WHERE id IN ({self.UNHELD})RETURNING id", (limit,))
-            if bundles:
-                ids = self.listed([id for (id,) in bundles])
-                session.rows(f"DELETE FROM members WHERE bundle IN ({self.IDS})", (ids,))
-            more = len(bundles) >= limit or session.rows(
+            found = session.rows(self.UNHELD, (limit,))
+            gone = self._let_members_go(session, [id for (id,) in found]) if found else []
+            more = (gone and len(found) == limit) or session.rows(
                 "SELECT 1 FROM dropped UNION ALL SELECT 1 FROM surplus LIMIT 1"
             )
             return done, not more
@@ -152,6 +152,21 @@ class Blobs(Engine):
             done, finished = self.transaction(work, spare=True, locks=Locks())
             if done or finished:
                 return done
+
+    def _let_members_go(self, session: BoundSession, bundles: list[int]) -> list[Any]:
+        """Remove bundles that nobody needs, unless others are at them just now; members are taken before bundles."""
+        ids = self.listed(bundles)
+        members = session.rows(f"SELECT blob FROM members WHERE bundle IN ({self.IDS})", (ids,))
+        session.hold_blobs([], [blob for (blob,) in members])
+        gone = session.rows(
+            f"DELETE FROM blobs WHERE id IN (SELECT id FROM blobs WHERE id IN ({self.IDS})AND refs=0{self.SKIP_HELD})"
+            "RETURNING id",
+            (ids,),
+        )
+        if gone:
+            ids = self.listed([id for (id,) in gone])
+            session.rows(f"DELETE FROM members WHERE bundle IN ({self.IDS})", (ids,))
+        return gone
 
     def forget(self, ids: Sequence[int]) -> None:
         """See :meth:`Catalog.forget <holdfast.catalog.base.Catalog.forget>`."""

@@ -198,6 +198,10 @@ def _bundle(session: Session, put: Put, same_place: str) -> _Content:
     """A new bundle of a put's members, each taken as the blob of a put is, with a reference to the bundle."""
     if put.blob is not None:
         raise InvalidArgumentError(f"{format_address(put.path, put.key)} has a blob and members: it can have either")
+    session.hold_blobs(
+        [member.digest for member in put.members if member.digest is not None],
+        [member.blob for member in put.members if isinstance(member.blob, int)],
+    )
     parts = [_content(session, put._replace(members=(), **member._asdict()), same_place) for member in put.members]
     synced, place = min(part[2][2] for part in parts), f'"{token_hex(16)}"'
     ((bundle,),) = session.rows(_MAKE_BUNDLE, (place, synced))

@@ -31,7 +31,7 @@ class Blobs(AnyBlobs, Core):
     UNSYNCED = "blobs INDEXED BY blobs_unsynced"
     OF_DROPPED = "dropped d CROSS JOIN records r ON r.scope=d.scope"  # in this order
     DROPPED = f"DELETE FROM records WHERE id IN (SELECT r.id FROM {OF_DROPPED} LIMIT ?1)RETURNING 1"
-    UNHELD = "SELECT id FROM blobs INDEXED BY blobs_unheld WHERE refs=0 AND storage=0 LIMIT ?1"
+    UNHELD = "SELECT id FROM blobs INDEXED BY blobs_unheld WHERE refs=0 AND storage=0 ORDER BY id LIMIT ?1"
     IDS = "SELECT value FROM json_each(?1)"
 
     def listed(self, items: Sequence[Any]) -> str:
