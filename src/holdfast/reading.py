@@ -203,10 +203,10 @@ def _load_object(
         unpacker = kernel.registry.unpacker(name, kind)
     contents, eager = {}, at_once.get()
     for part in parts:
-        inner = f"{key} [{class_name}.{part.name}]"
-        with named(there := format_address(path, inner)):
+        inner, there = f"{key} [{class_name}.{part.name}]", f"{where} [{class_name}.{part.name}]"
+        with named(there):
             one = row_of(kernel, part, row, members, there)
-            read = partial(_read_part, kernel, path, inner, part, row, one, trust, _kept_open(kernel, one))
+            read = partial(_read_part, kernel, path, inner, there, part, row, one, trust, _kept_open(kernel, one))
             unread = Unread(part, read, (kernel, row.blob))
             if verify or eager:
                 _check_part(kernel, there, one, row, trust)
@@ -229,13 +229,13 @@ def _read_part(
     kernel: Kernel,
     path: Path,
     key: str,
+    where: str,
     part: Part,
     whole_row: ValueRow,
     row: ValueRow,
     trust: bool,
     view: Buffer | None,
 ) -> Any:
-    where = format_address(path, key)
     with named(where):
         _check_part(kernel, where, row, whole_row, trust)
         try:

@@ -68,24 +68,24 @@ class DataclassUnpacker(FieldUnpacker):
 
     def fields_of(self, obj: Any) -> Iterator[Field]:
         """The fields that its constructor takes."""
-        for field in _fields(type(obj)):
-            standing, of = _static(type(obj), field.name), field.metadata.get
+        for name, (_, serializer, storage) in _fields(type(obj)).items():
+            standing = _static(type(obj), name)
             try:
-                value = standing.raw(obj) if isinstance(standing, _Later) else getattr(obj, field.name)
+                value = standing.raw(obj) if isinstance(standing, _Later) else getattr(obj, name)
             except AttributeError:
-                raise EncodeError(f"{full_name(type(obj))}.{field.name} was never set, or deleted") from None
-            yield Field(field.name, value, of("serializer", of("stream_serializer")), of("storage"))
+                raise EncodeError(f"{full_name(type(obj))}.{name} was never set, or deleted") from None
+            yield Field(name, value, serializer, storage)
 
     def make(self, cls: type[Any], fields: dict[str, Any]) -> Any:
         """The object; what is not read yet is read at its first use."""
-        known = {field.name: field for field in _fields(cls)}
+        known = _fields(cls)
         extra = [name for name in fields if name not in known]
         if extra and cls._storable_extra_fields == "forbid":
             raise DecodeError(
                 f"{full_name(cls)} has no field {extra[0]}, and one was stored: class {cls.__name__}(..., "
                 'extra_fields="ignore") leaves it away'
             )
-        missing = [name for name, field in known.items() if name not in fields and _required(field)]
+        missing = [name for name, (required, *_) in known.items() if required and name not in fields]
         if missing:
             raise DecodeError(f"{full_name(cls)}.{missing[0]} was not stored, and has no default: give it one")
         given = {name: value for name, value in fields.items() if name in known}
@@ -102,18 +102,21 @@ class DataclassUnpacker(FieldUnpacker):
         return cls(**given)
 
 
-def _fields(cls: type) -> list[Any]:
-    from dataclasses import fields, is_dataclass
+def _fields(cls: type) -> dict[str, tuple[bool, Any, Any]]:
+    """The fields that a class is made of: whether each must be given, and its serializer and storage."""
+    from dataclasses import MISSING, fields, is_dataclass
 
-    if not is_dataclass(cls):
-        raise InvalidArgumentError(f"{full_name(cls)} is no dataclass: decorate it by @dataclass")
-    return [field for field in fields(cls) if field.init]
-
-
-def _required(field: Any) -> bool:
-    from dataclasses import MISSING
-
-    return field.default is MISSING and field.default_factory is MISSING
+    found: dict[str, tuple[bool, Any, Any]] | None = vars(cls).get("_storable_fields")
+    if found is None:
+        if not is_dataclass(cls):
+            raise InvalidArgumentError(f"{full_name(cls)} is no dataclass: decorate it by @dataclass")
+        found = {}
+        for field in fields(cls):
+            required, of = field.default is MISSING and field.default_factory is MISSING, field.metadata.get
+            if field.init:
+                found[field.name] = required, of("serializer", of("stream_serializer")), of("storage")
+        cls._storable_fields = found  # type: ignore[attr-defined]
+    return found
 
 
 class StorableDataclass(Storable, unpacker=DataclassUnpacker()):
