@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -250,6 +251,23 @@ def test_one_content_is_named(store: holdfast.Store, scope: holdfast.Scope, tmp_
         "file", "track/body", "track/one", "track/two", "value",
     ]  # fmt: skip
     assert (tmp_path / "all/track/one").read_bytes() == one
+
+
+def test_one_content_for_async_programs(store: holdfast.Store, scope: holdfast.Scope, tmp_path: Path) -> None:
+    scope.put("track", Track(name="a"))
+    stored = scope.get_bytes("track", content="one")
+
+    async def look() -> None:
+        flow = scope.aio
+        assert await flow.get_bytes("track", content="one") == stored
+        assert b"".join([piece async for piece in flow.get_chunks("track", content="one")]) == stored
+        path = await flow.get_file("track", tmp_path / "one", content="one")
+        assert Path(path).read_bytes() == stored
+        with pytest.raises(InvalidArgumentError, match="body, one, two"):
+            await flow.get_bytes("track")
+        await store.aio.close()
+
+    asyncio.run(look())
 
 
 def test_objects_in_fsspec(store: holdfast.Store, scope: holdfast.Scope) -> None:
