@@ -224,7 +224,7 @@ class Kernel:
             vars(found).update(vars(self))
             found.config, found.token = self.config._replace(registry=registry), os.urandom(8).hex()
             found.registry, found.decoders = registry, Decoders(self.catalog, registry)
-            found._storages, found._named, found._under = {self.storage_id: self.storage}, {}, {}
+            found._storages, found._named = {self.storage_id: self.storage}, {}
             found = self._under.setdefault(registry, found)
         return found
 

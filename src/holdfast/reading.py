@@ -195,7 +195,8 @@ def _load_object(
     """An object of several contents, made by its unpacker: of those in storages each is read when the unpacker, or who
     uses the object, asks for it; at once with ``verify``, and where nobody may be kept waiting."""
     where, data = format_address(path, key), row.data
-    assert isinstance(data, bytes)
+    if not isinstance(data, bytes):
+        raise ValueLost(f"the bytes of {where} are gone from the catalog")
     check_digest(row.algorithm, row.digest, [data], where)
     class_id, name, class_name, parts = read_object(row.config, where)
     with named(f"{where}, a {class_name}"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sqlite3
+import sys
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -213,8 +216,6 @@ def test_a_class_that_is_not_defined_is_named_as_it_was(open_here: Open) -> None
     with open_here() as store:
         store.namespace("prod").put("passing", kind())
         del kind
-        import gc
-
         gc.collect()
         with pytest.raises(
             NotRegisteredError,
@@ -330,6 +331,30 @@ HOSTILE: dict[str, Any] = {
     "contents of numbers": '{"object": ["a", "b", "c"], "contents": [1]}',
     "names of numbers": '{"object": ["a", "b", "c"], "contents": [{"name": 1}]}',
 }
+
+
+def test_data_that_is_gone(open_here: Open, tmp_path: Path) -> None:
+    with open_here() as store:
+        store.namespace("prod").put("leaf", Leaf(name="a"))
+    altered(tmp_path, "data=NULL")
+    with open_here() as store, pytest.raises(ValueLost, match="namespace:prod/leaf"):
+        store.namespace("prod").get("leaf")
+
+
+def test_a_nested_class_that_is_not_defined_is_named(open_here: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("app.models")
+    monkeypatch.setitem(sys.modules, "app.models", module)
+    names = vars(module)
+    names.update(dataclass=dataclass, StorableDataclass=StorableDataclass)
+    exec("@dataclass\nclass Inner(StorableDataclass, class_id='b0000006'):\n  a: int", names)
+    with open_here() as store:
+        scope = store.namespace("prod")
+        scope.put("leaf", Leaf(name="outer", array=[names["Inner"](a=1)]))
+        assert scope.get("leaf").array[0].a == 1
+        names.clear()
+        gc.collect()
+        with pytest.raises(NotRegisteredError, match=r"prod/leaf: app\.models\.Inner: no storable class"):
+            scope.get("leaf")
 
 
 @pytest.mark.parametrize("what", HOSTILE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import holdfast
+from holdfast import StorableDataclass, StorableStream, StorableValue
 from holdfast.errors import ConflictError, EncodeError, NotFoundError
 
 from ..storages.authors import FileStorage
@@ -68,6 +70,32 @@ def test_each_content_has_its_serializer_and_its_storage(open_store: Open, archi
         assert scope.contents("run") == contents
         scope.put("plain", 5)
         assert scope.contents("plain") == scope.record("plain").contents
+
+
+@dataclass
+class Body(StorableDataclass, class_id="a0000004"):
+    """A field has the name that the plain values have."""
+
+    body: Any
+    other: Any = None
+
+
+def test_odd_contents(open_store: Open) -> None:
+    with open_store() as store:
+        scope = store.namespace("prod")
+        scope.put("body", Body(body=np.arange(50), other={1: np.arange(ROWS), "1": np.ones(ROWS)}))
+        assert sorted(scope.contents("body")) == ["body", "body_", "other/1", "other/1_"]
+        got = scope.get("body")
+        assert got.body.tolist() == list(range(50))
+        assert (got.other[1].sum(), got.other["1"].sum()) == (np.arange(ROWS).sum(), ROWS)
+        scope.put("empty", StorableValue(b"", storage=ARCHIVE))
+        assert scope.contents("empty")["item"].storage == ARCHIVE
+        assert scope.get("empty").value == b""
+        own = store._kernel.storage.name
+        if own != "holdfast.inline@v1":
+            scope.put("none", StorableValue(b"", storage=own))
+            scope.put("nothing", StorableStream([], storage=own))
+            assert (scope.get("none").value, list(scope.get("nothing").value_stream)) == (b"", [])
 
 
 def test_small_objects_are_one_row(open_store: Open, archive: FileStorage) -> None:

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..contents import Unread
+from ..contents import Unread, named
 from ..errors import DecodeError, EncodeError, HoldfastError, NotRegisteredError
 from ..payload import OUT_OF_BAND
 from ..registry import VALUE, Registry
@@ -223,7 +223,8 @@ class _Making:
             if direct and isinstance(content, Unread) and content.part.member is not None and not content.is_read:
                 return content
             return content["value" if "value" in content else "value_stream"]
-        cls = self._registry.storable(rest[0])
+        with named(str(rest[1])):
+            cls = self._registry.storable(rest[0])
         if what == "object":
             config = cls.storable_config(allow_none=True)
             unpacker = None if config is None else self._registry.unpacker(config.unpacker.name, cls)

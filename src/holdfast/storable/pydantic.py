@@ -81,7 +81,7 @@ def _simple(value: Any, annotation: Any) -> Any:
 
 
 class StorableModel(Storable, BaseModel, unpacker=ModelUnpacker(), arbitrary_types_allowed=True):
-    """Base of pydantic models that are stored field by field, as a :class:`~holdfast.storable.StorableDataclass` is."""
+    """Base of pydantic models that are stored field by field, as a :class:`~holdfast.StorableDataclass` is."""
 
     def storable_body_serializer(self, registry: Any) -> Any:
         """The serializer of the plain values, by name, class or instance; None for the one of plain data."""
