@@ -67,6 +67,10 @@ def _names(prefix: str, names: str) -> tuple[str, ...]:
 
 _PATHS = "PosixPath PurePosixPath PureWindowsPath WindowsPath"
 
+_ARROW, _ARROW_FILE = "application/vnd.apache.arrow.stream", "application/vnd.apache.arrow.file"
+_PARQUET = "application/vnd.apache.parquet"
+_ARROW_TYPES = _names("pyarrow.lib", "Table RecordBatch")
+
 BUILT_IN: Mapping[str, BuiltIn] = {
     "holdfast.bytes@v1": BuiltIn("plain:BytesSerializer", ("application/octet-stream",), ("builtins.bytes",)),
     "holdfast.text@v1": BuiltIn("plain:TextSerializer", ("text/plain; charset=utf-8",), ("builtins.str",)),
@@ -109,8 +113,8 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     ),
     "holdfast.arrow@v1": BuiltIn(
         "arrow:ArrowSerializer",
-        ("application/vnd.apache.arrow.stream",),
-        _names("pyarrow.lib", "Table RecordBatch"),
+        (_ARROW,),
+        _ARROW_TYPES,
     ),
     "holdfast.pillow@v1": BuiltIn(
         "pillow:PillowSerializer",
@@ -122,6 +126,17 @@ BUILT_IN: Mapping[str, BuiltIn] = {
     "holdfast.msgpack@v1": BuiltIn("value.messages:MsgpackSerializer", ("application/msgpack",)),
     "holdfast.csv@v1": BuiltIn("csv:CsvSerializer", ("text/csv; charset=utf-8",)),
     "holdfast.iso8601@v1": BuiltIn("iso8601:Iso8601Serializer", ("text/plain; charset=utf-8",)),
+    **{
+        f"holdfast.{name}@v1": BuiltIn(target, (content_type,))
+        for name, target, content_type in (
+            ("arrow-file", "arrow.tables:ArrowFileSerializer", _ARROW_FILE),
+            ("pandas-arrow-file", "pandas.tables:PandasArrowFileSerializer", _ARROW_FILE),
+            ("polars-arrow-file", "polars.tables:PolarsArrowFileSerializer", _ARROW_FILE),
+            ("parquet", "arrow.tables:ParquetSerializer", _PARQUET),
+            ("pandas-parquet", "pandas.tables:PandasParquetSerializer", _PARQUET),
+            ("polars-parquet", "polars.tables:PolarsParquetSerializer", _PARQUET),
+        )
+    },
     PICKLE: BuiltIn("pickle:PickleSerializer", ("application/x-python-pickle",)),
 }
 """The shipped serializers by name; targets are below ``holdfast.serializers``."""
@@ -131,6 +146,17 @@ BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
     "holdfast.json-lines@v1": BuiltIn("json:JsonLinesSerializer", ("application/jsonl",)),
     "holdfast.msgpack-stream@v1": BuiltIn("value.messages:MsgpackStreamSerializer", ("application/x-msgpack-stream",)),
     "holdfast.csv-rows@v1": BuiltIn("csv:CsvRowsSerializer", ("text/csv; charset=utf-8",)),
+    "holdfast.arrow-stream@v1": BuiltIn("arrow.tables:ArrowStreamSerializer", (_ARROW,), _ARROW_TYPES),
+    **{
+        f"holdfast.{name}-stream@v1": BuiltIn(target, (content_type,))
+        for name, target, content_type in (
+            ("pandas-arrow", "pandas.tables:PandasArrowStreamSerializer", _ARROW),
+            ("polars-arrow", "polars.tables:PolarsArrowStreamSerializer", _ARROW),
+            ("parquet", "arrow.tables:ParquetStreamSerializer", _PARQUET),
+            ("pandas-parquet", "pandas.tables:PandasParquetStreamSerializer", _PARQUET),
+            ("polars-parquet", "polars.tables:PolarsParquetStreamSerializer", _PARQUET),
+        )
+    },
 }
 """The shipped stream serializers, likewise; their types are those of items."""
 

@@ -44,7 +44,7 @@ VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "col
 CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base"]
 
 # What several implementations of a contract stand on.
-STOOD_ON = ["serializers.items", "storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
+STOOD_ON = ["serializers.items", "serializers.tables", "storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {

@@ -13,8 +13,6 @@ __all__ = ["NAME", "Stranger", "altered", "lengths", "sprung", "traps"]
 NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
 """What names are like."""
 
-_ALTERATIONS = 300  # of each value
-
 
 class Stranger:
     """A class that no serializer knows."""
@@ -47,9 +45,9 @@ def lengths(size: int) -> list[int]:
     return sorted(near | {size * part // 16 for part in range(16)} - {size})
 
 
-def altered(original: bytes, chance: random.Random) -> Iterator[bytes]:
-    """The bytes with a few of them changed, removed, repeated or added, again and again."""
-    for _ in range(_ALTERATIONS):
+def altered(original: bytes, chance: random.Random, count: int = 300) -> Iterator[bytes]:
+    """The bytes with a few of them changed, removed, repeated or added, so many times."""
+    for _ in range(count):
         data = bytearray(original)
         for _ in range(chance.choice((1, 1, 2, 4))):
             place = chance.randrange(min(len(data), 4096)) if data else 0
