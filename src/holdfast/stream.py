@@ -102,6 +102,7 @@ class Forward(io.RawIOBase):
         return True
 
     def readinto(self, target: Any, /) -> int:
+        """Fill a part of ``target``; gives how much, 0 at the end."""
         while not self._rest:
             piece = next(self._pieces, None)
             if piece is None:

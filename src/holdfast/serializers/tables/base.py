@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,19 +123,19 @@ def _shown(schema: Any) -> str:
     return f"({text if len(text) < 200 else text[:200] + ' ...'})"
 
 
-class Sink:
+class Sink(io.RawIOBase):
     """A file that PyArrow writes to, whose pieces are taken out."""
 
-    closed = False
-
     def __init__(self) -> None:
+        super().__init__()
         self._pieces: list[Buffer] = []
         self._at = 0
 
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Any, /) -> int:
+        """Keep the bytes, without a copy."""
         piece = data if isinstance(data, bytes) else memoryview(data).cast("B")
         self._pieces.append(piece)
         self._at += len(piece)
@@ -143,25 +144,22 @@ class Sink:
     def tell(self) -> int:
         return self._at
 
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
     def taken(self) -> list[Buffer]:
         """What was written since this was last asked for."""
         pieces, self._pieces = self._pieces, []
         return pieces
 
 
-class Source:
-    """A file that PyArrow reads: it takes no memory for bytes that are only claimed, and remembers its last ones and
-    what the file below it raised."""
+class Source(io.RawIOBase):
+    """A file that PyArrow reads: it takes no memory for bytes that are only claimed.
 
-    closed = False
+    Attributes:
+        trouble: what the file below raised.
+        tail: the last bytes that were read, up to 8.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
         self._file = file
         self.trouble: BaseException | None = None
         self.tail = b""
@@ -169,10 +167,10 @@ class Source:
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> Buffer:
-        data: Buffer
+    def read(self, size: int = -1, /) -> Any:
+        """At most so many bytes: as many as there are."""
         try:
-            data = self._file.read(min(size, _STEP) if size >= 0 else size)
+            data: Any = self._file.read(min(size, _STEP) if size >= 0 else size)
             if size > _STEP and len(data) == _STEP:
                 data = bytearray(data)
                 while len(data) < size and (more := self._file.read(min(_STEP, size - len(data)))):
@@ -183,7 +181,7 @@ class Source:
         self.tail = (self.tail + bytes(data[-8:]))[-8:]
         return data
 
-    def seek(self, offset: int, whence: int = 0) -> int:
+    def seek(self, offset: int, whence: int = 0, /) -> int:
         return self._file.seek(offset, whence)
 
     def seekable(self) -> bool:
@@ -191,9 +189,6 @@ class Source:
 
     def tell(self) -> int:
         return self._file.tell()
-
-    def close(self) -> None:
-        pass
 
 
 @contextmanager
