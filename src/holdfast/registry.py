@@ -123,6 +123,10 @@ BUILT_IN: Mapping[str, BuiltIn] = {
         + _names("PIL", "Jpeg2KImagePlugin.Jpeg2KImageFile JpegImagePlugin.JpegImageFile PngImagePlugin.PngImageFile")
         + _names("PIL", "PpmImagePlugin.PpmImageFile TiffImagePlugin.TiffImageFile WebPImagePlugin.WebPImageFile"),
     ),
+    "holdfast.plotly@v1": BuiltIn(
+        "plotly:PlotlySerializer", ("application/vnd.plotly.v1+json",), ("plotly.graph_objs._figure.Figure",)
+    ),
+    "holdfast.png@v1": BuiltIn("pillow:PngSerializer", ("image/png",)),
     "holdfast.msgpack@v1": BuiltIn("value.messages:MsgpackSerializer", ("application/msgpack",)),
     "holdfast.csv@v1": BuiltIn("csv:CsvSerializer", ("text/csv; charset=utf-8",)),
     "holdfast.iso8601@v1": BuiltIn("iso8601:Iso8601Serializer", ("text/plain; charset=utf-8",)),
@@ -146,6 +150,7 @@ BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
     "holdfast.json-lines@v1": BuiltIn("json:JsonLinesSerializer", ("application/jsonl",)),
     "holdfast.msgpack-stream@v1": BuiltIn("value.messages:MsgpackStreamSerializer", ("application/x-msgpack-stream",)),
     "holdfast.csv-rows@v1": BuiltIn("csv:CsvRowsSerializer", ("text/csv; charset=utf-8",)),
+    "holdfast.video@v1": BuiltIn("video:VideoSerializer", ("video/matroska",)),
     "holdfast.arrow-stream@v1": BuiltIn("arrow.tables:ArrowStreamSerializer", (_ARROW,), _ARROW_TYPES),
     **{
         f"holdfast.{name}-stream@v1": BuiltIn(target, (content_type,))

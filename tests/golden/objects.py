@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+import polars as pl
+import pyarrow as pa
 import pydantic
 
 import holdfast
@@ -19,10 +22,24 @@ from holdfast.storable.pydantic import StorableModel
 
 __all__ = ["BY_NAME", "STREAMS", "Gauge", "Plan", "Station", "fill_objects", "objects"]
 
+_TABLE = pa.table({"i": pa.array([1, None], pa.int32()), "s": ["a", "\u00fc"], "t": [[1], [2, 3]]})
+_FRAME = pd.DataFrame({"i": [1, 2], "s": ["a", None], "d": pd.to_datetime(["2024-05-17", None])}, index=[3, 5])
+_POLARS = pl.DataFrame({"i": [1, None], "s": ["a", "\u00fc"], "l": [[1, 2], []]})
+_PIXELS = np.arange(60, dtype="u1").reshape(4, 5, 3)
+_FIGURE = go.Figure(
+    [go.Scatter(x=np.array(["2024-05-17", "NaT"], "M8[s]"), y=np.array([1, 2**40])), go.Bar(y=[1, None, float("inf")])],
+    layout={"title": "\u00fc", "template": {"layout": {"paper_bgcolor": "white"}}},
+)
+
 BY_NAME: dict[str, Any] = {
     "holdfast.csv@v1": [["name", "note"], ['ü, "x"', "two\nlines"], ["", ""]],
     "holdfast.iso8601@v1": datetime(2024, 5, 17, 12, 30, tzinfo=timezone(timedelta(hours=2))),
     "holdfast.msgpack@v1": {"a": [1, None, b"\x00"], "b": 1.5},
+    **dict.fromkeys(("holdfast.arrow-file@v1", "holdfast.parquet@v1"), _TABLE),
+    **dict.fromkeys(("holdfast.pandas-arrow-file@v1", "holdfast.pandas-parquet@v1"), _FRAME),
+    **dict.fromkeys(("holdfast.polars-arrow-file@v1", "holdfast.polars-parquet@v1"), _POLARS),
+    "holdfast.plotly@v1": _FIGURE,
+    "holdfast.png@v1": _PIXELS,
 }
 """Values by the names of the serializers that are to store them."""
 
@@ -31,6 +48,10 @@ STREAMS: dict[str, list[Any]] = {
     "holdfast.json-lines@v1": [{"a": [1, None]}, "ü", 3],
     "holdfast.msgpack-stream@v1": [{"a": b"\x00"}, [], 2**40],
     "holdfast.csv-rows@v1": [["a", "b"], ["1", 'x "y"']],
+    **{f"holdfast.{kind}-stream@v1": [_TABLE, _TABLE.slice(1)] for kind in ("arrow", "parquet")},
+    **{f"holdfast.pandas-{kind}-stream@v1": [_FRAME, _FRAME[1:], _FRAME[:0]] for kind in ("arrow", "parquet")},
+    **{f"holdfast.polars-{kind}-stream@v1": [_POLARS, _POLARS[:1]] for kind in ("arrow", "parquet")},
+    "holdfast.video@v1": [_PIXELS, _PIXELS + 100],
 }
 """Items by the names of stream serializers."""
 

@@ -44,7 +44,10 @@ VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "col
 CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base"]
 
 # What several implementations of a contract stand on.
-STOOD_ON = ["serializers.items", "serializers.tables", "storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
+STOOD_ON = [
+    "serializers.exact_json", "serializers.items", "serializers.tables",
+    "storages.mapping", "storages.places", "storages.remote", "catalog.sql",
+]  # fmt: skip
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {

@@ -14,8 +14,8 @@ import pytest
 from holdfast.registry import BUILT_IN, Registry
 from holdfast.testing.serializer_suite import SerializerSuite
 
-from .equality import identical, same_image
-from .values import ARRAYS, ARROW, FRAMES, IMAGES, INDEXES, MIXED, NESTED, PLAIN, POLARS
+from .equality import identical, same_figure, same_image
+from .values import ARRAYS, ARROW, FIGURES, FRAMES, IMAGES, INDEXES, MIXED, NESTED, PIXELS, PLAIN, POLARS, figures
 
 
 class Suite(SerializerSuite):
@@ -180,6 +180,24 @@ class TestPillow(Suite):
 
     def equal(self, one, other):
         return same_image(one, other)
+
+
+class TestPlotly(Suite):
+    name = "holdfast.plotly@v1"
+    values = FIGURES
+
+    def equal(self, one, other):
+        return same_figure(one, other)
+
+    def test_putting_changes_nothing(self, serializer):
+        for value, before in zip(self.values, figures(), strict=True):
+            serializer.serialize(value)
+            assert same_figure(value, before)
+
+
+class TestPng(Suite):
+    name = "holdfast.png@v1"
+    values = tuple(PIXELS)
 
 
 class Point:

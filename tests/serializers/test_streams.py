@@ -15,7 +15,7 @@ from holdfast.testing.stream_suite import StreamSuite
 
 from .equality import identical
 from .test_conformance import ARROW_FRAMES, KEPT, MESSAGES, PLAIN_TABLE, ROWS
-from .values import ARRAYS, ARROW, FRAMES, NESTED, PLAIN, POLARS_FRAME
+from .values import ARRAYS, ARROW, FRAMES, FRAMES_OF_VIDEO, NESTED, PLAIN, POLARS_FRAME
 
 
 class Suite(StreamSuite):
@@ -59,6 +59,11 @@ class TestCsv(Suite):
     name = "holdfast.csv-rows@v1"
     streams = (ROWS, [[str(row), "x" * row] for row in range(300)], [["\r"]])
     delimited = False
+
+
+class TestVideo(Suite):
+    name = "holdfast.video@v1"
+    streams = FRAMES_OF_VIDEO
 
 
 ROWS_OF_ARROW = pa.table({"n": range(2000), "text": [f"row {number}" for number in range(2000)]})

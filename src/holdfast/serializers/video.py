@@ -158,7 +158,10 @@ def _decoded(container: Any, stream: Any, shape: tuple[int, int, str]) -> Iterat
         for picture in container.decode(stream):
             if (picture.width, picture.height, picture.format.name) != shape or picture.is_corrupt:
                 raise ValueError("a frame that is not like the first, or damaged")
-            yield picture.reformat(format=_MEMORY[shape[2]]).to_ndarray()
+            array = picture.reformat(format=_MEMORY[shape[2]]).to_ndarray()
+            yield (
+                array if array.flags.owndata and array.flags.c_contiguous else array.copy()
+            )  # else it is the decoder's
 
 
 class _Sink(io.RawIOBase):
