@@ -174,7 +174,7 @@ def alike(found: Any, value: Any) -> bool:
     if type(found) is not type(value):
         return False
     if isinstance(found, StorableStream):
-        return list(found.value_stream) == [1, 2, 3]
+        return list(found.value_stream) == [1, 2, 3]  # type: ignore[arg-type]
     names = ["value"] if isinstance(found, StorableValue) else list(vars(value))
     pairs = [(getattr(found, name), getattr(value, name)) for name in names]
     return all(
