@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import aio, counter, growth, imports, large, memoize, postgresql, s3, small
+from . import aio, counter, growth, imports, large, memoize, postgresql, s3, small, storables
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "counter": counter.run,
     "aio": aio.run,
     "memoize": memoize.run,
+    "storables": storables.run,
     "s3": s3.run,
     "postgresql": postgresql.run,
     "growth": growth.run,

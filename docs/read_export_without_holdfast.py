@@ -2,6 +2,7 @@
 
     python read_export_without_holdfast.py FOLDER                  every record: address, version, size, type, content
     python read_export_without_holdfast.py FOLDER ADDRESS > file   the bytes of one
+    python read_export_without_holdfast.py FOLDER ADDRESS CONTENT > file   of an object, those of one of its contents
 
 Old versions, which are in the export too, are passed over. Digests by SHA-256 are checked; of those by BLAKE3, which
 Python does not have, only the size is.
@@ -17,8 +18,8 @@ from pathlib import Path
 
 def head(folder):
     found = json.loads((folder / "holdfast-export.json").read_text(encoding="utf-8"))
-    if found["format"] != "holdfast-export" or found["number"] != 1:
-        sys.exit("this program reads exports of format 1")
+    if found["format"] != "holdfast-export" or found["number"] not in (1, 2):
+        sys.exit("this program reads exports of the formats 1 and 2")
     if not found.get("complete"):
         sys.exit("this export was interrupted: it is not complete")
     for name, expected in found["manifests"].items():
@@ -52,7 +53,7 @@ def content(folder, record):
     return folder / record["file"]
 
 
-def check(record, stored):
+def check(where, record, stored):
     algorithm, _, digest = record.get("digest", "").partition(":")
     size = stored.stat().st_size if isinstance(stored, Path) else len(stored)
     wrong = "number" not in record and size != record["size"]
@@ -60,20 +61,28 @@ def check(record, stored):
         data = stored.read_bytes() if isinstance(stored, Path) else stored  # such are never large
         wrong = wrong or hashlib.sha256(data).hexdigest() != digest
     if wrong:
-        sys.exit(f"the bytes of {address(record)} are not those that were put")
+        sys.exit(f"the bytes of {where} are not those that were put")
 
 
-def main(folder, wanted=None):
+def main(folder, wanted=None, name=None):
     head(folder)
     for record in records(folder):
-        where, stored = address(record), content(folder, record)
+        where, parts = address(record), {None: record}
+        if record.get("serializer") == "holdfast.storable@v1":
+            parts = {part["name"]: part for part in record.get("contents", [])}
         if wanted is None:
-            check(record, stored)
-            shown = stored.relative_to(folder) if isinstance(stored, Path) else repr(stored)
+            shown = []
+            for part in parts.values():
+                stored = content(folder, part)
+                check(where, part, stored)
+                shown.append(str(stored.relative_to(folder)) if isinstance(stored, Path) else repr(stored))
             kind = record.get("serializer", record["content_type"])
-            print(where, record["version"], record["size"], kind, shown, sep="\t")
+            print(where, record["version"], record["size"], kind, *shown, sep="\t")
         elif where == wanted:
-            check(record, stored)
+            if name not in parts:
+                sys.exit(f"{where} has the contents {', '.join(map(str, parts))}: name one")
+            stored = content(folder, parts[name])
+            check(where, parts[name], stored)
             if isinstance(stored, Path):
                 with open(stored, "rb") as file:
                     shutil.copyfileobj(file, sys.stdout.buffer)

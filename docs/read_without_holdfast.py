@@ -22,10 +22,15 @@ import msgpack
 
 RECORDS = """
 SELECT r.scope, r.key, r.version, r.algorithm, r.digest, r.size, r.config, r.data, c.serializer, c.encoding,
-  b.place, s.url
+  b.place, s.url, r.blob
 FROM records r JOIN codecs c ON c.id=r.codec LEFT JOIN blobs b ON b.id=r.blob LEFT JOIN storages s ON s.id=b.storage
 WHERE r.tier=0 AND r.scope IN (SELECT id FROM scopes) AND (r.expires IS NULL OR r.expires>?) ORDER BY r.scope, r.key
 """
+MEMBERS = """
+SELECT b.place, s.url FROM members m JOIN blobs b ON b.id=m.blob JOIN storages s ON s.id=b.storage
+WHERE m.bundle=? ORDER BY m.n
+"""
+ALGORITHMS = {None: 0, "sha256": 1, "blake3": 2}
 
 
 def records(folder):
@@ -49,23 +54,42 @@ def records(folder):
         encoding,
         place,
         url,
+        blob,
     ) in database.execute(RECORDS, (time.time(),)):
         path = ""
         while scope:
             scope, kind, name = scopes[scope]
             path = f"{encoded(kind, '%/:')}:{encoded(name, '%/:')}/{path}"
         first, slash, rest = key.partition("/")
-        stored = (folder / url / json.loads(place)).read_bytes() if place else data
         config = json.loads(config or "{}")
-        if isinstance(stored, bytes):
-            check(algorithm, digest, size, stored)
-            if "size" in config:
-                stored = unpacked(encoding, stored, config["size"])
-        yield (
-            f"{path}{encoded(first, '%:')}{slash}{rest}",
-            version,
-            decode(serializer, stored, config),
-        )
+        if "contents" in config:
+            members = [] if blob is None else database.execute(MEMBERS, (blob,)).fetchall()
+            found = {part["name"]: content(folder, part, data, members) for part in config["contents"]}
+        else:
+            stored = (folder / url / json.loads(place)).read_bytes() if place else data
+            found = whole(serializer, encoding, algorithm, digest, size, stored, config)
+        yield f"{path}{encoded(first, '%:')}{slash}{rest}", version, found
+
+
+def whole(serializer, encoding, algorithm, digest, size, stored, config):
+    """The value of one content."""
+    if isinstance(stored, bytes):
+        check(algorithm, digest, size, stored)
+        if "size" in config:
+            stored = unpacked(encoding, stored, config["size"])
+    return decode(serializer, stored, config)
+
+
+def content(folder, part, data, members):
+    """One of several contents of an object."""
+    if "at" in part:
+        stored = data[part["at"] : part["at"] + part["size"]]
+    else:
+        place, url = members[part["member"]]
+        stored = (folder / url.partition("#")[0] / json.loads(place)).read_bytes()
+    algorithm, digest = ALGORITHMS[part["algorithm"]], bytes.fromhex(part["digest"])
+    kind = (part["serializer"], part.get("encoding"))
+    return whole(*kind, algorithm, digest, part["size"], stored, part.get("config") or {})
 
 
 def encoded(text, characters):

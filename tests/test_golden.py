@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 
 import holdfast
+from holdfast import StorableStream, StorableValue
 from holdfast.catalog.sqlite.schema import MIGRATIONS
-from holdfast.registry import BUILT_IN
+from holdfast.registry import BUILT_IN, BUILT_IN_STREAMS
 from tests.golden.expected import FAR, LARGE, ODD_KEYS, ODD_SCOPE, values
 from tests.golden.make import describe, fill
+from tests.golden.objects import BY_NAME, STREAMS, Gauge, Plan, Station, objects
 from tests.golden.same import same
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -48,11 +50,12 @@ def test_there_is_a_golden_store_of_the_present_format() -> None:
 
 
 def test_every_serializer_is_in_it() -> None:
-    assert {record["serializer"] for record in _expected(NAMES[-1])} == {None, *BUILT_IN}
+    known = {None, *BUILT_IN, *BUILT_IN_STREAMS, "holdfast.storable@v1"}
+    assert {record["serializer"] for record in _expected(NAMES[-1])} == known
 
 
 def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in (GOLDEN / NAMES[-1]).rglob("*") if path.is_file()) < 1_000_000
+    assert sum(path.stat().st_size for path in (GOLDEN / NAMES[-1]).rglob("*") if path.is_file()) < 1_300_000
 
 
 def test_every_record_is_as_it_was(store: holdfast.Store, name: str) -> None:
@@ -132,6 +135,58 @@ def test_compressed_contents_are_what_they_were(tmp_path: Path) -> None:
             assert same(files.get("pickle.lz4"), [OrderedDict(a=1)] * 2000)
             encodings = {record.contents["value"].encoding for record in files.list()}
             assert encodings == {None, "zstd", "lz4"}
+
+
+def test_objects_and_streams_are_what_they_were(store: holdfast.Store, name: str) -> None:
+    scope = store.namespace("golden").scope("what", "objects")
+    if not scope.present:
+        assert name < "v4", "there are none before"
+        return
+    for serializer, value in BY_NAME.items():
+        assert same(scope.get(f"by name/{serializer}"), value)
+    for serializer, items in STREAMS.items():
+        with scope.get(f"stream/{serializer}") as found:
+            assert same(list(found), items)
+    with scope.get("stream/large") as found:
+        assert sum(item["n"] for item in found) == 1_000 * 999 // 2
+    for key, value in objects().items():
+        assert alike(scope.get(f"object/{key}", verify=True), value), key
+        assert f"object/{key}" in [record.key for record in scope.list(tags={"key": key})]
+    assert alike(scope.get("copy"), objects()["gauge/large"])
+    assert not scope.get("object/packed").levels.any()
+    kept = scope.scope("what", "kept")
+    assert [kept.get("gauge", version=record.version).name for record in kept.history("gauge")] == ["2", "1"]
+    scope.delete("object/gauge/large")
+    scope.rename("copy", "object/moved")
+    kept.delete("gauge")
+    kept.set_policy(history=0)
+    store.gc()
+    assert alike(scope.get("object/moved", verify=True), objects()["gauge/large"])
+    assert alike(scope.get("object/station", verify=True), objects()["station"])
+    scope.put("object/new", Gauge(name="new", levels=np.arange(5_000.0)))
+    assert store.verify().fine
+
+
+def alike(found: Any, value: Any) -> bool:
+    """Whether an object is the one that was put; streams in it are lists in the other."""
+    if not isinstance(found, (Gauge, Plan, Station, StorableValue, StorableStream)):
+        return same(list(found) if isinstance(found, holdfast.Stream) else found, value)
+    if type(found) is not type(value):
+        return False
+    if isinstance(found, StorableStream):
+        return list(found.value_stream) == [1, 2, 3]  # type: ignore[arg-type]
+    names = ["value"] if isinstance(found, StorableValue) else list(vars(value))
+    pairs = [(getattr(found, name), getattr(value, name)) for name in names]
+    return all(
+        len(one) == len(other) and all(map(alike, _items(one), _items(other)))
+        if type(one) in (list, dict) and type(other) is type(one)
+        else alike(one, other)
+        for one, other in pairs
+    )
+
+
+def _items(several: Any) -> list[Any]:
+    return [*several, *several.values()] if isinstance(several, dict) else several
 
 
 def test_old_versions_are_what_they_were(store: holdfast.Store, name: str) -> None:

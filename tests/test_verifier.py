@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import holdfast
+from holdfast import StorableDataclass
 from holdfast.verifier import scopes_from
 
 
@@ -96,3 +99,66 @@ def test_scopes_come_before_those_below(tmp_path: Path) -> None:
             store.scope(text).create()
         assert [str(place) for place in scopes_from(store)][1:] == ["a:1", "a:1/b:1", "a:1/b:2", "a:1/b:2/c:1", "a:2"]
         assert [str(place) for place in scopes_from(store.scope("a:1/b:2"))] == ["a:1/b:2", "a:1/b:2/c:1"]
+
+
+@dataclass
+class Track(StorableDataclass, class_id="7e110001"):
+    """An object of two files and a small content."""
+
+    one: np.ndarray
+    two: np.ndarray
+
+
+def test_each_content_of_an_object_is_looked_at(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "data") as store:
+        scope = store.namespace("a")
+        scope.set_policy(history=2)
+        for number in range(3):
+            scope.put("track", Track(one=np.arange(200_000) + number, two=np.arange(10_000) - number))
+        scope.copy("track", "twin")
+        told: list[int] = []
+        found = store.verify(progress=told.append)
+        assert (found.records, found.problems) == (4, [])
+        assert found.size == sum(told) == scope.record("track").size * 4
+        file_of(scope, "two").write_bytes(b"x" * 100)
+        file_of(scope, "one").unlink()
+        problems = store.verify().problems
+        assert [(problem.address, problem.version, problem.code) for problem in problems] == [
+            ("namespace:a/track", 3, "value_lost"), ("namespace:a/twin", 1, "value_lost"),
+        ]  # fmt: skip
+        assert all("Track.one]" in problem.message for problem in problems)
+
+
+def file_of(scope: holdfast.Scope, name: str) -> Path:
+    return Path(scope._kernel.config.store, "files", scope.contents("track")[name].storage_config)
+
+
+def test_a_damaged_content_of_an_old_version_is_told(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "data") as store:
+        scope = store.namespace("a")
+        scope.set_policy(history=1)
+        old = scope.put("track", Track(one=np.arange(9_000), two=np.arange(8_000)))
+        place = file_of(scope, "two")
+        scope.put("track", 1)
+        os.truncate(place, 5)
+        (problem,) = store.verify().problems
+        assert (problem.address, problem.version, problem.code) == ("namespace:a/track", old.version, "integrity")
+        assert "Track.two]" in problem.message
+
+
+def test_an_object_that_changes_meanwhile_is_no_problem(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "data") as store:
+        scope = store.namespace("a")
+        for key in ("k1", "k2", "k3"):
+            scope.put(key, Track(one=np.arange(9_000) + len(key), two=np.arange(8_000) + ord(key[1])))
+        turns = iter(range(1, 100))
+
+        def meddle(_: int) -> None:
+            scope.delete("k2", missing_ok=True)
+            turn = next(turns)
+            if turn < 9:
+                scope.put("k3", Track(one=np.arange(9_000) - turn, two=np.arange(8_000) - turn))
+            store.gc()
+
+        found = store.verify(progress=meddle)
+        assert (found.records, found.problems) == (2, [])

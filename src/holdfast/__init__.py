@@ -21,6 +21,10 @@ from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
+from .storable.base import Storable, Unpacker
+from .storable.dataclasses import StorableDataclass
+from .storable.simple import StorableStream, StorableValue
+from .stream import Stream
 from .verbs import current, delete, entry, exists, get, memoize, put, update
 from .verifier import Problem, Verified
 
@@ -36,7 +40,13 @@ __all__ = [
     "Registry",
     "Scope",
     "ScopeInfo",
+    "Storable",
+    "StorableDataclass",
+    "StorableStream",
+    "StorableValue",
     "Store",
+    "Stream",
+    "Unpacker",
     "Verified",
     "__version__",
     "current",

@@ -6,18 +6,29 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Container, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, Any, BinaryIO, Literal, NoReturn, TextIO, Unpack, overload
 
-from .address import check_key
+from .address import check_key, format_address
+from .contents import one_of, read_object
 from .errors import ExistsError, InvalidArgumentError, InvalidKeyError, NotFoundError, StorageFullError, StoreError
 from .listing import Listing
-from .model import Record
+from .model import STORABLE, Record
 from .options import PutOptions
 from .payload import Buffer
 from .reading import chunks, missing, open_bytes, read_current, visible
-from .streams import Draft, FileWriter, TextFileWriter, check_text, guess_type, parse_mode, put_chunks
+from .streams import (
+    Draft,
+    FileWriter,
+    TextFileWriter,
+    check_text,
+    check_values,
+    guess_type,
+    parse_mode,
+    put_chunks,
+    put_values,
+)
 
 __all__ = ["Files", "Progress", "local_path", "make_folder"]
 
@@ -28,7 +39,7 @@ Progress = Callable[[int], object] | None
 
 
 class Files(Listing):
-    """Verbs on bytes as streams and as local files."""
+    """Verbs on streams of bytes and of values, and on local files."""
 
     @overload
     def open(self, key: str, mode: Literal["rb"], **options: Unpack[PutOptions]) -> BinaryIO: ...
@@ -94,26 +105,56 @@ class Files(Listing):
 
         return read_current(self._row(key), lambda: self._row(key), read)
 
-    def _row(self, key: str) -> tuple[Any, ...]:
-        row = visible(self._kernel, self._ledger.find(self.path, key))
-        if row is None:
-            raise missing(self.path, key)
-        return row
+    def _row(self, key: str, content: str | None = None) -> tuple[Any, ...]:
+        def find() -> tuple[Any, ...]:
+            row = visible(self._kernel, self._ledger.find(self.path, key))
+            if row is None:
+                raise missing(self.path, key)
+            return row
+
+        return read_current(find(), find, lambda row: one_of(self._kernel, self._ledger, self.path, key, row, content))
 
     def put_chunks(self, key: str, chunks: Iterable[Buffer], **options: Unpack[PutOptions]) -> Record:
         """Store the bytes of an iterable as a file; if it raises, nothing is stored."""
         return put_chunks(Draft(self._kernel, self._ledger, self.path, check_key(key), self._plan(options)), chunks)
 
-    def get_chunks(self, key: str) -> Iterator[bytes]:
-        """The bytes of a record in pieces of at most 4 MB; bytes that fail their digest raise at the end."""
-        return self._chunks(key, self._row(check_key(key)))
+    def put_stream(self, key: str, values: Iterable[Any] | AsyncIterable[Any], **options: Unpack[PutOptions]) -> Record:
+        """Store a stream of values, taken and written one at a time; :meth:`get` gives a :class:`~holdfast.Stream` of
+        them. If anything fails on the way, nothing is stored.
 
-    def _chunks(self, key: str, row: tuple[Any, ...]) -> Iterator[bytes]:
+        Args:
+            values: an iterable or an asynchronous one, which is run in an event loop of another thread, and asked for
+                a value when the one before is written.
+            options: as of :meth:`put`. ``serializer`` names a stream serializer; else it is the one for the exact type
+                of the first value, which the others have, too.
+
+        Raises:
+            EncodeError: a value that the serializer does not take, or of another type; the message gives its number.
+            NotRegisteredError: no stream serializer has that name.
+            InvalidArgumentError: no iterable, or one value that happens to be one, such as a str or a frame; an
+                asynchronous one while a loop runs in this thread.
+        """
+        plan = self._plan(options)
+        check_values(self._kernel.registry, values)
+        return put_values(Draft(self._kernel, self._ledger, self.path, check_key(key), plan), values)
+
+    def get_chunks(self, key: str, *, content: str | None = None) -> Iterator[bytes]:
+        """The bytes of a record in pieces of at most 4 MB; bytes that fail their digest raise at the end.
+
+        Of an object of several contents it is one of them, by its name.
+
+        Raises:
+            NotFoundError: no such record, or content.
+            InvalidArgumentError: an object, and no content is named; the message has their names.
+        """
+        return self._chunks(key, self._row(check_key(key), content), content)
+
+    def _chunks(self, key: str, row: tuple[Any, ...], content: str | None = None) -> Iterator[bytes]:
         def begin(row: tuple[Any, ...]) -> tuple[bytes, Iterator[bytes]]:
             pieces = chunks(self._kernel, self.path, key, row)
             return next(pieces, b""), pieces  # the file is open now: it can be read to its end, deleted or not
 
-        first, pieces = read_current(row, lambda: self._row(key), begin)
+        first, pieces = read_current(row, lambda: self._row(key, content), begin)
         if first:
             yield first
         yield from pieces
@@ -173,14 +214,22 @@ class Files(Listing):
         return records
 
     def get_file(
-        self, key: str, target: str | os.PathLike[str], *, progress: Progress = None, replace: bool = True
+        self,
+        key: str,
+        target: str | os.PathLike[str],
+        *,
+        content: str | None = None,
+        progress: Progress = None,
+        replace: bool = True,
     ) -> str:
         """Write a record's bytes to a local file and give its path; an existing folder takes it under its own name.
 
-        The file appears whole or not at all: it is written beside and moved into place.
+        The file appears whole or not at all: it is written beside and moved into place. Of an object of several
+        contents it is one of them, by its name.
 
         Raises:
-            NotFoundError: no such record.
+            NotFoundError: no such record, or content.
+            InvalidArgumentError: an object, and no content is named.
             IntegrityError: the bytes are not what was put; the target is untouched.
             ExistsError: the target exists and ``replace`` is False.
             StoreError: it cannot be written.
@@ -188,7 +237,7 @@ class Files(Listing):
         path = local_path(target)
         check_key(key)
         if os.path.isdir(path):
-            path = os.path.join(path, _safe_name(key.rpartition("/")[2], key))
+            path = os.path.join(path, _safe_name(content or key.rpartition("/")[2], key))
         if not replace and os.path.lexists(path):
             raise ExistsError(f"{path} exists already")
 
@@ -196,7 +245,7 @@ class Files(Listing):
             _write_local(path, chunks(self._kernel, self.path, key, row), progress)
             return path
 
-        return read_current(self._row(key), lambda: self._row(key), write)
+        return read_current(self._row(key, content), lambda: self._row(key, content), write)
 
     def get_dir(
         self,
@@ -208,7 +257,8 @@ class Files(Listing):
     ) -> list[str]:
         """Write all records whose keys begin with ``prefix`` below a local folder, by the rest of their keys.
 
-        Keys in ``leave_out`` are passed over. A folder is made where a key asks for it.
+        Keys in ``leave_out`` are passed over. A folder is made where a key asks for it, and for an object of several
+        contents, which are the files in it.
 
         Raises:
             InvalidKeyError: a key that would leave the folder; nothing of it is written.
@@ -221,13 +271,22 @@ class Files(Listing):
             rest = key[len(prefix) :] if prefix.endswith("/") or not prefix else key[len(prefix) :].lstrip("/")
             parts = [_safe_name(part, key) for part in (rest or key.rpartition("/")[2]).split("/")]
             path = os.path.join(local_path(target), *parts)
-            make_folder(os.path.dirname(path) or ".")
-            paths.append(self.get_file(key, path, progress=progress))
+            for content in self._contents(key):
+                make_folder((path if content else os.path.dirname(path)) or ".")
+                paths.append(self.get_file(key, path, content=content, progress=progress))
         return paths
 
-    def get_bytes(self, key: str) -> bytes:
-        """The bytes of a record, whatever serializer wrote them, checked against their digest."""
-        return b"".join(self.get_chunks(key))
+    def _contents(self, key: str) -> Iterable[str | None]:
+        """The names of an object's contents; None for the one of anything else."""
+        row = visible(self._kernel, self._ledger.find(self.path, key))
+        if row is None or self._kernel.catalog.codec(row[6]).serializer != STORABLE:
+            return (None,)
+        return [part.name for part in read_object(row[7], format_address(self.path, key))[3]]
+
+    def get_bytes(self, key: str, *, content: str | None = None) -> bytes:
+        """The bytes of a record, or of this content of an object, whatever serializer wrote them, checked against their
+        digest; see :meth:`get_chunks`."""
+        return b"".join(self.get_chunks(key, content=content))
 
 
 def local_path(place: str | os.PathLike[str]) -> str:

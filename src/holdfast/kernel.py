@@ -12,9 +12,9 @@ from .catalog.base import Catalog
 from .catalog.sqlite import SQLiteCatalog
 from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, with_password
 from .errors import HoldfastError, InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
-from .model import Codec
+from .model import STORABLE, Codec
 from .registry import Registry
-from .serializers.base import Serializer
+from .serializers.base import StreamSerializer
 from .signing import Signer
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
@@ -34,6 +34,7 @@ _BUCKET, _OTHER = "holdfast.objectstore@v1", "holdfast.fsspec@v1"
 _FAR = (_BUCKET, _OTHER, "holdfast.routed@v1")
 _LOCKS = "locks"
 _MOST = 1 << 28  # bytes of a value in a row
+_BESIDE = "#beside"  # at the end of the URL of a storage that is for contents which name it, and not the store's own
 
 NATIVE_INTEGER = Codec("holdfast.int@v1", "application/json")
 """Codec of the integers that the catalog itself can add to."""
@@ -42,10 +43,10 @@ _OURS = (CATALOG_FILE, FILES, _LOCKS)
 
 
 class Decoder(NamedTuple):
-    """A codec with its serializer at hand (None for a file), and whether reading with that runs no code."""
+    """A codec with its serializer at hand (None for a file), and whether that gives a value at once, without code."""
 
     codec: Codec
-    serializer: Serializer | None
+    serializer: Any  # of either kind
     safe: bool
 
 
@@ -73,8 +74,9 @@ class Decoders(dict[int, Decoder]):
 
     def __missing__(self, codec_id: int) -> Decoder:
         codec = self._catalog.codec(codec_id)
-        serializer = None if codec.serializer is None else self._registry.serializer(codec.serializer)
-        found = self[codec_id] = Decoder(codec, serializer, serializer is None or not serializer.executable)
+        serializer = None if codec.serializer in (None, STORABLE) else self._registry.reader(codec.serializer)
+        safe = serializer is None or not (serializer.executable or isinstance(serializer, StreamSerializer))
+        found = self[codec_id] = Decoder(codec, serializer, safe)
         return found
 
 
@@ -108,6 +110,8 @@ class Kernel:
         self.catalog: Catalog = _open_catalog(config, create)
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
+        self._named: dict[str, int] = {}
+        self._under: dict[Registry, Kernel] = {}
         self.decoders = Decoders(self.catalog, self.registry)
         self.codec_ids = CodecIds(self.catalog)
         self._lock = threading.Lock()
@@ -147,7 +151,7 @@ class Kernel:
     def _own_storage(self) -> tuple[str, str]:
         """Name and URL of the newest storage that the store has and that does not end with a process."""
         known = [self.catalog.storage(number) for number in reversed(self.catalog.storages())]
-        lasting = [(name, url) for name, url in known if url != MEMORY]
+        lasting = [(name, url) for name, url in known if url != MEMORY and not url.endswith(_BESIDE)]
         return lasting[0] if lasting else _named(INLINE if self.folder is None else FILES)
 
     def _take(self, storage: Storage, url: str) -> int:
@@ -157,7 +161,8 @@ class Kernel:
         if storage.owner.partition("/")[0] not in ("", store):
             raise InvalidArgumentError(f"{storage!r} serves another store: make one for each")
         number = self.catalog.storage_id(storage.name, url)
-        storage.owner = f"{store}/{number}"
+        if all(storage is not other for other in self._storages.values()):  # else its writers have left marks already
+            storage.owner = f"{store}/{number}"
         self._storages[number] = storage
         return number
 
@@ -175,20 +180,58 @@ class Kernel:
         with self._lock:
             if storage_id not in self._storages:
                 name, url = self.catalog.storage(storage_id)
-                self._take(self._open(name, url)[0], url)
+                self._take(self._open(name, url.removesuffix(_BESIDE))[0], url)
         return self._storages[storage_id]
 
+    def storage_named(self, name: str) -> int | None:
+        """The id of the storage of that name, for contents that are to lie there: the store's own, if it has the name,
+        or one beside it; None for the catalog itself.
+
+        Raises:
+            NotRegisteredError: there is none of that name.
+            InvalidArgumentError: it is a class that does not say where it is.
+        """
+        if name == _KINDS[INLINE]:
+            return None
+        if name == self.storage.name:
+            return self.storage_id
+        if name not in self._named:
+            own = {_KINDS[url]: url for url in (MEMORY, *(() if self.folder is None else (FILES,)))}
+            try:
+                storage, url = self._open(name, own.get(name, ""))
+            except TypeError as error:
+                raise InvalidArgumentError(
+                    f"the storage {name} does not say where it is: register an instance, as in "
+                    f"Registry(storages=[{getattr(self.registry.storage(name), '__name__', name)}(...)])"
+                ) from error
+            with self._lock:
+                self._named[name] = self._take(storage, url + _BESIDE)
+        return self._named[name]
+
     def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
-        """Name of the storage that holds bytes (None: the catalog), and whether they end with a process."""
-        if storage_id is None:
+        """Name of the storage that holds bytes (None: the catalog, or several), and whether they end with a process."""
+        if not storage_id:
             return None, self.volatile
         name, url = self.catalog.storage(storage_id)
-        return name, url == MEMORY
+        return name, url.removesuffix(_BESIDE) == MEMORY
+
+    def under(self, registry: Registry) -> Kernel:
+        """This open store as another registry reads and writes it: the same catalog, key and locks, with serializers
+        and storages of its own. It is closed with this one."""
+        found = self._under.get(registry)
+        if found is None:
+            found = object.__new__(type(self))
+            vars(found).update(vars(self))
+            found.config, found.token = self.config._replace(registry=registry), os.urandom(8).hex()
+            found.registry, found.decoders = registry, Decoders(self.catalog, registry)
+            found._storages, found._named = {self.storage_id: self.storage}, {}
+            found = self._under.setdefault(registry, found)
+        return found
 
     def same_store(self, other: Kernel) -> bool:
         """Whether the other one is open on the same data; a back-up beside has the same id, and is another store."""
-        if self is other or self.volatile:
-            return self is other
+        if self.catalog is other.catalog or self.volatile:
+            return self.catalog is other.catalog
         return self.config.store == other.config.store and self.catalog.store_id == other.catalog.store_id
 
     def settle(self) -> None:
@@ -221,11 +264,13 @@ class Kernel:
 
     def close(self) -> None:
         """Close the catalog, the storages, and what views keep beside them."""
-        self.closed = True
+        kernels = (self, *self._under.values())
+        for kernel in kernels:
+            kernel.closed = True
         for companion in self.companions.values():
             companion.close()
         self.catalog.close()
-        for storage in self._storages.values():
+        for storage in {storage for kernel in kernels for storage in kernel._storages.values()}:
             storage.close()
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ __all__ = [
     "DURABLE",
     "EPHEMERAL",
     "POWER",
+    "STORABLE",
     "TIERS",
     "Codec",
     "Content",
@@ -30,8 +31,14 @@ DURABLE, EPHEMERAL = 0, 1
 TIERS = {DURABLE: "durable", EPHEMERAL: "ephemeral"}
 """Tier numbers as the catalog stores them to the names that callers use."""
 
+_SEVERAL, _MEMORY = 0, "holdfast.memory@v1"
+
 POWER = 2
 """Bit in a record's flags: its commit was on disk before the put returned."""
+
+
+STORABLE = "holdfast.storable@v1"
+"""What stands as serializer of an object whose contents have their own."""
 
 
 class Codec(NamedTuple):
@@ -76,7 +83,8 @@ class Content(NamedTuple):
         serializer: registered name of the serializer, None for a file.
         serializer_config: what that serializer needs beside the bytes.
         storage: name of the storage that holds the bytes, None when they lie in the catalog.
-        storage_config: where in that storage.
+        storage_config: where in that storage; None for an object's, whose places ``scope.contents`` gives.
+        stream: whether it is a stream of values.
     """
 
     algorithm: str | None
@@ -88,6 +96,7 @@ class Content(NamedTuple):
     serializer_config: Any
     storage: str | None
     storage_config: Any
+    stream: bool = False
 
 
 def from_epoch(seconds: float | None) -> datetime | None:
@@ -149,6 +158,8 @@ class Record:
         row = self.row
         if self._volatile or row.tier == EPHEMERAL:
             return "session"
+        if row.storage == _SEVERAL and any(content.storage == _MEMORY for content in self.contents.values()):
+            return "session"
         synced = bool(row.flags & POWER) if row.storage is None else bool(row.synced)
         return "power" if synced else "process"
 
@@ -196,9 +207,16 @@ class Record:
         return self._codec.serializer
 
     @property
+    def encoding(self) -> str | None:
+        """Content encoding (compression), None for none."""
+        return self._codec.encoding
+
+    @property
     def contents(self) -> Mapping[str, Content]:
-        """The named contents; a value, an object or a file has one, ``value``."""
+        """The named contents; a value or a file has one, ``value``, and a storable has its own."""
         row, codec = self.row, self._codec
+        if codec.serializer == STORABLE and row.config:
+            return {part["name"]: _content(part) for part in json.loads(row.config)["contents"]}
         return {
             "value": Content(
                 algorithm=ALGORITHMS.get(row.algorithm, str(row.algorithm)),
@@ -230,6 +248,14 @@ class Record:
 
     def __repr__(self) -> str:
         return f"<Record {self.address} version {self.version}, {self.size} bytes of {self.content_type}>"
+
+
+def _content(part: Mapping[str, Any]) -> Content:
+    digest = part.get("digest")
+    return Content(
+        part.get("algorithm"), None if digest is None else bytes.fromhex(digest), part["size"], part["type"],
+        part.get("encoding"), part["serializer"], part.get("config"), part.get("storage"), None, part["stream"],
+    )  # fmt: skip
 
 
 class Entry(Generic[T]):

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from hashlib import sha256
-from io import BytesIO, FileIO, RawIOBase
+from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
-from .catalog.base import NewBlob, ValueRow
+from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
-from .errors import IntegrityError, NotFoundError, SignatureError, StoreError, ValueLost
+from .contents import Part, Unread, at_once, named, read_object, row_of, several
+from .errors import (
+    DecodeError,
+    HoldfastError,
+    IntegrityError,
+    MissingExtraError,
+    NotFoundError,
+    NotRegisteredError,
+    SignatureError,
+    StoreError,
+    ValueLost,
+)
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import packed_size, read_config, take_apart
-from .model import Record
+from .model import STORABLE, Record
 from .payload import Buffer, Payload
+from .serializers.base import StreamSerializer
 from .steps import Steps, Transfer, run
 from .stopping import go_on
+from .storable.base import full_name
 from .storages.base import Identity, MappedStorage, Storage
+from .stream import Forward, Stream
 
 __all__ = [
     "blob_at",
@@ -46,6 +60,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 22
+_AHEAD = 1 << 18  # bytes of a stream of values that are read at once
 _CACHED = 1 << 14  # fewer bytes take more of the disk by being a file than by what they are
 
 
@@ -91,8 +106,16 @@ def read_current(row: tuple[Any, ...], again: Callable[[], tuple[Any, ...]], rea
             row = found
 
 
-def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: bool = False, trust: bool = False) -> Any:
-    """The value of a value row.
+def load(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    row: tuple[Any, ...],
+    verify: bool = False,
+    trust: bool = False,
+    ledger: Ledger | None = None,
+) -> Any:
+    """The value of a value row, which ``ledger`` gave, or the catalog.
 
     Raises:
         ValueLost, IntegrityError, SignatureError, DecodeError: see the errors.
@@ -106,15 +129,28 @@ def load(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], verify: boo
         if sha256(data).digest() != row[4]:
             check_digest(SHA256, row[4], [data], format_address(path, key))
         return serializer.deserialize(Payload((data,), codec[1], codec[2]))
-    return run(load_stored(kernel, path, key, row, verify, trust))
+    return run(load_stored(kernel, path, key, row, verify, trust, ledger))
 
 
-def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], verify: bool, trust: bool) -> Steps[Any]:
+def load_stored(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    found: tuple[Any, ...],
+    verify: bool,
+    trust: bool,
+    ledger: Ledger | None = None,
+) -> Steps[Any]:
     """:func:`load` as steps."""
     row, where = ValueRow._make(found), format_address(path, key)
     if row.data.__class__ is int:
         return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
+    if codec.serializer == STORABLE:
+        members = [] if row.blob is None else (ledger or kernel.catalog).members(row.blob)
+        return (yield from _load_object(kernel, path, key, row, members, verify, trust))
+    if isinstance(serializer, StreamSerializer):
+        return _open_stream(kernel, path, key, row, serializer, verify, trust)
     config = read_config(row.config, where)
     size, encoding = packed_size(config, where), codec.encoding
     stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config or size is not None)
@@ -133,11 +169,109 @@ def load_stored(kernel: Kernel, path: Path, key: str, found: tuple[Any, ...], ve
     return serializer.deserialize(Payload(buffers, codec.content_type, encoding, config.get("config"), trusted=True))
 
 
-def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str) -> None:
+def _open_stream(
+    kernel: Kernel, path: Path, key: str, row: ValueRow, serializer: StreamSerializer, verify: bool, trust: bool
+) -> Stream[Any]:
+    """A stream of values over a local file that may be believed, or over bytes that are checked as they come."""
+    where = format_address(path, key)
+    if serializer.executable and not trust:
+        _check_signature(kernel, where, row, serializer.name)
+    if verify:
+        for _ in chunks(kernel, path, key, row):
+            pass
+    local = row.data is None and isinstance(locate(kernel, where, row)[0], MappedStorage)
+    plain = packed_size(read_config(row.config, where), where) is None
+    file: RawIOBase
+    if serializer.random_access or serializer.executable or (local and plain):
+        file = open_bytes(kernel, path, key, row)
+    else:
+        pieces = chunks(kernel, path, key, row)
+        file = Forward(next(pieces, b""), pieces)  # it is open now: it can be read to its end, deleted or not
+    return Stream(serializer, BufferedReader(file, _AHEAD), where)
+
+
+def _load_object(
+    kernel: Kernel, path: Path, key: str, row: ValueRow, members: Sequence[MemberRow], verify: bool, trust: bool
+) -> Steps[Any]:
+    """An object of several contents, made by its unpacker: of those in storages each is read when the unpacker, or who
+    uses the object, asks for it; at once with ``verify``, and where nobody may be kept waiting."""
+    where, data = format_address(path, key), row.data
+    if not isinstance(data, bytes):
+        raise ValueLost(f"the bytes of {where} are gone from the catalog")
+    check_digest(row.algorithm, row.digest, [data], where)
+    class_id, name, class_name, parts = read_object(row.config, where)
+    with named(f"{where}, a {class_name}"):
+        kind = kernel.registry.storable(class_id)
+        unpacker = kernel.registry.unpacker(name, kind)
+    contents, eager = {}, at_once.get()
+    for part in parts:
+        inner, there = f"{key} [{class_name}.{part.name}]", f"{where} [{class_name}.{part.name}]"
+        with named(there):
+            one = row_of(kernel, part, row, members, there)
+            read = partial(_read_part, kernel, path, inner, there, part, row, one, trust, _kept_open(kernel, one))
+            unread = Unread(part, read, (kernel, row.blob))
+            if verify or eager:
+                _check_part(kernel, there, one, row, trust)
+                value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
+                unread.value = eager(value) if eager and part.stream else value
+        contents[part.name] = unread
+    with named(where):
+        try:
+            made = unpacker.repack_object(kind, contents, kernel.registry)
+        except HoldfastError:
+            raise
+        except Exception as error:
+            raise DecodeError(f"{name} cannot make a {full_name(kind)} of its contents: {error!r}") from error
+        if not isinstance(made, kind):
+            raise DecodeError(f"{name} gave a {full_name(type(made))} for a {full_name(kind)}")
+    return made
+
+
+def _read_part(
+    kernel: Kernel,
+    path: Path,
+    key: str,
+    where: str,
+    part: Part,
+    whole_row: ValueRow,
+    row: ValueRow,
+    trust: bool,
+    view: Buffer | None,
+) -> Any:
+    with named(where):
+        _check_part(kernel, where, row, whole_row, trust)
+        try:
+            return run(load_stored(kernel, path, key, row, False, trust=True))
+        except ValueLost as error:
+            if view is None:
+                raise ValueLost(
+                    f"{error}; was the record replaced after its object was got? Then get it again"
+                ) from error
+            data: Any = view if part.config and "parts" in part.config else bytes(view)
+            return run(load_stored(kernel, path, key, row._replace(data=data), False, trust=True))
+
+
+def _check_part(kernel: Kernel, where: str, row: ValueRow, whole_row: ValueRow, trust: bool) -> None:
+    """Refuse a content whose bytes can run code unless its record, which has their digest, is signed."""
+    serializer = kernel.decoders[row.codec].serializer
+    if not trust and serializer is not None and serializer.executable:
+        _check_signature(kernel, where, whole_row, STORABLE, serializer.name)
+
+
+def _kept_open(kernel: Kernel, row: ValueRow) -> Buffer | None:
+    """A map of a local file, by which it is still read when its record is replaced and the file is deleted."""
+    if row.data is None:
+        with suppress(MissingExtraError, NotRegisteredError):  # what is not asked for is not missed
+            storage, config = locate(kernel, "", row)
+            return storage.map(config, row.size) if isinstance(storage, MappedStorage) else None
+    return None
+
+
+def _check_signature(kernel: Kernel, where: str, row: ValueRow, signed: str, serializer: str | None = None) -> None:
     signature, signer = row.signature, kernel.signer
     if signature is None or row.digest is None:
         problem = "it is not signed"
-    elif not signer.holds(signature, serializer, row.config, row.algorithm, row.digest):
+    elif not signer.holds(signature, signed, row.config, row.algorithm, row.digest):
         known = signature[:8] == signer.key_id
         mine = f"not with {signer.key_id.hex()}, of this store or of HOLDFAST_KEY"
         other = f"it was signed with another key ({signature[:8].hex()}, {mine})"
@@ -145,7 +279,7 @@ def _check_signature(kernel: Kernel, where: str, row: ValueRow, serializer: str)
     else:
         return
     raise SignatureError(
-        f"{where} is not loaded: {problem}, and loading a {serializer} value can run code. "
+        f"{where} is not loaded: {problem}, and loading a {serializer or signed} value can run code. "
         "If you know where it comes from, pass trust=True"
     )
 
@@ -222,7 +356,7 @@ def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
     return kernel.storage_of(row.storage), json.loads(row.storage_config)
 
 
-def recorded_identity(row: ValueRow) -> Identity | None:
+def recorded_identity(row: ValueRow | MemberRow) -> Identity | None:
     """The identity of a row's file after it was written, None when it is not known on this machine."""
     if row.device is None or row.inode is None or row.mtime is None or row.ctime is None:
         return None
@@ -270,7 +404,7 @@ def open_bytes(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Ra
         IntegrityError, DecodeError, ValueLost: the bytes are not what was put.
     """
     value, where = ValueRow._make(row), format_address(path, key)
-    size = packed_size(read_config(value.config, where), where)
+    size = _unpacked_size(kernel, value, where)
     if value.data is None and size is None:
         storage, config = locate(kernel, where, value)
         file: FileIO | None = None
@@ -316,9 +450,20 @@ def chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> Iterat
     """The bytes of a row, as they were put, in pieces of at most 4 MB, checked as they pass: a digest that fails is
     raised at the end."""
     value, where = ValueRow._make(row), format_address(path, key)
-    size = packed_size(read_config(value.config, where), where)
+    size = _unpacked_size(kernel, value, where)
     encoding, pieces = stored_chunks(kernel, path, key, row)
     return pieces if size is None else unpacked(encoding, pieces, size, where)
+
+
+def _unpacked_size(kernel: Kernel, row: ValueRow, where: str) -> int | None:
+    """How many bytes a row's are unpacked; None where they are as they were put.
+
+    Raises:
+        InvalidArgumentError: it is an object.
+    """
+    if kernel.catalog.codec(row.codec).serializer == STORABLE:
+        raise several(where, [part.name for part in read_object(row.config, where)[3]])
+    return packed_size(read_config(row.config, where), where)
 
 
 def stored_chunks(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...]) -> tuple[str | None, Iterator[bytes]]:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from .address import Path, format_address
 from .catalog.base import (
     ABSENT,
+    BUNDLE,
     HEAD,
     Change,
     Committed,
@@ -25,6 +26,8 @@ from .catalog.base import (
     Fence,
     InlineRow,
     Ledger,
+    Member,
+    MemberRow,
     NewBlob,
     Put,
     Restore,
@@ -39,10 +42,11 @@ from .navigation import Navigation, S
 from .options import check_options
 from .reading import make_record, visible_record
 from .stopping import go_on
-from .writing import CERTAIN, let_go, settle, sync_blobs
+from .writing import CERTAIN, let_go, parts, settle, sync_blobs
 
 __all__ = ["Atomic", "Buffered", "Transaction"]
 
+B = TypeVar("B", NewBlob | int, NewBlob | int | None)
 V = TypeVar("V")
 
 _Place = tuple[Path, str]
@@ -61,6 +65,8 @@ class Buffered(Ledger):
         self._fence: Fence | None = None
         self._power = False  # a write in it asked to be on disk
         self._blobs: dict[int, ValueRow] = {}  # where the blobs lie that were read here and may be copied
+        self._bundles: dict[int, tuple[Member, ...]] = {}  # those written here, under numbers below 0
+        self._members: dict[int, MemberRow] = {}  # of bundles that were read here
         self._open = True
         self._process = os.getpid()
 
@@ -96,6 +102,22 @@ class Buffered(Ledger):
         for row in rows:
             self._note_blob(row)
         return rows
+
+    def members(self, blob: int) -> list[MemberRow]:
+        self._check_open()
+        own = self._bundles.get(blob)
+        if own is not None:
+            return [self._member(n, member) for n, member in enumerate(own)]
+        rows = self._catalog.members(blob)
+        self._members.update({row.blob: row for row in rows})
+        return rows
+
+    def _member(self, n: int, member: Member) -> MemberRow:
+        """A member that this transaction wrote, or that it shares with a bundle that it read."""
+        blob, algorithm, digest, size, _ = member
+        if isinstance(blob, int):
+            return self._members[blob]._replace(n=n)
+        return MemberRow(n, algorithm, digest, size, 0, blob.storage, blob.config, 0, *blob[3:])
 
     def _note_blob(self, row: EntryRow) -> None:
         value = ValueRow._make(row[HEAD:])
@@ -227,8 +249,14 @@ class Buffered(Ledger):
         before = self._rows.get((change.path, change.key))
         now = self._catalog.now()
         blob = change.blob
+        if isinstance(blob, int) and blob in self._bundles:
+            change = change._replace(blob=None, members=self._bundles[blob])
         place: Any  # the last nine columns of a value row
-        if isinstance(blob, NewBlob):
+        if change.members:
+            bundle = -1 - len(self._bundles)
+            self._bundles[bundle] = change.members
+            place = (bundle, BUNDLE, None, 0, *(None,) * 5)
+        elif isinstance(blob, NewBlob):
             place = (None, blob.storage, blob.config, 0, blob.boot, blob.device, blob.inode, blob.mtime, blob.ctime)
         elif blob is not None:
             place = tuple(self._blobs[blob])[10:]
@@ -297,7 +325,7 @@ class Buffered(Ledger):
             let_go(self._kernel, change)
 
     def _sync(self, puts: list[Put]) -> None:
-        blobs = [change.blob for change in puts if isinstance(change.blob, NewBlob)]
+        blobs = [part.blob for change in puts for part in parts(change)]
         fresh = [blob for blob in blobs if not blob.synced]
         stand = (self._kernel.storage_of(blob.storage).stands(json.loads(blob.config)) for blob in blobs)
         if len(sync_blobs(self._kernel, fresh)) < len(fresh) or not all(stand):
@@ -311,9 +339,14 @@ class Buffered(Ledger):
 
 
 def _on_disk(change: Change) -> Change:
-    if isinstance(change, Put) and isinstance(change.blob, NewBlob):
-        return change._replace(blob=change.blob._replace(synced=True))
+    if isinstance(change, Put):
+        members = tuple([member._replace(blob=_synced(member.blob)) for member in change.members])
+        return change._replace(blob=_synced(change.blob), members=members)
     return change
+
+
+def _synced(blob: B) -> B:
+    return blob._replace(synced=True) if isinstance(blob, NewBlob) else blob
 
 
 def _within(key: str, start: str, end: str | None) -> bool:

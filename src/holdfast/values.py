@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,10 +11,26 @@ from itertools import count
 from typing import Any, Protocol, TypeVar, Unpack
 
 from .address import Path, check_key, format_address
-from .catalog.base import ABSENT, HEAD, Change, Delete, Edit, EntryRow, Expect, Fence, Ledger, NewBlob, Put, ValueRow
+from .catalog.base import (
+    ABSENT,
+    BUNDLE,
+    HEAD,
+    Change,
+    Delete,
+    Edit,
+    EntryRow,
+    Expect,
+    Fence,
+    Ledger,
+    NewBlob,
+    Put,
+    ValueRow,
+)
+from .contents import read_object
 from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, NotFoundError, ValueLost
 from .kernel import Kernel
-from .model import Codec, Entry, Record
+from .model import Codec, Content, Entry, Record
+from .objects import put
 from .options import (
     ON_DISK,
     PLAIN,
@@ -29,7 +46,6 @@ from .options import (
 )
 from .reading import load, load_stored, make_record, missing, read_current, visible, visible_record
 from .steps import Steps, run
-from .writing import put
 
 __all__ = ["RAISE", "Target", "Values", "put_of"]
 
@@ -107,7 +123,7 @@ class Values:
         kernel, path = self._kernel, self.path
         rows = self._ledger.find(path, check_key(key))
         row = rows[0] if len(rows) == 1 and rows[0][2] is None else visible(kernel, rows)
-        if row is not None and row[9] is not None:  # its bytes are in the catalog
+        if row is not None and row[10] is None:  # its bytes are in the catalog
             return load(kernel, path, key, row, verify, trust)
         return run(self._get(key, row, default, verify, trust))
 
@@ -116,7 +132,7 @@ class Values:
         kernel, path = self._kernel, self.path
         while row is not None:
             try:
-                return (yield from load_stored(kernel, path, key, row, verify, trust))
+                return (yield from load_stored(kernel, path, key, row, verify, trust, self._ledger))
             except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
                 again = visible(kernel, self._ledger.find(path, key))
                 if again == row:
@@ -128,7 +144,7 @@ class Values:
 
     def _get_version(self, key: str, version: int, default: Any, verify: bool, trust: bool) -> Any:
         def read(row: tuple[Any, ...]) -> Any:
-            return load(self._kernel, self.path, key, row[HEAD:], verify, trust)
+            return load(self._kernel, self.path, key, row[HEAD:], verify, trust, self._ledger)
 
         try:
             row = self._version(key, version)
@@ -157,7 +173,8 @@ class Values:
         kernel, path = self._kernel, self.path
 
         def read(row: tuple[Any, ...]) -> Entry[Any]:
-            return Entry(load(kernel, path, key, row[HEAD:], verify, trust), make_record(kernel, path, row[:HEAD]))
+            value = load(kernel, path, key, row[HEAD:], verify, trust, self._ledger)
+            return Entry(value, make_record(kernel, path, row[:HEAD]))
 
         return read_current(self._entry(check_key(key)), lambda: self._entry(key), read)
 
@@ -177,6 +194,22 @@ class Values:
         if row is None:
             raise missing(self.path, key)
         return make_record(self._kernel, self.path, row)
+
+    def contents(self, key: str) -> Mapping[str, Content]:
+        """The contents of a record by their names, with where each of them lies.
+
+        Raises:
+            NotFoundError: no such record.
+        """
+        row = self._entry(check_key(key))
+        contents = dict(make_record(self._kernel, self.path, row[:HEAD]).contents)
+        value = ValueRow._make(row[HEAD:])
+        if value.storage == BUNDLE and value.blob is not None:
+            places = [json.loads(member.storage_config) for member in self._ledger.members(value.blob)]
+            for part in read_object(value.config, format_address(self.path, key))[3]:
+                if part.member is not None:
+                    contents[part.name] = contents[part.name]._replace(storage_config=places[part.member])
+        return contents
 
     def exists(self, key: str) -> bool:
         """Whether the key has a record that is not expired."""
@@ -248,7 +281,7 @@ class Values:
             new = _plain(change(default))
             return Entry(new, put(kernel, ledger, path, key, new, plan._replace(if_version=ABSENT)))
         try:
-            old = load(kernel, path, key, row[HEAD:])
+            old = load(kernel, path, key, row[HEAD:], ledger=ledger)
         except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
             if visible_record(kernel, ledger.entry(path, key)) == row:
                 raise
@@ -308,7 +341,7 @@ class Values:
         check_content_type(content_type)
         while True:
             record = self.record(key)
-            codec = Codec(record.serializer, content_type, record.contents["value"].encoding)
+            codec = Codec(record.serializer, content_type, record.encoding)
             expected = _expected(record.version)
             try:
                 return self._change(

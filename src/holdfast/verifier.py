@@ -8,9 +8,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .address import Path, format_address, format_path, parse_address
-from .catalog.base import HEAD
+from .catalog.base import HEAD, ValueRow
+from .contents import rows_of
 from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
 from .kernel import Kernel
+from .model import STORABLE
 from .reading import missing, stored_chunks, visible
 from .stopping import go_on
 
@@ -187,6 +189,16 @@ class _Run:
         return visible(self._kernel, self._kernel.catalog.find(path, key))
 
     def _hash(self, path: Path, key: str, row: tuple[Any, ...]) -> None:
+        kernel = self._kernel
+        if kernel.catalog.codec(row[6]).serializer != STORABLE:
+            self._hash_one(path, key, row)
+            return
+        for _ in stored_chunks(kernel, path, key, row)[1]:
+            pass  # what lies in the record; its pieces are told as those of the contents
+        for _, inner, one in rows_of(kernel, kernel.catalog, path, key, ValueRow._make(row)):
+            self._hash_one(path, inner, one)
+
+    def _hash_one(self, path: Path, key: str, row: tuple[Any, ...]) -> None:
         size, blob = row[5], row[10]
         if blob in self._blobs:
             self._tell(size)

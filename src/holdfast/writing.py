@@ -8,12 +8,24 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any, NamedTuple, TypeVar
 
 from .address import Path
-from .catalog.base import Blob, Committed, InlineRow, Ledger, NewBlob, Put, Since, ValueRow, WriteAgain
+from .catalog.base import (
+    BUNDLE,
+    Blob,
+    Committed,
+    InlineRow,
+    Ledger,
+    MemberRow,
+    NewBlob,
+    Put,
+    Since,
+    ValueRow,
+    WriteAgain,
+)
 from .errors import (
     BusyError,
     ConflictError,
@@ -27,31 +39,34 @@ from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import NATIVE_INTEGER, Kernel
 from .layout import lay_out, pack
 from .model import POWER, Record
-from .options import PLAIN, Plan
+from .options import Plan
 from .payload import Buffer, Payload
 from .reading import blob_at, make_record, recorded_identity
 from .registry import PICKLE
 from .serializers.base import Serializer
-from .steps import Steps, Transfer, run
+from .steps import Steps, Transfer
 from .stopping import Stopped, go_on
-from .storages.base import MappedStorage
+from .storages.base import MappedStorage, Storage
 
 __all__ = [
     "CERTAIN",
     "Encoded",
     "commit_bytes",
+    "commit_put",
     "encode",
     "let_go",
     "new_blob",
+    "parts",
+    "paused",
     "place_text",
     "prepare",
-    "put",
     "put_inline",
     "put_stored",
     "settle",
     "since_now",
     "store_chunks",
     "sync_blobs",
+    "transfer",
 ]
 
 B = TypeVar("B", Blob, NewBlob)
@@ -71,6 +86,10 @@ class Encoded(NamedTuple):
     config: str | None
     signer: str | None
     """Name of the serializer to sign for, None when its bytes run no code."""
+
+    def sign(self, kernel: Kernel, algorithm: int, digest: bytes) -> bytes | None:
+        """The signature that its record has, with that digest of its bytes."""
+        return None if self.signer is None else kernel.signer.sign(self.signer, self.config, algorithm, digest)
 
 
 def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
@@ -104,14 +123,6 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
     return Encoded(codec, buffers, size, config, serializer.name if serializer.executable else None)
 
 
-def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
-    """Store a value and give its record."""
-    encoded, integer = prepare(kernel, value, plan)
-    if integer is not None or encoded.size <= kernel.inline:
-        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
-    return run(put_stored(kernel, ledger, path, key, encoded, plan))
-
-
 def prepare(kernel: Kernel, value: Any, plan: Plan) -> tuple[Encoded, int | None]:
     """A value as its record will have it: encoded, or a native integer."""
     if value.__class__ is int and plan.serializer is None and -(1 << 63) <= value < 1 << 63:
@@ -120,10 +131,6 @@ def prepare(kernel: Kernel, value: Any, plan: Plan) -> tuple[Encoded, int | None
             codec = kernel.codec_ids[NATIVE_INTEGER._replace(content_type=plan.content_type)]
         return Encoded(codec, [], 8, None, None), value
     return encode(kernel, value, plan), None
-
-
-def _sign(kernel: Kernel, encoded: Encoded, algorithm: int, digest: bytes) -> bytes | None:
-    return None if encoded.signer is None else kernel.signer.sign(encoded.signer, encoded.config, algorithm, digest)
 
 
 def put_inline(
@@ -148,7 +155,7 @@ def put_inline(
         head = buffers[0]
         data = head if len(buffers) == 1 and isinstance(head, bytes) else b"".join(buffers)
         algorithm, digest = digest_buffers((data,), size)
-        signature = _sign(kernel, encoded, algorithm, digest)
+        signature = encoded.sign(kernel, algorithm, digest)
     row = (plan.expires, plan.tags, algorithm, digest, size, codec, config, signature, data)
     done: tuple[int, float, float] | None = None
     if not plan.conditional and began is None:
@@ -172,27 +179,42 @@ def put_inline(
 def put_stored(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Steps[Record]:
     """Write a value to the storage and commit it."""
     began = {path: ledger.scope_id(path)}
-    get_digest = digest_beside(encoded.buffers, encoded.size)
-    tags = json.loads(plan.tags) if plan.tags else {}
-    payload = Payload(encoded.buffers, *kernel.catalog.codec(encoded.codec)[1:])
     deadline = time.monotonic() + kernel.config.timeout
     while True:
-        since = since_now(kernel)
-        try:
-            place = yield Transfer(kernel.storage, "write", (payload, get_digest, tags), {"sync": plan.power})
-        finally:
-            digest = get_digest()  # the thread reads the caller's memory: it ends before we return
+        place, digest, since = yield from transfer(kernel, kernel.storage, encoded, plan)
         try:
             return commit_bytes(kernel, ledger, path, key, encoded, place, digest, plan, began, since)
         except WriteAgain:
-            if time.monotonic() >= deadline:
+            if not paused(deadline):
                 raise
-            time.sleep(_PAUSE)
 
 
-def since_now(kernel: Kernel) -> Since | None:
+def transfer(
+    kernel: Kernel, storage: Storage, encoded: Encoded, plan: Plan
+) -> Steps[tuple[Any, tuple[int, bytes], Since | None]]:
+    """Write bytes to a storage: their place, their digest, and what the catalog said before."""
+    get_digest = digest_beside(encoded.buffers, encoded.size)
+    tags = json.loads(plan.tags) if plan.tags else {}
+    payload = Payload(encoded.buffers, *kernel.catalog.codec(encoded.codec)[1:])
+    since = since_now(kernel, storage)
+    try:
+        place = yield Transfer(storage, "write", (payload, get_digest, tags), {"sync": plan.power})
+    finally:
+        digest = get_digest()  # the thread reads the caller's memory: it ends before we return
+    return place, digest, since
+
+
+def paused(deadline: float) -> bool:
+    """Wait a little, so that bytes are written again; False at once when it is too late for that."""
+    if time.monotonic() >= deadline:
+        return False
+    time.sleep(_PAUSE)
+    return True
+
+
+def since_now(kernel: Kernel, storage: Storage) -> Since | None:
     """Asked before bytes are written, for the commit after that; None where no place is given twice."""
-    return kernel.catalog.begin() if kernel.storage.shares else None
+    return kernel.catalog.begin() if storage.shares else None
 
 
 def place_text(place: Any) -> str:
@@ -213,12 +235,17 @@ def commit_bytes(
     since: Since | None,
 ) -> Record:
     """Commit a value whose bytes were just written to a place, and delete them where they turn out not to be needed."""
-    signature = _sign(kernel, encoded, *digest)
+    signature = encoded.sign(kernel, *digest)
     blob = new_blob(kernel, place, plan.power)
     change = Put(
         path, key, encoded.codec, *digest, encoded.size, None, blob, encoded.config, signature, plan.tags, plan.expires,
         if_version=plan.if_version, since=since,
     )  # fmt: skip
+    return commit_put(kernel, ledger, change, plan, began)
+
+
+def commit_put(kernel: Kernel, ledger: Ledger, change: Put, plan: Plan, began: dict[Path, int | None] | None) -> Record:
+    """Commit a put with new bytes, and delete them where they turn out not to be needed."""
     try:
         go_on()
         (done,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
@@ -227,30 +254,47 @@ def commit_bytes(
         raise
     settle(kernel, change, done)
     assert done.row is not None
-    return make_record(kernel, path, done.row)
+    return make_record(kernel, change.path, done.row)
+
+
+class _Part(NamedTuple):
+    """New bytes of a put: the number of the member, the put as it were with them alone, and where they are."""
+
+    n: int
+    put: Put
+    blob: NewBlob
+
+
+def parts(change: Put) -> Iterator[_Part]:
+    """The new bytes of a put: of its blob, or of its members."""
+    alone = (change._replace(members=(), **member._asdict()) for member in change.members)
+    for n, put in enumerate(alone if change.members else (change,)):
+        if isinstance(put.blob, NewBlob):
+            yield _Part(n, put, put.blob)
 
 
 def let_go(kernel: Kernel, change: Put) -> None:
     """Delete the new bytes of a put that was not committed; where others may share their place the collector does."""
-    if isinstance(change.blob, NewBlob):
-        storage = kernel.storage_of(change.blob.storage)
+    for _, put, blob in parts(change):
+        storage = kernel.storage_of(blob.storage)
         if not storage.shares:
-            storage.delete(json.loads(change.blob.config))
+            storage.delete(json.loads(blob.config))
         else:
-            kernel.catalog.abandon(change)
+            kernel.catalog.abandon(put)
 
 
-def new_blob(kernel: Kernel, place: Any, power: bool) -> NewBlob:
-    """What the catalog records of bytes that the store's storage has just taken."""
-    identity, synced = None, True  # as of a storage that keeps all it has taken
-    if isinstance(kernel.storage, MappedStorage):
-        identity, synced = kernel.storage.identity(place), power
-    return blob_at(kernel.storage_id, place_text(place), synced, kernel.boot, identity)
+def new_blob(kernel: Kernel, place: Any, power: bool, number: int | None = None) -> NewBlob:
+    """What the catalog records of bytes that a storage has just taken: the store's own, or that of the number."""
+    number = kernel.storage_id if number is None else number
+    storage, identity, synced = kernel.storage_of(number), None, True  # as of one that keeps all it has taken
+    if isinstance(storage, MappedStorage):
+        identity, synced = storage.identity(place), power
+    return blob_at(number, place_text(place), synced, kernel.boot, identity)
 
 
 def store_chunks(kernel: Kernel, put: Put, chunks: Iterable[Buffer]) -> Put:
     """The put with its bytes, of a known digest, in the storage; an error from the iterable leaves nothing behind."""
-    digest, since = (put.algorithm, put.digest or b""), since_now(kernel)
+    digest, since = (put.algorithm, put.digest or b""), since_now(kernel, kernel.storage)
     tags = json.loads(put.tags) if put.tags else {}
     _, content_type, encoding = kernel.catalog.codec(put.codec)
     with kernel.storage.writer(tags, size=put.size, content_type=content_type, encoding=encoding) as writer:
@@ -276,30 +320,37 @@ def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
     """Of two places with equal bytes, ours and the one that was there, the one to delete: ours, unless the other file
     is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
     storage = kernel.storage_of(fresh.storage)
-    rows = [ValueRow._make(row) for row in kernel.catalog.find(change.path, change.key)]
     if isinstance(storage, MappedStorage):
-        for row in rows:
-            if row.blob is not None and row.digest == change.digest and row.storage_config is not None:
-                there = storage.identity(json.loads(row.storage_config))
+        for row in _named(kernel, change):
+            if row.blob is not None and (row.storage, row.digest) == (fresh.storage, change.digest):
+                there = storage.identity(json.loads(str(row.storage_config)))
                 if there != recorded_identity(row):
                     synced = storage.sync([json.loads(fresh.config)])[0]
                     kernel.catalog.trust(row.blob, fresh._replace(synced=synced))
-                    return row.storage_config
+                    return str(row.storage_config)
     return fresh.config
+
+
+def _named(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
+    """The rows of the blobs that the records of a put's key name now."""
+    for row in map(ValueRow._make, kernel.catalog.find(change.path, change.key)):
+        if row.storage == BUNDLE and row.blob is not None:
+            yield from kernel.catalog.members(row.blob)
+        else:
+            yield row
 
 
 def settle(kernel: Kernel, change: Put, done: Committed) -> None:
     """After a commit: delete bytes that were there already, and have new ones put on disk in the background."""
-    blob = change.blob
-    if not isinstance(blob, NewBlob):
-        return
-    if not done.taken:
+    for n, put, blob in parts(change):
+        if done.members[n] if done.members else done.taken:
+            if not blob.synced:
+                kernel.dirty()
+            continue
         try:
-            let_go(kernel, change._replace(blob=blob._replace(config=_place_to_leave(kernel, change, blob))))
+            let_go(kernel, put._replace(blob=blob._replace(config=_place_to_leave(kernel, put, blob))))
         except StoreError as error:
             # The value is stored: an error would say that it is not. The bytes are found by gc when this writer ended.
             import logging
 
             logging.getLogger("holdfast").warning("bytes that are there twice could not be deleted yet: %s", error)
-    elif not blob.synced:
-        kernel.dirty()

@@ -18,7 +18,8 @@ import pytest
 
 import holdfast
 from holdfast.aio import driver
-from holdfast.aio.driver import LATER, driver_of
+from holdfast.aio.driver import driver_of
+from holdfast.aio.ways import LATER
 from tests.aio.running import awaited
 from tests.aio.watch import Watchdog
 from tests.kernel.tools import in_fork, said, start_python, tell

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase
 
 import holdfast
-from holdfast import writing
+from holdfast import objects
 from holdfast.aio.driver import Driver
 from holdfast.testing.state_machine import check_store
 from tests.aio.face import LoopThread, opener
@@ -50,7 +50,7 @@ def expired_is_visible(patch: Patch) -> None:
 
 
 def a_write_in_haste_is_lost(patch: Patch) -> None:
-    put = writing.put
+    put = objects.put
     count = iter(range(10**9))
 
     def forgetful(kernel: Any, ledger: Any, path: Any, key: str, value: Any, plan: Any) -> Any:

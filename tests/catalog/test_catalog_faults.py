@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from .wrong_catalogs import FAULTS, Wrong
+from . import wrong_bundles, wrong_catalogs
+from .wrong_catalogs import Wrong
 
 ROOT = Path(__file__).parents[2]
-FILE = Path(__file__).with_name("wrong_catalogs.py")
+FAULTS: list[type[Wrong]] = [*wrong_catalogs.FAULTS, *wrong_bundles.FAULTS]
 
 
 @pytest.fixture(scope="module")
 def failed() -> set[tuple[str, str]]:
     """Class and test of those that failed, of the tests that the wrong catalogs name, in one run of pytest."""
-    tests = [f"{FILE}::{fault.__name__}::{fault.caught_by}" for fault in FAULTS]
+    files = {kind: Path(__file__).with_name(f"{kind.__module__.rpartition('.')[2]}.py") for kind in FAULTS}
+    tests = [f"{files[fault]}::{fault.__name__}::{fault.caught_by}" for fault in FAULTS]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-rfE", "--tb=no", *tests],
         cwd=ROOT, capture_output=True, text=True, check=False,

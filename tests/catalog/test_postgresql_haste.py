@@ -154,7 +154,7 @@ def test_a_write_whose_answer_was_lost_is_not_called_busy(
     catalog._pool._timeout = 0.3
     links = [catalog._pool.take() for _ in range(9)]
     with held(catalog), psycopg.connect(postgresql.url(), autocommit=True) as admin, ThreadPoolExecutor() as threads:
-        done = threads.submit(catalog.mark_synced, [1])
+        done = threads.submit(catalog.forget, [1])
         waiting = "FROM pg_stat_activity WHERE wait_event_type='Lock'"
         while not admin.execute(f"SELECT 1 {waiting}").fetchall():
             time.sleep(0.01)

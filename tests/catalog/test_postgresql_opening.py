@@ -25,7 +25,7 @@ from holdfast.errors import (
     StoreNotFoundError,
 )
 from holdfast.model import POWER
-from holdfast.testing.catalog_cases import FLOW, data_of, put, record_of
+from holdfast.testing.catalog_cases import FLOW, data_of, put, put_bundle, record_of
 from holdfast.testing.postgresql import Server
 from holdfast.testing.processes import in_child
 
@@ -247,12 +247,29 @@ def test_an_older_schema_is_brought_forward_by_one(
     for thread in threads:
         thread.join()
     assert answers == [True] * 4
-    assert admin.execute(f"SELECT schema,wish FROM {name}.store").fetchall() == [(2, "made once")]
+    assert admin.execute(f"SELECT schema,wish FROM {name}.store").fetchall() == [(len(schema.MIGRATIONS), "made once")]
     put(old, "key", b"by the old one")
     old.close()
     monkeypatch.undo()
     with pytest.raises(SchemaError, match="upgrade holdfast"):
         PostgreSQLCatalog(url)
+
+
+def test_the_first_schema_is_brought_forward(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+    monkeypatch.setattr(schema, "TABLES", [name for name in schema.TABLES if name != "members"])
+    old = PostgreSQLCatalog(url)
+    put(old, "key")
+    monkeypatch.undo()
+    new = PostgreSQLCatalog(url, create=False)
+    assert len(put_bundle(new, "key", b"one", b"two")) == 2
+    assert [row[1] for row in new.find(FLOW, "key")] == [row[1] for row in old.find(FLOW, "key")]
+    put(old, "key", b"by the old one")
+    new.mark_synced([])
+    assert new.sweep() == 0
+    assert len(new.garbage()) == 2
+    old.close()
+    new.close()
 
 
 def test_a_migration_that_fails_changes_nothing(
@@ -269,7 +286,7 @@ def test_a_migration_that_fails_changes_nothing(
         PostgreSQLCatalog(url)
     monkeypatch.undo()
     catalog = PostgreSQLCatalog(url)
-    assert admin.execute(f"SELECT schema FROM {name}.store").fetchall() == [(1,)]
+    assert admin.execute(f"SELECT schema FROM {name}.store").fetchall() == [(len(schema.MIGRATIONS),)]
     put(catalog, "key")
     catalog.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from holdfast.catalog.base import ABSENT, Fence, Restore
+from holdfast.catalog.base import ABSENT, Delete, Fence, Restore, ValueRow
 from holdfast.catalog.postgresql import PostgreSQLCatalog, statements, values
 from holdfast.catalog.sql.engine import Locks, Session
 from holdfast.catalog.sql.numbers import add_to
@@ -23,12 +23,16 @@ from holdfast.testing.catalog_cases import (
     FLOW,
     INTEGER,
     PLAIN,
+    blob_of,
+    collected,
     data_of,
     file_put,
     inline_put,
     put,
+    put_bundle,
     put_file,
     record_of,
+    sweep_all,
     versions,
     wait_past,
 )
@@ -489,3 +493,82 @@ def test_writers_that_lock_one_another_try_again(
         assert time.monotonic() < end
         time.sleep(0.05)
     assert catalog.garbage() == []
+
+
+# --- bundles ----------------------------------------------------------------------------------------------------------
+
+
+def test_of_two_that_sync_the_last_members_the_second_sees_both(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, threads: ThreadPoolExecutor
+) -> None:
+    one, two = put_bundle(catalog, "bundle", b"one", b"two")
+
+    def mark(session: Session) -> None:
+        session.rows("UPDATE blobs SET synced=1 WHERE id=?1", (one.blob,))
+
+    with open_transaction(catalog, Locks(), mark):
+        second = threads.submit(other.mark_synced, [two.blob])
+        wait_for_waiters(catalog)
+        assert not record_of(other, "bundle").synced
+    second.result()
+    assert record_of(catalog, "bundle").synced == 1
+
+
+def test_a_bundle_that_is_copied_while_it_is_swept(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, threads: ThreadPoolExecutor
+) -> None:
+    """It is one or the other: the copy has all members, or is told that they are gone."""
+    members = put_bundle(catalog, "bundle", b"one", b"two", synced=True)
+    row = ValueRow._make(catalog.find(FLOW, "bundle")[0])
+    copy = inline_put(catalog, "copy", b"")._replace(blob=row.blob)
+    catalog.commit([Delete(FLOW, "bundle")])
+
+    def take(session: Session) -> None:
+        session.rows("UPDATE blobs SET refs=refs+1 WHERE id=?1 AND state=0", (row.blob,))
+
+    with open_transaction(catalog, Locks(), take):
+        assert other.sweep() == 0, "it is passed over"
+        assert other.garbage() == []
+    assert catalog.members(blob_of(row)) == members
+    catalog.write("UPDATE blobs SET refs=refs-1 WHERE id=?1", (row.blob,))
+    assert catalog.sweep() == 0
+    with pytest.raises(ConflictError):
+        other.commit([copy])
+    assert len(catalog.garbage()) == 2
+
+
+def test_many_writers_of_bundles_with_equal_members(url: str, catalog: PostgreSQLCatalog) -> None:
+    """In one order and in the other, beside a collector: all are put, none waits for ever, nothing is left."""
+    stop = threading.Event()
+
+    def write(number: int) -> None:
+        mine = PostgreSQLCatalog(url)
+        for turn in range(30):
+            contents = [b"shared %d" % part for part in range(4)]
+            rows = put_bundle(mine, f"key{number}", *(contents if number % 2 else contents[::-1]), b"%d" % turn)
+            mine.mark_synced([row.blob for row in rows])
+            if turn % 5 == 4:
+                mine.commit([Delete(FLOW, f"key{number}")])
+        mine.close()
+
+    def collect() -> None:
+        mine = PostgreSQLCatalog(url)
+        while not stop.is_set():
+            mine.sweep()
+            mine.forget([blob.id for blob in mine.garbage()])
+        mine.close()
+
+    began = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        collector = pool.submit(collect)
+        writers = [pool.submit(write, number) for number in range(3)]
+        try:
+            for writer in writers:
+                writer.result(60)
+        finally:
+            stop.set()
+        collector.result(60)
+    assert time.monotonic() - began < 45
+    sweep_all(catalog)
+    collected(catalog)
+    assert catalog.read("SELECT count(*) FROM blobs") == catalog.read("SELECT count(*) FROM members") == [(0,)]

@@ -18,7 +18,19 @@ from holdfast.catalog.base import NewBlob
 from holdfast.catalog.sqlite import SQLiteCatalog, statements
 from holdfast.catalog.sqlite.listing import _KEYS
 from holdfast.errors import ClosedError, InvalidArgumentError
-from holdfast.testing.catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, inline_put, put, put_file, versions
+from holdfast.testing.catalog_cases import (
+    BOOT,
+    FLOW,
+    INTEGER,
+    SPACE,
+    data_of,
+    inline_put,
+    put,
+    put_bundle,
+    put_file,
+    record_of,
+    versions,
+)
 from holdfast.testing.processes import in_child
 
 
@@ -258,6 +270,15 @@ def test_an_adopted_store_trusts_no_file(catalog: SQLiteCatalog) -> None:
     assert catalog.unsynced(boot=BOOT, earlier=False) == []
     again = put_file(catalog, "three", b"1")
     assert again.blob != rows[0].blob, "bytes that nobody looked at yet stand in for fresh ones"
+
+
+def test_an_adopted_bundle_is_trusted_with_its_last_member(catalog: SQLiteCatalog) -> None:
+    members = put_bundle(catalog, "key", b"one", b"two", synced=True)
+    catalog.adopt()
+    for one in members:
+        assert record_of(catalog, "key").synced == 0
+        catalog.trust(one.blob, NewBlob(one.storage, one.storage_config, True, BOOT))
+    assert record_of(catalog, "key").synced == 1
 
 
 def test_many_scopes_are_remembered_within_bounds(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import holdfast
 from holdfast import Artifact, Store
 
-from .timeline import normal
+from .timeline import Pair, normal
 
 INLINE = 1024
 SCOPES = ("namespace:a", "namespace:b/workflow:w", "namespace:b/artifact:r")
@@ -24,7 +24,7 @@ Slot = tuple[str, str]
 Meant = tuple[str, int]
 """A value by its form and number."""
 
-FORMS = ("inline", "file", "large", "array", "equal")
+FORMS = ("inline", "file", "large", "array", "equal", "object")
 _HEAD = struct.Struct(">BQ")
 _SIZES = {"file": 5_000, "large": 150_000, "equal": 6_000}
 
@@ -38,6 +38,8 @@ def make(meant: Meant) -> Any:
         return np.arange(9_000, dtype=np.int64) + number
     if form == "number":
         return number
+    if form == "object":
+        return Pair.of(number)
     number = number % 3 if form == "equal" else number
     return (_HEAD.pack(FORMS.index(form), number) * (_SIZES[form] // _HEAD.size + 1))[: _SIZES[form] + number % 100]
 
@@ -46,7 +48,9 @@ def identify(value: Any) -> Meant:
     """Form and number of a value; AssertionError when it is not one of ours, whole."""
     if type(value) is int:
         return "number", value
-    if isinstance(value, np.ndarray):
+    if isinstance(value, Pair):
+        meant = ("object", value.n)
+    elif isinstance(value, np.ndarray):
         meant = ("array", int(value[0]))
     elif isinstance(value, dict):
         meant = ("inline", value["n"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import BusyError, ConflictError, NotFoundError, Store, writing
+from holdfast import BusyError, ConflictError, NotFoundError, Store, objects
 from holdfast.catalog.base import Blob
 from holdfast.catalog.sqlite import SQLiteCatalog, schema
 from holdfast.collector import _Run as Collector
@@ -308,7 +308,7 @@ def test_planted_versions_go_back(quick_folder: Path, monkeypatch: pytest.Monkey
 
 def test_planted_lost_updates(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def put(kernel: Any, ledger: Any, path: Any, key: Any, value: Any, plan: Any = PLAIN) -> Any:
-        return writing.put(kernel, ledger, path, key, value, plan._replace(if_version=None))
+        return objects.put(kernel, ledger, path, key, value, plan._replace(if_version=None))
 
     monkeypatch.setattr("holdfast.values.put", put)
     with pytest.raises(Impossible, match="lost"):

@@ -32,6 +32,7 @@ from .deeds import PUTS, SLOTS, Deed, Meant, Slot, do, identify, invent, open_st
 KINDS = [
     *[(kind, form) for kind in PUTS for form in ("inline", "file") if (kind, form) != ("stream", "inline")],
     ("put", "large"), ("put", "array"), ("put", "equal"), ("put and sync", "array"), ("stream", "large"),
+    ("put", "object"), ("put power", "object"), ("transaction", "object"),
     ("put power", "equal"), ("put brief", "inline"), ("delete", ""), ("transaction", "file"), ("transaction", "large"),
     ("transaction", "equal"), ("artifact", "file"), ("drop", ""), ("collect", ""), ("close", ""), ("open", ""),
 ]  # fmt: skip
@@ -211,10 +212,17 @@ def left_behind(folder: str, records: int) -> list[str]:
         count: Any = connection.execute(sql).fetchall()[0][0]
         return int(count)
 
-    places = {place.strip('"') for (place,) in connection.execute("SELECT place FROM blobs WHERE state=0 AND refs>0")}
+    live = connection.execute("SELECT place FROM blobs WHERE state=0 AND refs>0 AND storage<>0")
+    places = {place.strip('"') for (place,) in live}
     found = [
         f"{table}: {count}"
-        for table in ("kept", "dropped", "blobs WHERE refs=0 OR state<>0", "records WHERE expires IS NOT NULL")
+        for table in (
+            "kept",
+            "dropped",
+            "blobs WHERE refs=0 OR state<>0",
+            "members WHERE bundle NOT IN (SELECT id FROM blobs)",
+            "records WHERE expires IS NOT NULL",
+        )
         if (count := number(f"SELECT count(*) FROM {table}"))
     ]
     if (count := number("SELECT count(*) FROM records WHERE key LIKE 'k%'")) != records:

@@ -23,6 +23,7 @@ from holdfast.catalog.sqlite import SQLiteCatalog, schema
 from holdfast.storages.file import FileStorage
 from holdfast.testing.interpose import interposed
 from holdfast.testing.powercut import STYLES, Disk, Recorder
+from holdfast.writing import sync_blobs
 
 from .timeline import INLINE, UNIVERSE, Slot, Timeline, Version, Workload, normal, paths
 
@@ -177,7 +178,7 @@ def check_history(store: Store, image: Folder) -> None:
             except holdfast.HoldfastError as error:
                 raise Wrong(f"version {version} of {scope}/{key} is torn: {error!r}") from error
     catalog = SQLiteCatalog(image / "data" / "catalog.sqlite")
-    refs = "SELECT blob FROM records UNION ALL SELECT blob FROM kept UNION ALL SELECT blob FROM past"
+    refs = " UNION ALL ".join(f"SELECT blob FROM {table}" for table in ("records", "kept", "past", "members"))
     for wrong in (
         f"SELECT id,refs FROM blobs b WHERE state=0 AND refs<>(SELECT count(*) FROM ({refs}) WHERE blob=b.id)",
         "SELECT scope,records,bytes FROM policies p WHERE (records,bytes)<>"
@@ -365,6 +366,20 @@ def test_planted_nothing_kept(lab: Lab, same_files: dict[str, Any], monkeypatch:
     triggers = schema._TRIGGERS
     start, end = triggers.index("  INSERT INTO kept"), triggers.index("  DELETE FROM kept")
     monkeypatch.setattr(schema, "_TRIGGERS", triggers[:start] + triggers[end:])
+    assert "must be at version" in must_fail(lab, same_files)
+
+
+def test_planted_objects_lost_in_part(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("holdfast.catalog.sql.blobs._OF", "SELECT ?1 AS blob")
+    assert "torn" in must_fail(lab, same_files)
+
+
+def test_planted_objects_synced_with_one_file(
+    lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = schema._MEMBERS.index("    AND NOT EXISTS")
+    monkeypatch.setattr(schema, "_MEMBERS", schema._MEMBERS[:start] + ";\nEND;\n")
+    monkeypatch.setattr("holdfast.keeper.sync_blobs", lambda kernel, blobs: sync_blobs(kernel, blobs[:1]))
     assert "must be at version" in must_fail(lab, same_files)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import holdfast
-from holdfast import Record, Store
+from holdfast import Record, StorableDataclass, Store
 from holdfast.address import Path, parse_path
 from holdfast.storages.base import Identity
 from holdfast.testing.powercut import Recorder
@@ -23,12 +24,26 @@ UNIVERSE = [(scope, key) for scope in SCOPES for key in KEYS]
 Slot = tuple[str, str]
 
 
+@dataclass
+class Pair(StorableDataclass, class_id="c4a50001"):
+    """An object of several contents, two of which are files."""
+
+    n: int
+    one: Any
+    two: Any
+
+    @classmethod
+    def of(cls, number: int) -> Pair:
+        """The one of that number."""
+        return cls(n=number, one=np.arange(700) + number, two=np.arange(9_000) - number)
+
+
 class Version(NamedTuple):
     """A version of a key, or that it is deleted (``number`` None)."""
 
     number: int | None
     value: Any = None
-    place: str | None = None  # of its file, below the folder of files
+    places: tuple[str, ...] = ()  # of its files, below the folder of files
 
 
 class Step(NamedTuple):
@@ -46,6 +61,8 @@ DELETED = Version(None)
 
 def normal(value: Any) -> Any:
     """A value that ``==`` compares as a whole."""
+    if isinstance(value, Pair):
+        return "pair", value.n, normal(value.one), normal(value.two)
     if isinstance(value, np.ndarray):
         return "array", value.dtype.str, value.shape, value.tobytes()
     return bytes(value) if isinstance(value, (bytearray, memoryview)) else value
@@ -53,6 +70,8 @@ def normal(value: Any) -> Any:
 
 def natural(value: Any) -> Any:
     """The value again of what :func:`normal` made of it."""
+    if isinstance(value, tuple) and value[0] == "pair":
+        return Pair(n=value[1], one=natural(value[2]), two=natural(value[3]))
     return np.frombuffer(value[3], value[1]).reshape(value[2]) if isinstance(value, tuple) else value
 
 
@@ -89,7 +108,7 @@ class Timeline:
             for version in reversed(history):
                 if version.number is None:
                     break
-                if version.place is None or whole(version.place):
+                if all(map(whole, version.places)):
                     found[slot] = version
                     break
         return found
@@ -152,16 +171,18 @@ class Workload:
     def _version(self, record: Record | None, value: Any) -> Version:
         if record is None:
             return DELETED
-        place = record.contents["value"].storage_config
-        if place is not None and place not in self.timeline.contents:
-            path = os.path.join(self.folder, "files", place)
-            with open(path, "rb") as file:
-                self.timeline.contents[place] = file.read()
-            found = os.stat(path)
-            self.timeline.identities[place] = Identity(
-                found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-            )
-        return Version(record.version, normal(value), place)
+        contents = self.store.scope(record.scope).contents(record.key).values()
+        places = [content.storage_config for content in contents if content.storage is not None]
+        for place in places:
+            if place not in self.timeline.contents:
+                path = os.path.join(self.folder, "files", place)
+                with open(path, "rb") as file:
+                    self.timeline.contents[place] = file.read()
+                found = os.stat(path)
+                self.timeline.identities[place] = Identity(
+                    found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+                )
+        return Version(record.version, normal(value), tuple(places))
 
     def _scope(self, slot: Slot, root: Any = None) -> holdfast.Scope:
         scope: holdfast.Scope = (self.store if root is None else root).scope(slot[0])
@@ -181,7 +202,9 @@ class Workload:
             return {"n": self._number, "text": "x" * self.random.randrange(INLINE // 2)}
         if kind < 0.5:
             return np.arange(9_000, dtype=np.int64) + self._number  # out of band, read back as a map
-        size = 140_000 if kind < 0.55 else self.random.randrange(INLINE, 6000)  # the larger ones are preallocated
+        if kind < 0.62:
+            return Pair.of(self._number)
+        size = 140_000 if kind < 0.65 else self.random.randrange(INLINE, 6000)  # the larger ones are preallocated
         return self._number.to_bytes(8, "big") * (size // 8 + 1)
 
     # --- kinds of steps ---------------------------------------------------------------------------------------------

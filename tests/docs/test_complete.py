@@ -13,7 +13,7 @@ from holdfast import errors
 from holdfast.cli import app
 from holdfast.cli.commands import exit_code
 from holdfast.config import find_config
-from holdfast.registry import BUILT_IN
+from holdfast.registry import BUILT_IN, BUILT_IN_STREAMS
 from tests.docs.pages import DOCS
 
 ROW = re.compile(
@@ -78,6 +78,8 @@ def test_the_command_line_page_names_everything(name: str, command: Any) -> None
 def test_the_value_page_names_every_serializer() -> None:
     for page in ("value.md", "format.md"):
         assert [name for name in BUILT_IN if f"`{name}`" not in _text(page)] == []
+    for page in ("streams.md", "format.md"):
+        assert [name for name in BUILT_IN_STREAMS if f"`{name}`" not in _text(page)] == []
 
 
 def test_the_configuration_page_gives_the_defaults() -> None:

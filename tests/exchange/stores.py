@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
 import holdfast
-from holdfast.hashing import check_digest
+from holdfast.hashing import ALGORITHMS, check_digest
+from holdfast.storable.dataclasses import StorableDataclass
 
-__all__ = ["Odd", "compare", "everything", "fill"]
+__all__ = ["Odd", "Sample", "compare", "everything", "fill"]
+
+
+NUMBERS = {name: number for number, name in ALGORITHMS.items()}
 
 
 class Odd:
@@ -23,6 +28,16 @@ class Odd:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Odd) and self.name == other.name
+
+
+@dataclass
+class Sample(StorableDataclass, class_id="5a3c0001"):
+    """An object of several contents, some of which lie outside of the catalog."""
+
+    name: str
+    odd: Any = None
+    array: Any = None
+    ticks: Any = None
 
 
 KEYS = [
@@ -51,6 +66,10 @@ def fill(store: holdfast.Store) -> None:
     flow.put("nested", {"array": np.zeros(10_000), "pair": (np.float32(1.5),)})
     flow.put("object", Odd("small"))
     flow.put("large object", [Odd("large"), np.arange(20_000)])
+    flow.put("sample", Sample(name="small"))
+    flow.put("sample/large", Sample(name="l", odd=Odd("in it"), array=np.arange(30_000.0)), tags={"kind": "sample"})
+    flow.put("sample/packed", Sample(name="p", array=np.zeros(30_000), odd=b"equal" * 20_000), compression="zstd")
+    flow.put("sample/stream", Sample(name="s", ticks=iter(range(20_000))))
     flow.put("durable", "on disk", durability="power")
     flow.put_chunks("empty file", [])
     flow.put_chunks("large.bin", [bytes([i]) * 100_000 for i in range(20)])
@@ -72,11 +91,12 @@ def fill(store: holdfast.Store) -> None:
     for name in ("Prod", "pröd", "a/b:c%d", "n" * 512, "..", "con"):
         store.namespace(name).scope("kind=of", name).put_chunks("report.pdf", [name.encode()])
     kept = store.namespace("kept")
-    kept.set_policy(history=3, max_records=4, max_bytes=2_000_000)
+    kept.set_policy(history=3, max_records=5, max_bytes=2_000_000)
     for i in range(6):
         kept.put("value", {"number": i}, tags={"i": str(i)})
         kept.put_chunks("file", [bytes([i]) * 50_000])
         kept.put("object", Odd(str(i)))
+        kept.put("sample", Sample(name=str(i), odd=Odd(str(i)), array=np.full(5_000, i)))
         kept.put("deleted", i)
         kept.delete("deleted")
     gone = store.namespace("gone")
@@ -97,14 +117,18 @@ def everything(store: holdfast.Store) -> dict[str, Any]:
                 for record in scope.history(key)
             ]
         for record in scope.list():
-            content = record.contents["value"]
-            stored = scope.get_bytes(record.key)
-            if content.digest is not None:
-                check_digest(record.row.algorithm, content.digest, [stored], record.address)
+            several = record.serializer == "holdfast.storable@v1"
+            contents = []
+            for name, content in record.contents.items():
+                stored = scope.get_bytes(record.key, content=name)
+                if content.digest is not None and content.encoding is None:
+                    check_digest(NUMBERS[content.algorithm], content.digest, [stored], record.address)
+                facts = (name, content.digest, content.size, content.content_type, content.serializer, content.stream)
+                contents.append((*facts, content.encoding, json.dumps(content.serializer_config), stored))
             found[record.address] = (
                 record.version, record.created, record.updated, record.expires, dict(record.tags), record.row.flags,
-                record.digest, record.size, record.content_type, record.serializer, content.encoding,
-                json.dumps(content.serializer_config), stored,
+                record.digest, record.size, record.content_type, record.serializer,
+                *(contents if several else contents[0][-3:]),
             )  # fmt: skip
     return found
 

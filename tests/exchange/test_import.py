@@ -146,7 +146,7 @@ def edited(store: holdfast.Store, tmp_path: Path) -> Edited:
 
 
 HEADS: dict[str, tuple[Callable[[Edited], None], type[holdfast.HoldfastError], str]] = {
-    "newer": (lambda e: e.head(number=2), holdfast.SchemaError, "upgrade holdfast"),
+    "newer": (lambda e: e.head(number=3), holdfast.SchemaError, "upgrade holdfast"),
     "far newer": (lambda e: e.head(number=99, scopes={"new": "form"}), holdfast.SchemaError, "format 99"),
     "number": (lambda e: e.head(number="1"), holdfast.DecodeError, "another format"),
     "format": (lambda e: e.head(format="zip"), holdfast.DecodeError, "another format"),

@@ -17,6 +17,7 @@ import holdfast
 from holdfast.catalog.sqlite import SQLiteCatalog
 from holdfast.catalog.sqlite.schema import MIGRATIONS
 from tests.golden.expected import FAR, LARGE, ODD_KEYS, ODD_SCOPE, PAST, values
+from tests.golden.objects import fill_objects
 
 HERE = Path(__file__).parent
 GONE = ["deleted"]
@@ -44,6 +45,7 @@ def fill(store: holdfast.Store) -> None:
     golden.artifact("empty").create()
     _scopes(golden.scope("what", "scopes"))
     _history(golden.scope("what", "history"))
+    fill_objects(golden.scope("what", "objects"))
     with store.lease("golden", seconds=1):
         pass
 
@@ -113,14 +115,16 @@ def describe(store: holdfast.Store) -> list[dict[str, Any]]:
         place = waiting.pop()
         waiting.extend(place.children())
         if isinstance(place, holdfast.Scope):
-            found.extend(map(_described, place.list()))
+            found.extend(_described(record, place) for record in place.list())
             keys = [*place, *(key for key in GONE if key not in place)]
             found.extend({**_described(kept), "kept": True} for key in keys for kept in place.history(key))
     return sorted(found, key=lambda record: (str(record["address"]), -record["version"]))
 
 
-def _described(record: holdfast.Record) -> dict[str, Any]:
-    content = record.contents["value"]
+def _described(record: holdfast.Record, scope: holdfast.Scope | None = None) -> dict[str, Any]:
+    contents = record.contents if scope is None else scope.contents(record.key)
+    told = {name: _content(content) for name, content in contents.items()}
+    facts = told.pop("value") if list(told) == ["value"] else {"contents": told}
     return {
         "address": record.address,
         "version": record.version,
@@ -133,10 +137,15 @@ def _described(record: holdfast.Record) -> dict[str, Any]:
         "digest": record.digest,
         "content_type": record.content_type,
         "serializer": record.serializer,
-        "config": content.serializer_config,
-        "storage": content.storage,
-        "place": content.storage_config,
+        **facts,
     }
+
+
+def _content(content: holdfast.Content) -> dict[str, Any]:
+    facts = {"config": content.serializer_config, "storage": content.storage, "place": content.storage_config}
+    if content.stream:
+        facts["stream"] = True
+    return facts
 
 
 def _as_if_from_elsewhere(folder: Path) -> None:

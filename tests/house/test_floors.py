@@ -20,6 +20,8 @@ KERNEL = [
     "options",
     "signing",
     "layout",
+    "contents",
+    "objects",
     "steps",
     "reading",
     "writing",
@@ -39,13 +41,18 @@ KERNEL = [
 ]
 VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange"]
 
+CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base"]
+
 # What several implementations of a contract stand on.
-STOOD_ON = ["storages.mapping", "storages.places", "storages.remote", "catalog.sql"]
+STOOD_ON = [
+    "serializers.exact_json", "serializers.items", "serializers.tables",
+    "storages.mapping", "storages.places", "storages.remote", "catalog.sql",
+]  # fmt: skip
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
     0: ["errors", "address", "model", "hashing", "payload", "stopping", "compression"],
-    1: ["serializers.base", "storages.base", "storages.asynchronous", "storages.bridge", "catalog.base", *STOOD_ON],
+    1: [*CONTRACTS, "storages.asynchronous", "storages.bridge", *STOOD_ON],
     2: ["serializers", "storages", "catalog"],
     3: ["registry", "config"],
     4: KERNEL,

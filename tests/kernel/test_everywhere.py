@@ -106,6 +106,13 @@ def test_all_that_a_scope_does(opener: Opener, place: str, tmp_path: Path) -> No
         with pytest.raises(ZeroDivisionError):
             scope.put_chunks("broken", broken)
         assert not scope.exists("broken")
+        scope.put_stream("stream", (array + number for number in range(5)))
+        packed.put_stream("packed/rows", ({"row": number} for number in range(30_000)))
+        for number, item in enumerate(scope.get("stream")):
+            assert np.array_equal(item, array + number)
+        assert sum(row["row"] for row in scope.get("packed/rows")) == sum(range(30_000))
+        with scope.get("stream", verify=True) as stream:
+            next(stream)
 
         with scope.artifact("run-7").transaction() as artifact:
             artifact.write("model.bin", array.tobytes())

@@ -46,6 +46,8 @@ def same_array(one: Any, other: Any) -> bool:
     a, b = np.asarray(one), np.asarray(other)
     order = a.flags.c_contiguous == b.flags.c_contiguous or not (a.flags.forc and b.flags.forc)
     aligned = a.dtype.isalignedstruct == b.dtype.isalignedstruct
+    if a.dtype.char == "O":
+        return bool(b.dtype.char == "O" and a.shape == b.shape and identical(a.tolist(), b.tolist()))
     if a.dtype.char in "gG":  # their padding holds whatever was in memory
         return bool(a.dtype == b.dtype and a.shape == b.shape and order and np.array_equal(a, b, equal_nan=True))
     return a.dtype == b.dtype and a.shape == b.shape and order and aligned and a.tobytes() == b.tobytes()
@@ -78,6 +80,26 @@ def same_image(one: Any, other: Any) -> bool:
     """The same mode, size, pixels, palette and info."""
     mine, its = ((image.mode, image.size, image.tobytes(), image.getpalette(), image.info) for image in (one, other))
     return mine == its
+
+
+def same_figure(one: Any, other: Any) -> bool:
+    """The same traces, layout and frames to the last type (in any order of names), and the same grid of subplots."""
+    mine, its = (
+        {
+            "data": [trace.to_plotly_json() for trace in figure.data],
+            "layout": figure.layout.to_plotly_json(),
+            "frames": [frame.to_plotly_json() for frame in figure.frames],
+        }
+        for figure in (one, other)
+    )
+    grids = one._grid_str == other._grid_str and one._grid_ref == other._grid_ref
+    return grids and identical(_sorted(mine), _sorted(its))
+
+
+def _sorted(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return type(value)(map(_sorted, value)) if type(value) in (list, tuple) else value
 
 
 def is_nan(value: Any) -> bool:

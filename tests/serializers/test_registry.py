@@ -18,8 +18,8 @@ from PIL import Image
 
 from holdfast.errors import InvalidArgumentError, MissingExtraError, NotRegisteredError
 from holdfast.payload import Payload
-from holdfast.registry import BUILT_IN, BUILT_IN_STORAGES, Registry
-from holdfast.serializers.base import Serializer
+from holdfast.registry import BUILT_IN, BUILT_IN_STORAGES, BUILT_IN_STREAMS, Registry
+from holdfast.serializers.base import Serializer, StreamSerializer
 from holdfast.storages.base import Storage
 from holdfast.storages.memory import MemoryStorage
 
@@ -38,15 +38,16 @@ class Memory(MemoryStorage):
     name = "tests.memory@v1"
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [*BUILT_IN, *BUILT_IN_STREAMS])
 def test_the_table_says_what_the_classes_say(name):
-    entry = BUILT_IN[name]
+    entry = {**BUILT_IN, **BUILT_IN_STREAMS}[name]
     module, _, class_name = entry.target.partition(":")
     kind = getattr(import_module("holdfast.serializers." + module), class_name)
     assert kind.name == name
     assert set(kind.types) == set(entry.types)
     assert kind.content_types == entry.content_types
-    assert issubclass(kind, Serializer)
+    assert issubclass(kind, Serializer if name in BUILT_IN else StreamSerializer)
+    assert type(DEFAULT.reader(name)) is kind
     assert kind.executable == (name == "holdfast.pickle@v1")
 
 
@@ -143,6 +144,35 @@ def test_added_serializers_stand_inside_values():
     assert serializer.deserialize(payload) == value
 
 
+class TrackStream(StreamSerializer):
+    name = "tests.track-stream@v1"
+    types = TrackSerializer.types
+    content_types: ClassVar[tuple[str, ...]] = ("application/x-tracks",)
+
+    def serialize_stream(self, values):
+        for value in values:
+            yield TrackSerializer().serialize(value).buffers[0]
+
+    def deserialize_stream(self, file):
+        yield TrackSerializer().deserialize(Payload((file.read(),), "application/x-track"))
+
+
+def test_stream_serializers_are_found_by_the_type_of_an_item_and_by_name():
+    registry = DEFAULT.extend(serializers=[TrackSerializer, TrackStream()])
+    assert registry.for_items(Track("a", [])).name == "tests.track-stream@v1"
+    assert registry.for_value(Track("a", [])).name == "tests.track@v1", "the two kinds do not get into each other's way"
+    assert registry.stream_serializer("tests.track-stream@v1") is registry.reader("tests.track-stream@v1")
+    assert registry.reader("tests.track@v1") is registry.serializer("tests.track@v1")
+    assert DEFAULT.for_items(Track("a", [])).name == "holdfast.value-stream@v1"
+    assert pickle.loads(pickle.dumps(registry)).for_items(Track("a", [])).name == "tests.track-stream@v1"
+    with pytest.raises(NotRegisteredError, match=r"'tests\.track-stream@v1' is of streams: use put_stream"):
+        registry.serializer("tests.track-stream@v1")
+    with pytest.raises(NotRegisteredError, match=r"'tests\.track@v1' is of whole values: use put"):
+        registry.stream_serializer("tests.track@v1")
+    with pytest.raises(NotRegisteredError, match=r"did you mean holdfast\.json-lines@v1"):
+        registry.stream_serializer("holdfast.json-line@v1")
+
+
 def test_added_serializers_may_replace_the_shipped():
     class MyText(TrackSerializer):
         name = "holdfast.text@v1"
@@ -192,7 +222,7 @@ def test_other_things_are_refused(thing):
 
 def test_things_that_are_no_storages_are_refused():
     with pytest.raises(InvalidArgumentError, match="is no storage"):
-        DEFAULT.extend(storages=[TrackSerializer])  # type: ignore[list-item]
+        DEFAULT.extend(storages=[TrackSerializer])
 
 
 def test_added_storages():

@@ -12,9 +12,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import polars as pl
 import pyarrow as pa
 from PIL import Image
+from plotly.subplots import make_subplots
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -262,3 +264,50 @@ IMAGES: list[Any] = [
     *(_image(mode, (300, 200)) for mode in ("L", "RGB", "F", "P")),
 ]
 """Images of every mode."""
+
+_CHANCE = np.random.default_rng(7)
+
+PIXELS: list[Any] = [
+    *(_CHANCE.integers(0, 256, shape, "u1") for shape in ((5, 7), (5, 7, 2), (5, 7, 3), (1, 1, 4), (300, 200, 3))),
+    _CHANCE.integers(0, 65_536, (4, 3), "u2"),
+]
+"""Arrays that PNGs hold."""
+
+FRAMES_OF_VIDEO: list[list[Any]] = [
+    [_CHANCE.integers(0, 256, (24, 31, 3), "u1") for _ in range(12)],
+    [_CHANCE.integers(0, 256, (17, 3), "u1") for _ in range(3)],
+    [_CHANCE.integers(0, 256, (8, 16, 4), "u1")],
+    [_CHANCE.integers(0, 65_536, (16, 8), "u2") for _ in range(2)],
+    [_CHANCE.integers(0, 65_536, (2, 2, 3), "u2")],
+    [_CHANCE.integers(0, 65_536, (9, 5, 4), "u2") for _ in range(2)],
+]
+"""Arrays that videos hold."""
+
+
+def figures() -> list[Any]:
+    """Plotly figures, the same whenever they are made: copies of them that Plotly makes are not."""
+    plain = go.Figure(go.Scatter(x=["a", "b", "\u00e9"], y=[1, 2.5, None, math.nan, -math.inf]))
+    arrays = go.Figure(
+        [
+            go.Scatter(x=pd.date_range("2024", periods=5, unit="ns"), y=np.arange(5)),
+            go.Scatter(x=np.array(["2024", "NaT"], "M8[D]"), y=np.array([2**40, -1]), customdata=np.zeros((0, 2))),
+            go.Heatmap(
+                z=np.linspace(0, 1, 12).reshape(3, 4).astype(">f4"),
+                customdata=np.array([[1, "x", None, math.nan]], object),
+            ),
+            go.Scatter(y=np.array([1, math.nan], "f2"), x=np.array([2**63], "u8"), ids=np.array(["a", "b"])),
+        ],
+        layout={"template": "none", "xaxis": {"range": np.array([0.5, 2.5])}, "title": "arrays"},
+    )
+    arrays.update_layout(template=None)
+    moments = [dt.datetime(2024, 1, 1), dt.date(2024, 1, 2), pd.Timestamp("2024-01-01T00:00:00.000000001")]
+    bare = go.Figure(go.Scatter(x=moments, y=("1", True), meta=(1, {"a": (2, [3])})))
+    bare.layout.template = None
+    grid = make_subplots(2, 2, specs=[[{}, {"type": "domain"}], [{"colspan": 2}, None]])
+    grid.add_trace(go.Pie(values=[1, 2], labels=("a", "b")), row=1, col=2)
+    moving = go.Figure(go.Scatter(y=[1]), frames=[go.Frame(data=[go.Scatter(y=np.array([1.5]))], name="1")])
+    return [plain, arrays, bare, grid, moving, go.Figure()]
+
+
+FIGURES: list[Any] = figures()
+"""Plotly figures."""

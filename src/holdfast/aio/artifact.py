@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ..artifact import Artifact, Metadata
-from .driver import Ways
 from .files import Opening
 from .transaction import AsyncAtomic
 from .verbs import Colour, Looked, Shown, brief, described, lifted, paged, pages
+from .ways import Ways
 
 __all__ = ["AsyncArtifact", "AsyncMetadata"]
 

@@ -6,24 +6,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from enum import Enum
 from functools import partial
-from inspect import GEN_SUSPENDED, getgeneratorstate
 from time import monotonic, perf_counter
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
+from ..contents import at_once
 from ..errors import BusyError
 from ..kernel import Kernel
 from ..registry import VALUE
-from ..steps import Steps, Transfer, advance
 from ..stopping import told
+from .stream import AsyncStream
+from .ways import LATER, Later, Ways
 from .workers import Workers
 
-__all__ = ["LATER", "Driver", "Later", "Serial", "Ways", "driver_of", "is_brief", "is_plain"]
+__all__ = ["Driver", "driver_of", "is_brief", "is_plain"]
 
 T = TypeVar("T")
 
@@ -34,16 +33,6 @@ _BRIEF = 1 << 14  # bytes of a value that is encoded in the loop
 _PARTS = 500  # and how many objects it may have
 _SCALARS, _BYTES, _NESTING = {type(None), bool, float, complex}, {bytes, bytearray}, {list, tuple, set, frozenset, dict}
 _PLAIN = {None, "holdfast.bytes@v1", "holdfast.text@v1", "holdfast.json@v1", VALUE}
-
-
-class Later(Enum):
-    """Type of :data:`LATER`."""
-
-    LATER = 0
-
-
-LATER: Final = Later.LATER
-"""Given for what cannot be done at once."""
 
 
 class _Share(threading.local):
@@ -98,70 +87,6 @@ def _true() -> bool:
     return True
 
 
-def _apart(step: Transfer) -> bool:
-    return hasattr(step.target, "awaited")
-
-
-def _advance(steps: Steps[T], resume: Callable[[], Transfer]) -> tuple[Transfer | None, T | None]:
-    try:
-        return advance(steps, resume, _apart), None
-    except StopIteration as end:
-        return None, end.value
-
-
-class Ways(ABC):
-    """The ways to run verbs: functions without arguments, of one store, or of a transaction or file in it."""
-
-    kernel: Kernel
-
-    @abstractmethod
-    async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        """Call it in the loop, in its turn; LATER where it would have to wait for somebody, with nothing done."""
-
-    @abstractmethod
-    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        """A brief write: in the loop, if it need not wait; else behind others in a thread of their own. LATER, with
-        nothing done, if it does not fit there."""
-
-    @abstractmethod
-    async def away(self, verb: Callable[[], T], must: bool = False) -> T:
-        """Call it in a thread. Cancelled, it is withdrawn if it has not begun (unless it ``must`` be done), else told
-        to stop and waited for."""
-
-    async def look(self, verb: Callable[[], T]) -> T:
-        """A brief read: in the loop, if it need not wait."""
-        found = await self.here(verb)
-        return await self.away(verb) if found is LATER else found
-
-    async def brief(self, verb: Callable[[], T]) -> T:
-        """A brief write, as of :meth:`brief_if`."""
-        done = await self.brief_if(_true, verb)
-        return await self.away(verb) if done is LATER else done
-
-    async def drive(self, begin: Callable[[], Steps[T]]) -> T:
-        """Make the steps of a verb: in a thread, but for the transfers of a storage that has a twin ``awaited``, whose
-        verbs are coroutines of the same arguments: those are awaited here."""
-        steps = begin()
-        resume: Callable[[], Transfer] = partial(next, steps)
-        begun = False
-        try:
-            while True:
-                step, result = await self.away(partial(_advance, steps, resume), must=begun)
-                if step is None:
-                    return result  # type: ignore[return-value]
-                begun = True
-                try:
-                    made = await getattr(step.target.awaited, step.verb)(*step.arguments, **step.options)
-                except BaseException as error:
-                    resume = partial(steps.throw, error)
-                else:
-                    resume = partial(steps.send, made)
-        except asyncio.CancelledError:
-            if getgeneratorstate(steps) == GEN_SUSPENDED:
-                await self.away(steps.close, must=True)
-            raise
-
-
 class Driver(Ways):
     """The ways of a store."""
 
@@ -169,6 +94,7 @@ class Driver(Ways):
         self.kernel = kernel
         self._pool = Workers("holdfast-aio", _THREADS)
         self._lane = Workers("holdfast-aio-brief", 1)  # brief writes, so that they never wait behind long work
+        self._free = Workers("holdfast-aio-stream", 1 << 16)
         self._hasty = 0
 
     async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
@@ -211,58 +137,26 @@ class Driver(Ways):
         _share.add(began)
         return await job.outcome(must)
 
+    async def alone(self, verb: Callable[[], T]) -> T:
+        return await self._free.begin(verb).outcome()
+
     def _patiently(self, late: Callable[[], bool], verb: Callable[[], T]) -> T:
-        return self.kernel.catalog.impatient(lambda: told() or late(), verb)
+        token = at_once.set(partial(AsyncStream, self))
+        try:
+            return self.kernel.catalog.impatient(lambda: told() or late(), verb)
+        finally:
+            at_once.reset(token)  # else the job would hold the store for a moment longer
 
     def close(self) -> None:
         """End the threads."""
-        self._pool.close()
-        self._lane.close()
+        for workers in (self._pool, self._lane, self._free):
+            workers.close()
 
 
 def driver_of(kernel: Kernel) -> Driver:
     """The one driver of an open store."""
     found: Driver | None = kernel.companions.get(Driver)
     return found or kernel.companions.setdefault(Driver, Driver(kernel))
-
-
-class Serial(Ways):
-    """The ways of what two threads may not use at once: one call waits for the other."""
-
-    def __init__(self, driver: Ways) -> None:
-        self.kernel = driver.kernel
-        self._driver = driver
-        self._lock = asyncio.Lock()
-
-    @property
-    def free(self) -> bool:
-        """Whether no call is under way."""
-        return not self._lock.locked()
-
-    async def here(self, verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        async with self._lock:
-            return await self._driver.here(verb)
-
-    async def brief_if(self, fits: Callable[[], bool], verb: Callable[[], T]) -> T | Literal[Later.LATER]:
-        async with self._lock:
-            return await self._driver.brief_if(fits, verb)
-
-    async def away(self, verb: Callable[[], T], must: bool = False) -> T:
-        cancelled: asyncio.CancelledError | None = None
-        while True:
-            try:
-                await self._lock.acquire()
-                break
-            except asyncio.CancelledError as error:
-                if not must:
-                    raise
-                cancelled = error  # what must be done waits for its turn nevertheless
-        try:
-            return await self._driver.away(verb, must)
-        finally:
-            self._lock.release()
-            if cancelled is not None:
-                raise cancelled
 
 
 def is_brief(kernel: Kernel, value: Any) -> bool:

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ..model import Record
-from .driver import Serial, Ways
 from .verbs import Shown
+from .ways import Serial, Ways
 
 __all__ = ["AsyncFile", "Opening"]
 

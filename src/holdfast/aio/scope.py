@@ -9,24 +9,26 @@ from typing import Any, Literal, Self, Unpack, overload
 
 from ..address import Path, check_key
 from ..artifact import Artifact, Artifacts
-from ..catalog.base import HEAD, Ledger
+from ..catalog.base import HEAD
 from ..history import Histories
-from ..kernel import Kernel
 from ..model import Entry, Record
 from ..navigation import Names, Navigation
-from ..options import Plan, PutOptions
+from ..objects import put, putting
+from ..options import PutOptions
 from ..payload import Buffer
 from ..reading import load, make_record, missing, visible
 from ..scope import BaseScope
 from ..steps import Steps
-from ..streams import Draft, flat
+from ..stream import Stream
+from ..streams import Draft, check_values, flat, write_values
 from ..values import RAISE
-from ..writing import prepare, put, put_inline, put_stored
 from .artifact import AsyncArtifact
-from .driver import LATER, Later, is_brief, is_plain
+from .driver import is_brief, is_plain
 from .files import Opening
+from .stream import AsyncStream
 from .transaction import AsyncAtomic
 from .verbs import Colour, Looked, Shown, brief, described, lifted, look, paged, pages
+from .ways import LATER, Later
 
 __all__ = ["AsyncScope", "AsyncTransaction", "Below"]
 
@@ -88,7 +90,7 @@ class AsyncScope(Below):
             done = await self._driver.brief_if(partial(is_brief, kernel, value), partial(put, *what))
             if done is not LATER:
                 return done
-        return await self._driver.drive(partial(_put, *what))
+        return await self._driver.drive(partial(putting, *what))
 
     @described(BaseScope.get)
     async def get(
@@ -102,21 +104,25 @@ class AsyncScope(Below):
     ) -> Any:
         if version is not None:
             verb = partial(self._sync.get, key, default, verify=verify, trust=trust, version=version)
-            return await self._driver.away(verb)
+            return self._shown(await self._driver.away(verb))
         found = await self._driver.here(partial(_get_plain, self._sync, key, default))
         if found is not LATER:
             return found
-        return await self._driver.drive(partial(_get, self._sync, key, default, verify, trust))
+        return self._shown(await self._driver.drive(partial(_get, self._sync, key, default, verify, trust)))
+
+    def _shown(self, value: Any) -> Any:
+        return AsyncStream(self._driver, value) if isinstance(value, Stream) else value
 
     @described(BaseScope.entry)
     async def entry(self, key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
         found = await self._driver.here(partial(_plain_entry, self._sync, key))
         if found is not LATER:
             return found
-        verb = partial(self._sync.entry, key, verify=verify, trust=trust)
-        return await self._driver.away(verb)
+        entry = await self._driver.away(partial(self._sync.entry, key, verify=verify, trust=trust))
+        return Entry(self._shown(entry.value), entry.record)
 
     record = look(BaseScope.record)
+    contents = look(BaseScope.contents)
     exists = look(BaseScope.exists)
     delete = brief(BaseScope.delete)
     add = brief(BaseScope.add)
@@ -130,13 +136,37 @@ class AsyncScope(Below):
     restore = brief(Histories.restore)
     policy = look(Histories.policy)
     set_policy = lifted(Histories.set_policy)
-    get_many = lifted(BaseScope.get_many)
+    _get_many = lifted(BaseScope.get_many)
     put_many = lifted(BaseScope.put_many)
     keys = paged(BaseScope.keys)
     list = paged(BaseScope.list)
 
+    @described(BaseScope.get_many)
+    async def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
+        return {key: self._shown(value) for key, value in (await self._get_many(keys, trust=trust)).items()}
+
     def __aiter__(self) -> AsyncIterator[str]:
         return self.keys()
+
+    async def put_stream(
+        self, key: str, values: Iterable[Any] | AsyncIterable[Any], **options: Unpack[PutOptions]
+    ) -> Record:
+        """Store a stream of values, taken and written one at a time; :meth:`get` gives an asynchronous iterator. If
+        anything fails on the way, nothing is stored.
+
+        An asynchronous iterable runs in this loop, in a task of its own, and is asked for a value when the one before
+        is written; another one is run in a thread. See :meth:`Scope.put_stream <holdfast.Scope.put_stream>`.
+        """
+        scope, driver = self._sync, self._driver
+        plan = scope._plan(options)
+        check_values(scope._kernel.registry, values)
+        draft = await driver.away(partial(Draft, scope._kernel, scope._ledger, scope.path, check_key(key), plan))
+        try:
+            await driver.alone(partial(write_values, draft, values))
+            return await driver.drive(draft.commit)
+        except (asyncio.CancelledError, Exception):
+            await driver.away(draft.abort, must=True)
+            raise
 
     # --- files --------------------------------------------------------------------------------------------------------
 
@@ -185,11 +215,11 @@ class AsyncScope(Below):
             raise
 
     @described(BaseScope.get_chunks)
-    def get_chunks(self, key: str) -> AsyncIterator[bytes]:
-        return self._chunks(check_key(key))
+    def get_chunks(self, key: str, *, content: str | None = None) -> AsyncIterator[bytes]:
+        return self._chunks(check_key(key), content)
 
-    async def _chunks(self, key: str) -> AsyncIterator[bytes]:
-        pieces = await self._driver.away(partial(self._sync.get_chunks, key))
+    async def _chunks(self, key: str, content: str | None) -> AsyncIterator[bytes]:
+        pieces = await self._driver.away(partial(self._sync.get_chunks, key, content=content))
         while piece := await self._driver.away(partial(next, pieces, b"")):
             yield piece
 
@@ -238,13 +268,6 @@ class AsyncScope(Below):
 
 
 # --- what the verbs do ------------------------------------------------------------------------------------------------
-
-
-def _put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan) -> Steps[Record]:
-    encoded, integer = prepare(kernel, value, plan)
-    if integer is not None or encoded.size <= kernel.inline:
-        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
-    return (yield from put_stored(kernel, ledger, path, key, encoded, plan))
 
 
 def _get(scope: BaseScope[Any], key: str, default: Any, verify: bool, trust: bool) -> Steps[Any]:

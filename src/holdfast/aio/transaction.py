@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 
 from ..model import Record
 from ..transaction import Atomic
-from .driver import Serial, Ways
 from .verbs import Shown
+from .ways import Serial, Ways
 
 __all__ = ["AsyncAtomic"]
 

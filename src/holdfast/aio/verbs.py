@@ -7,7 +7,7 @@ from functools import partial, update_wrapper
 from itertools import islice
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
-from .driver import LATER, Ways
+from .ways import LATER, Ways
 
 __all__ = ["Colour", "Looked", "Shown", "brief", "described", "lifted", "look", "paged", "pages"]
 

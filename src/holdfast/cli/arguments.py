@@ -15,11 +15,13 @@ from ..api import Scope, Store
 from ..config import MEMORY, find_config, is_server
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError, StoreNotFoundError
 from ..kernel import CATALOG_FILE
+from ..model import Record
 from ..store import OpenKernel
 
 __all__ = [
     "AddressArgument",
     "AddressesArgument",
+    "ContentOption",
     "JsonOption",
     "Place",
     "PlaceArgument",
@@ -32,6 +34,7 @@ __all__ = [
     "parse",
     "parse_record",
     "parse_scope",
+    "size_of",
 ]
 
 Place = Store | Scope
@@ -163,8 +166,19 @@ StorageOption = Annotated[
 ]
 """``--storage``."""
 
+ContentOption = Annotated[
+    str | None, typer.Option("--content", metavar="NAME", help="Which content, of an object that has several.")
+]
+"""``--content``."""
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 """``--json``."""
+
+
+def size_of(record: Record, content: str | None) -> int:
+    """How many bytes of a record, or of one of its contents, there will be; for the progress that is shown."""
+    found = None if content is None else record.contents.get(content)
+    return record.unpacked_size if found is None else found.size
 
 
 def hand_down(ctx: typer.Context, store: StoreOption = None) -> None:

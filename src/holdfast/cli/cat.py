@@ -15,7 +15,7 @@ import typer
 
 from ..api import Scope
 from ..errors import InvalidArgumentError
-from .arguments import AddressArgument, JsonOption, StoreOption, open_store, parse_record
+from .arguments import AddressArgument, ContentOption, JsonOption, StoreOption, open_store, parse_record, size_of
 from .printing import document, record_json
 from .progress import progress
 from .wording import shown
@@ -29,39 +29,44 @@ def cat(
     address: AddressArgument,
     value: Annotated[bool, typer.Option("--value", help="The value as text: a str as it is, data as JSON.")] = False,
     as_repr: Annotated[bool, typer.Option("--repr", help="The value as Python shows it.")] = False,
+    content: ContentOption = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write binary data to a terminal.")] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a record's bytes to stdout, raw, or its value as text.
 
-    A pickled value is only loaded when it was signed by this store.
+    A pickled value is only loaded when it was signed by this store. Of an object with several contents, --content says
+    which one's bytes.
 
     \b
     Examples:
       holdfast cat namespace:prod/dump.sql | head -1
+      holdfast cat namespace:prod/run --content notes
       holdfast cat --value namespace:prod/limits
     """
     with open_store(store) as opened:
         scope, key = parse_record(opened, address)
+        if content is not None and (as_json or as_repr or value):
+            raise InvalidArgumentError("--content is for bytes: leave --json, --repr and --value away")
         if as_json:
             entry = scope.entry(key)
-            content = _file_json(entry.value) if entry.record.serializer is None else {"value": _plain(entry.value)}
-            document({**record_json(entry.record), **content})
+            shown_value = _file_json(entry.value) if entry.record.serializer is None else {"value": _plain(entry.value)}
+            document({**record_json(entry.record), **shown_value})
         elif as_repr:
             print(_fit(repr(scope.get(key))))
         elif value:
             print(_fit(_text(scope.get(key))))
         else:
-            _copy(scope, key, force)
+            _copy(scope, key, content, force)
 
 
-def _copy(scope: Scope, key: str, force: bool) -> None:
+def _copy(scope: Scope, key: str, content: str | None, force: bool) -> None:
     terminal = sys.stdout.isatty()
-    size = scope.record(key).unpacked_size
+    size = size_of(scope.record(key), content)
     sys.stdout.flush()
     with progress(key, 0 if terminal else size) as tell:
-        pieces = scope.get_chunks(key)
+        pieces = scope.get_chunks(key, content=content)
         for piece in _only_text(pieces, f"{scope}/{key}") if terminal and not force else pieces:
             sys.stdout.buffer.write(piece)
             tell(len(piece))

@@ -9,7 +9,16 @@ import typer
 
 from ..api import Scope
 from ..errors import InvalidArgumentError
-from .arguments import AddressArgument, JsonOption, StoreOption, missing_below, open_store, parse
+from .arguments import (
+    AddressArgument,
+    ContentOption,
+    JsonOption,
+    StoreOption,
+    missing_below,
+    open_store,
+    parse,
+    size_of,
+)
 from .printing import answer, json_line, note
 from .progress import progress
 from .wording import count_text, shown, size_text
@@ -25,6 +34,7 @@ def get(
             metavar="TARGET", help="File or folder; by default the key's last part, here.", show_default=False
         ),
     ] = None,
+    content: ContentOption = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All records whose keys begin so, or all of the scope, into a folder.")
     ] = False,
@@ -34,7 +44,8 @@ def get(
     """Write a record's bytes to a file, or all under a prefix to a folder.
 
     A file appears whole or not at all, checked against its digest. An address that ends in / is a prefix, as with
-    --all; scopes below are not included. Use cat to write to stdout, and cat --value for a value as text.
+    --all; scopes below are not included. An object with several contents becomes a folder of them there, and alone
+    --content says which one is meant. Use cat to write to stdout, and cat --value for a value as text.
 
     \b
     Examples:
@@ -47,15 +58,16 @@ def get(
         if not isinstance(scope, Scope) or (key is None and not everything):
             raise InvalidArgumentError(f"{address!r} names a scope: add a key, or --all for all its records")
         if everything or key is None or key.endswith("/"):
+            if content is not None:
+                raise InvalidArgumentError("--content is for one record: name it, and leave --all away")
             _get_folder(scope, key or "", target, as_json)
         else:
-            _get_file(scope, key, target or ".", as_json)
+            _get_file(scope, key, content, target or ".", as_json)
 
 
-def _get_file(scope: Scope, key: str, target: str, as_json: bool) -> None:
-    size = scope.record(key).unpacked_size
-    with progress(key, size) as tell:
-        path = scope.get_file(key, target, progress=tell)
+def _get_file(scope: Scope, key: str, content: str | None, target: str, as_json: bool) -> None:
+    with progress(key, size_of(scope.record(key), content)) as tell:
+        path = scope.get_file(key, target, content=content, progress=tell)
     facts = _json(path)
     answer(as_json, facts, f"wrote {shown(path)}: {size_text(facts['size'])}")
 

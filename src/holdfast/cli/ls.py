@@ -10,9 +10,10 @@ import typer
 
 from ..address import format_address, format_path
 from ..api import Scope
+from ..contents import object_of
 from ..errors import InvalidArgumentError
 from ..listing import ORDERS
-from ..model import Record
+from ..model import STORABLE, Record
 from ..reading import missing
 from ..verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
@@ -180,6 +181,8 @@ def _type_text(record: Record) -> str:
     """What a record is: a Python type for values, the content type for files."""
     if record.serializer is None:
         return "file" if record.content_type == "application/octet-stream" else f"file, {record.content_type}"
+    if record.serializer == STORABLE:
+        return f"object, {object_of(record)[2].rpartition('.')[2]}"
     return _TYPES.get(record.serializer, record.serializer)
 
 

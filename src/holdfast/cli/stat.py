@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from ..address import format_path
 from ..api import Scope, Store
 from ..artifact import METADATA
-from ..model import Record
+from ..contents import object_of
+from ..model import STORABLE, Content, Record
 from .arguments import JsonOption, PlaceArgument, StoreOption, open_store, parse
 from .printing import document, print_columns, record_json, time_json
 from .wording import shown, size_text
@@ -35,17 +37,43 @@ def stat(
         elif key is None:
             facts = _scope(scope)
         else:
-            facts = _record(scope.record(key))
+            facts = _record(scope.record(key), scope.contents(key))
     if as_json:
         document(facts)
-    else:
-        print_columns([(name.replace("_", " "), _line(name, value)) for name, value in facts.items()])
+        return
+    contents = facts.pop("contents", {})
+    print_columns([(name.replace("_", " "), _line(name, value)) for name, value in facts.items()])
+    for name, content in contents.items():
+        print(f"\n{shown(name)}")
+        print_columns([(f"  {part.replace('_', ' ')}", _line(part, value)) for part, value in content.items()])
 
 
-def _record(record: Record) -> dict[str, Any]:
-    content = record.contents["value"]
+def _record(record: Record, contents: Mapping[str, Content]) -> dict[str, Any]:
+    facts = record_json(record)
+    if record.serializer != STORABLE:
+        return {**facts, **_content(contents["value"])}
+    class_id, unpacker, kind = object_of(record)
     return {
-        **record_json(record),
+        **facts,
+        "class": kind,
+        "class_id": class_id,
+        "unpacker": unpacker,
+        "contents": {
+            name: {
+                "size": content.size,
+                "digest": f"{content.algorithm}:{content.digest.hex()}" if content.digest else None,
+                "content_type": content.content_type,
+                "serializer": content.serializer,
+                "stream": content.stream,
+                **_content(content),
+            }
+            for name, content in contents.items()
+        },
+    }
+
+
+def _content(content: Content) -> dict[str, Any]:
+    return {
         "encoding": content.encoding,
         "serializer_config": content.serializer_config,
         "storage": content.storage or "catalog",

@@ -8,21 +8,27 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
+from msgspec.structs import replace
+
 from ..address import Path, format_address
-from ..catalog.base import ABSENT, HEAD, Change, Delete, Policy, Put, Restore, ValueRow
+from ..catalog.base import ABSENT, HEAD, Change, Delete, Member, Policy, Put, Restore, ValueRow
+from ..contents import Part, config_text
 from ..errors import ConflictError, DecodeError, NotFoundError, SignatureError
 from ..files import Progress
+from ..hashing import digest_buffers
 from ..keeper import sync_all
-from ..model import Codec, ScopeInfo
+from ..model import STORABLE, Codec, ScopeInfo
+from ..objects import ROOM
 from ..options import tags_text
 from ..stopping import go_on
+from ..storages.inline import InlineStorage
 from ..store import BaseStore
 from ..verifier import scopes_from
 from ..writing import CERTAIN, let_go, settle, store_chunks
 from .folder import FolderSource
 from .layout import Line, parsed
 from .running import Moved, Run
-from .source import Pieces, StoreSource
+from .source import Pieces, Replaced, StoreSource
 
 __all__ = ["Copying"]
 
@@ -161,21 +167,33 @@ class Copying(Run):
             self.leave(self._path, line.key)
         return True
 
-    def _put(self, line: Line, pieces: Pieces, here: ValueRow | None, if_version: int | None, *before: Delete) -> bool:
+    def _put(
+        self, line: Line, pieces: list[Pieces], here: ValueRow | None, if_version: int | None, *before: Delete
+    ) -> bool:
         """Put a record; with ``if_version`` under a new version."""
         kernel, codec = self._kernel, Codec(line.serializer, line.content_type, line.encoding)
         put = Put(
             self._path, line.key, kernel.codec_ids[codec], *parsed(line.digest), line.size, line.number, None,
-            line.config, self._signature(line), tags_text(line.tags), line.expires, if_version=if_version,
+            line.config, None, tags_text(line.tags), line.expires, if_version=if_version,
         )  # fmt: skip
-        shared = self._shared(line, here)
+        signed, shared = self._is_signed(line), self._shared(line, here)
         if shared is not None:
             put = put._replace(data=shared.data, blob=shared.blob)
+            if line.serializer == STORABLE:  # whose contents may lie elsewhere here
+                put = put._replace(algorithm=shared.algorithm, digest=shared.digest, config=shared.config)
+        elif line.serializer == STORABLE:
+            try:
+                put = self._gathered(put, line, pieces)
+            except Replaced:
+                return False
         elif line.number is None:
-            told = self._told(pieces)
+            told = self._told(pieces[0])
             put = store_chunks(kernel, put, told) if line.size > kernel.inline else put._replace(data=b"".join(told))
         if shared is not None or line.number is not None:
             self.tell(line.size)
+        if signed:
+            signature = kernel.signer.sign(line.serializer or "", put.config, put.algorithm, put.digest or b"")
+            put = put._replace(signature=signature)
         self._remember(line)
         change = (
             put
@@ -189,11 +207,39 @@ class Copying(Run):
                 return True
             return False
         self._pending.append((line, change))
-        held = (line.text, line.base64, line.signature, put.data, put.config, put.tags)
+        held = [line.signature, line.text, line.base64, put.data, put.config, put.tags]
+        held += [one.text or one.base64 for one in line.contents]
         self._waiting += sum(len(one) for one in held if isinstance(one, (str, bytes)))
         if len(self._pending) >= _BATCH or self._waiting >= _BATCH_BYTES:
             self._flush()
         return True
+
+    def _gathered(self, put: Put, line: Line, pieces: list[Pieces]) -> Put:
+        """The put of an object: what lay in its record does so here, and its other contents lie in this storage."""
+        kernel, data, members, placed = self._kernel, bytearray(), list[Member](), list[Part]()
+        thing, parts = line.object()
+        try:
+            for part, content, its in zip(parts, line.contents, pieces, strict=True):
+                told, small = self._told(its), part.at is not None or kernel.storage.name == InlineStorage.name
+                if small and len(data) + part.size <= max(kernel.inline, ROOM):
+                    placed.append(part._replace(at=len(data), member=None, storage=None))
+                    data += b"".join(told)
+                    continue
+                codec = kernel.codec_ids[part.serializer, part.type, part.encoding]
+                algorithm, digest = parsed(content.digest)
+                one = put._replace(codec=codec, algorithm=algorithm, digest=digest, size=part.size)
+                new = store_chunks(kernel, one, told)
+                assert new.blob is not None
+                placed.append(part._replace(at=None, member=len(members), storage=kernel.storage.name))
+                members.append(Member(new.blob, algorithm, digest, part.size, new.since))
+        except BaseException:
+            let_go(kernel, put._replace(members=tuple(members)))
+            raise
+        algorithm, digest = digest_buffers([data], len(data))
+        return put._replace(
+            algorithm=algorithm, digest=digest, data=bytes(data), members=tuple(members),
+            config=config_text(thing, placed),
+        )  # fmt: skip
 
     def _let_go(self, pending: Sequence[_Pending]) -> None:
         for _, change in pending:
@@ -231,13 +277,17 @@ class Copying(Run):
         self.count["there"] += 1
 
     def _remember(self, line: Line) -> None:
-        if line.size > self._kernel.inline and line.digest is not None:
+        if line.size > self._kernel.inline and line.digest is not None and line.serializer != STORABLE:
             if len(self._places) == _REMEMBERED:
                 del self._places[next(iter(self._places))]
             self._places[line.digest] = self._path, line.key
 
     def _shared(self, line: Line, here: ValueRow | None) -> ValueRow | None:
         """The row of a record here that has the same bytes, if one is known."""
+        if line.serializer == STORABLE:
+            if here is None or self._kernel.catalog.codec(here.codec).serializer != STORABLE:
+                return None
+            return here if replace(line, config=here.config).content == line.content else None
         rows = [] if here is None else [here]
         place = self._places.get(line.digest or "")
         if place is not None:
@@ -246,22 +296,22 @@ class Copying(Run):
         wanted = (*parsed(line.digest), line.size)
         return next((row for row in rows if row.digest and (row.algorithm, row.digest, row.size) == wanted), None)
 
-    def _signature(self, line: Line) -> bytes | None:
-        """The store's own signature in place of the source's; None where there is none, or nobody can check it.
+    def _is_signed(self, line: Line) -> bool:
+        """Whether a record is to be signed here: the source signed it; False also where nobody can check that.
 
         Raises:
             SignatureError: the source's does not hold.
         """
         signer, (algorithm, digest) = self._source.signer, parsed(line.digest)
         if line.signature is None or signer is None:
-            return None
+            return False
         content = (line.serializer or "", line.config, algorithm, digest or b"")
         if not signer.holds(bytes.fromhex(line.signature), *content):
             raise SignatureError(
                 f"{format_address(self._path, line.key)} is not taken over: its signature is not one of the store that "
                 "it comes from, and loading it can run code"
             )
-        return self._kernel.signer.sign(*content)
+        return True
 
 
 def _marked(lines: Iterator[Line], number: int) -> Iterator[tuple[bytes, int, Line]]:

@@ -17,11 +17,25 @@ from msgspec.structs import replace
 from ..address import Path, format_path
 from ..errors import DecodeError, ExistsError, HoldfastError, ValueLost
 from ..files import Progress
+from ..model import STORABLE
 from ..storages.file.disk import explain, make_folders, open_file, sync_folder, sync_path
-from .layout import FORMAT, HEAD, LONGEST, NUMBER, RECORDS, SCOPES, Head, Line, ScopeLine, encode, read_head
+from .layout import (
+    FORMAT,
+    HEAD,
+    LONGEST,
+    NUMBER,
+    RECORDS,
+    SCOPES,
+    ContentLine,
+    Head,
+    Line,
+    ScopeLine,
+    encode,
+    read_head,
+)
 from .names import Names
 from .running import Moved, Run
-from .source import Pieces, StoreSource
+from .source import Pieces, Replaced, StoreSource
 
 __all__ = ["export"]
 
@@ -59,7 +73,7 @@ class _Export(Run):
         self._names = Names()
         self._files: dict[str, str] = {}
         self._head = Head(
-            format=FORMAT, number=NUMBER, store=source.kernel.catalog.store_id,
+            format=FORMAT, number=1, store=source.kernel.catalog.store_id,
             key_id=source.kernel.signer.key_id.hex(), made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )  # fmt: skip
 
@@ -109,16 +123,16 @@ class _Export(Run):
         with open(self._path(SCOPES), "xb") as scopes, open(self._path(RECORDS), "xb") as records:
             for info in self._source.scopes():
                 asked = self._source.policy(info.path)
-                line = ScopeLine(format_path(info.path), info.since, dict(info.properties), *asked)
-                scopes.write(self._fits(encode(line) + b"\n"))
+                scope = ScopeLine(format_path(info.path), info.since, dict(info.properties), *asked)
+                scopes.write(self._fits(encode(scope) + b"\n"))
                 self.count["scopes"] += 1
                 for head in chain(self._source.heads(info.path), self._source.past(info.path)):
                     with self.failing(info.path, head.key, head.version):
-                        found = self._source.fetch(info.path, head)
-                        if found is not None:
-                            self._place(info.path, *found)
-                            records.write(self._fits(encode(found[0]) + b"\n"))
-                            self.count.update({"past" if head.past else "records": 1, "size": found[0].size})
+                        line = self._placed(info.path, head)
+                        if line is not None:
+                            records.write(self._fits(encode(line) + b"\n"))
+                            self.count.update({"past" if head.past else "records": 1, "size": line.size})
+                            self.count["objects"] += line.serializer == STORABLE
 
     @staticmethod
     def _fits(line: bytes) -> bytes:
@@ -140,14 +154,30 @@ class _Export(Run):
                     sync_path(os.path.join(folder, name))
                 sync_folder(folder)
         counts = {name: self.count[name] for name in ("scopes", "records", "past", "size", "refused")}
-        self._write_head(replace(self._head, complete=True, **counts))
+        number = NUMBER if self.count["objects"] else 1
+        self._write_head(replace(self._head, complete=True, number=number, **counts))
 
-    def _place(self, path: Path, line: Line, pieces: Pieces) -> None:
+    def _placed(self, path: Path, head: Line) -> Line | None:
+        """The line of a record, its bytes being written; None when it is gone."""
+        while found := self._source.fetch(path, head):
+            line, pieces = found
+            try:
+                for content, its in zip(line.contents, pieces, strict=False):
+                    self._place(path, f"{line.key}/{content.name}", content, its)
+            except Replaced:
+                continue
+            if line.serializer != STORABLE and line.number is None:
+                self._place(path, line.key, line, pieces[0])
+            self.tell(0 if line.number is None else line.size)
+            return line
+        return None
+
+    def _place(self, path: Path, key: str, line: Line | ContentLine, pieces: Pieces) -> None:
         """Tell in the line where the bytes are; write them to a file unless they are few, or there."""
         if line.serializer is not None and line.size <= _IN_LINE:
             data = b"".join(pieces)
             try:
-                line.text = data.decode() if line.number is None else None
+                line.text = data.decode()
             except UnicodeDecodeError:
                 line.base64 = data
             self.tell(line.size)
@@ -156,7 +186,7 @@ class _Export(Run):
         line.file = self._files.get(digest)
         if line.file is None:
             plain = digest.replace(":", "-")
-            line.file = self._names.give(path, line.key, line.encoding) or f"objects/{plain[7:9]}/{plain}"
+            line.file = self._names.give(path, key, line.encoding) or f"objects/{plain[7:9]}/{plain}"
             if len(self._files) == _REMEMBERED:
                 del self._files[next(iter(self._files))]
         if digest in self._files or os.path.exists(self._path(line.file)):

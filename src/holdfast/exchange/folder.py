@@ -11,15 +11,30 @@ from hashlib import file_digest
 from io import BufferedReader, FileIO
 from itertools import chain, count
 
+from msgspec.structs import replace
+
 from ..address import Path, check_key, format_address, parse_path
 from ..catalog.base import HIGHEST, Policy
 from ..errors import DecodeError, IntegrityError, InvalidArgumentError, NotFoundError, ValueLost
 from ..hashing import check_digest, checked
 from ..layout import packed_size, read_config
-from ..model import ScopeInfo
+from ..model import STORABLE, ScopeInfo
 from ..options import check_content_type
 from ..signing import Signer
-from .layout import HEAD, LONGEST, RECORDS, SCOPES, Line, parsed, read_head, read_line, read_scope, reading
+from .layout import (
+    HEAD,
+    LONGEST,
+    RECORDS,
+    SCOPES,
+    ContentLine,
+    Line,
+    content_of,
+    parsed,
+    read_head,
+    read_line,
+    read_scope,
+    reading,
+)
 from .source import Pieces, begun
 
 __all__ = ["FolderSource"]
@@ -119,20 +134,27 @@ class FolderSource:
         """The versions that a scope keeps beside the newest ones, by key and version, behind these."""
         return self.heads(path, past=True)
 
-    def fetch(self, path: Path, head: Line) -> tuple[Line, Pieces] | None:
-        """All of a record.
+    def fetch(self, path: Path, head: Line) -> tuple[Line, list[Pieces]] | None:
+        """All of a record: bytes for each content, and none for a number. Those of an object are read one after the
+        other.
 
         Raises:
             ValueLost, IntegrityError: its bytes are not there, or not what they should be.
         """
-        where = f"{format_address(path, head.key)} in {self._folder}"
-        if head.file is not None:
-            return head, begun(checked(*parsed(head.digest), self._pieces(head.file, head.size, where), where))
-        data = [] if head.number is not None else [head.text.encode() if head.text is not None else head.base64 or b""]
-        if data:
-            _check_size(len(data[0]), head.size, where)
-            check_digest(*parsed(head.digest), data, where)
-        return head, iter(data)
+        if head.serializer == STORABLE:
+            inner = ((content, f"{head.key} [{content.name}]") for content in head.contents)
+            return head, [self._bytes(path, key, content) for content, key in inner]
+        return head, [] if head.number is not None else [begun(self._bytes(path, head.key, head))]
+
+    def _bytes(self, path: Path, key: str, line: Line | ContentLine) -> Pieces:
+        where = f"{format_address(path, key)} in {self._folder}"
+        if line.file is not None:
+            yield from checked(*parsed(line.digest), self._pieces(line.file, line.size, where), where)
+        else:
+            data = line.text.encode() if line.text is not None else line.base64 or b""
+            _check_size(len(data), line.size, where)
+            check_digest(*parsed(line.digest), [data], where)
+            yield data
 
     def _read(self, name: str) -> Iterator[tuple[bytes, str]]:
         """The lines of a document, each with its place."""
@@ -162,14 +184,7 @@ class FolderSource:
                     raise ValueError("its key is not in its turn")
                 last = place
                 check_content_type(line.content_type)
-                packed_size(read_config(line.config, line.key), line.key)
-                given = [value for value in (line.number, line.text, line.base64, line.file) if value is not None]
-                if (
-                    len(given) != 1
-                    or (line.digest is None) == (line.number is None)
-                    or (line.number and line.size != 8)
-                ):
-                    raise ValueError("it needs a number, or a digest with one of text, base64 and file")
+                _check_bytes(line)
             yield path, line
 
     def _pieces(self, name: str, size: int, where: str) -> Pieces:
@@ -198,6 +213,30 @@ class FolderSource:
         except OSError as error:
             os.close(fd)
             raise ValueLost(f"{self._folder}/{name} cannot be read: {error.strerror}") from None
+
+
+def _check_bytes(line: Line) -> None:
+    """Raise unless a line says where its bytes are, once, and of an object what its config says."""
+    given = [[line.number, line.text, line.base64, line.file]]
+    configs: list[tuple[object, str]] = [(read_config(line.config, line.key), line.key)]
+    if line.serializer == STORABLE:
+        parts = line.object()[1]
+        configs = [(part.config, part.name) for part in parts]
+        told = [replace(one, text=None, base64=None, file=None) for one in line.contents]
+        if told != [content_of(part) for part in parts] or line.size != sum(part.size for part in parts):
+            raise ValueError("its contents are not those of its config")
+        if given != [[None] * 4]:
+            raise ValueError("it has bytes beside those of its contents")
+        given = [[None, one.text, one.base64, one.file] for one in line.contents]
+    elif line.contents:
+        raise ValueError("it has contents, and is no object")
+    if any(len(one) - one.count(None) != 1 for one in given) or (line.digest is None) == (line.number is None):
+        raise ValueError("it needs a number, or a digest with one of text, base64 and file")
+    if line.number and line.size != 8:
+        raise ValueError("a number has 8 bytes")
+    for config, name in configs:
+        if isinstance(config, dict):
+            packed_size(config, name)
 
 
 def _check_size(found: int, expected: int, where: str) -> None:

@@ -10,13 +10,14 @@ from msgspec import Meta, Struct, convert
 from msgspec.json import Decoder, Encoder
 
 from ..catalog.base import HIGHEST
+from ..contents import Part, config_text, read_object
 from ..errors import DecodeError, SchemaError
 from ..hashing import ALGORITHMS
-from ..model import Record
+from ..model import STORABLE, Record
 
 __all__ = [
-    "FORMAT", "HEAD", "LONGEST", "NUMBER", "RECORDS", "SCOPES", "Head", "Line", "ScopeLine", "encode", "line_of",
-    "parsed", "read_head", "read_line", "read_scope", "reading",
+    "FORMAT", "HEAD", "LONGEST", "NUMBER", "RECORDS", "SCOPES", "ContentLine", "Head", "Line", "ScopeLine",
+    "content_of", "encode", "line_of", "parsed", "read_head", "read_line", "read_scope", "reading",
 ]  # fmt: skip
 
 HEAD, SCOPES, RECORDS = "holdfast-export.json", "scopes.jsonl", "records.jsonl"
@@ -25,8 +26,8 @@ HEAD, SCOPES, RECORDS = "holdfast-export.json", "scopes.jsonl", "records.jsonl"
 LONGEST = 1 << 24
 """Longest line, and longest head, in bytes."""
 
-FORMAT, NUMBER = "holdfast-export", 1
-"""Name and number of the format; a later number is for what this version cannot read."""
+FORMAT, NUMBER = "holdfast-export", 2
+"""Name and number of the format: 2 with objects, else 1; a later one is for what this version cannot read."""
 
 _Version = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 _Count = Annotated[int, Meta(ge=0, le=HIGHEST)]
@@ -65,8 +66,24 @@ class ScopeLine(Struct, omit_defaults=True, forbid_unknown_fields=True):
     max_bytes: _Count | None = None
 
 
+class ContentLine(Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """In the line of an object: one of its contents, as its config has it; with one of ``text``, ``base64`` and
+    ``file``."""
+
+    name: str
+    size: _Count
+    digest: _Digest
+    content_type: str
+    serializer: str
+    encoding: str | None = None
+    text: str | None = None
+    base64: bytes | None = None
+    file: _Inside | None = None
+
+
 class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A line of ``records.jsonl``; in a file it has one of ``number``, ``text``, ``base64`` and ``file``."""
+    """A line of ``records.jsonl``; in a file it has one of ``number``, ``text``, ``base64`` and ``file``, or an
+    object's ``contents``."""
 
     scope: str
     key: str
@@ -88,6 +105,7 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
     text: str | None = None
     base64: bytes | None = None
     file: _Inside | None = None
+    contents: list[ContentLine] = []
 
     @property
     def stamp(self) -> tuple[Any, ...]:
@@ -96,9 +114,25 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
 
     @property
     def content(self) -> tuple[Any, ...]:
-        """What equal records have in common, whoever wrote them."""
-        kind = (self.content_type, self.serializer, self.encoding, self.config)
-        return (self.size, self.digest, self.number, self.expires, self.tags, kind)
+        """What equal records have in common, whoever wrote them, and wherever an object's contents lie."""
+        digest, config = (self.digest, self.config)
+        if self.serializer == STORABLE:
+            thing, parts = self.object()
+            digest, config = (
+                None,
+                config_text(thing, [part._replace(at=None, member=None, storage=None) for part in parts]),
+            )
+        kind = (self.content_type, self.serializer, self.encoding, config)
+        return (self.size, digest, self.number, self.expires, self.tags, kind)
+
+    def object(self) -> tuple[tuple[str, str, str], list[Part]]:
+        """Of an object its class id, unpacker and class; and its contents.
+
+        Raises:
+            IntegrityError: the config does not tell them.
+        """
+        *thing, parts = read_object(self.config, f"{self.scope}/{self.key}")
+        return (thing[0], thing[1], thing[2]), parts
 
 
 def line_of(record: Record) -> Line:
@@ -106,8 +140,14 @@ def line_of(record: Record) -> Line:
     row = record.row
     return Line(
         record.scope, row.key, row.version, row.created, row.updated, row.size, record.content_type, record.digest,
-        row.expires, dict(record.tags), row.flags, record.serializer, record.contents["value"].encoding, row.config,
+        row.expires, dict(record.tags), row.flags, record.serializer, record.encoding, row.config,
     )  # fmt: skip
+
+
+def content_of(part: Part) -> ContentLine:
+    """What an object's record tells of one of its contents."""
+    digest = f"{part.algorithm}:{part.digest}"
+    return ContentLine(part.name, part.size, digest, part.type, part.serializer, part.encoding)
 
 
 def parsed(digest: str | None) -> tuple[int, bytes | None]:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any
 
 from ..address import Path
 from ..catalog.base import HEAD, HIGHEST, EntryRow, Policy, ValueRow
+from ..contents import rows_of
+from ..errors import ConflictError, ValueLost
 from ..kernel import Kernel
-from ..model import DURABLE, ScopeInfo
+from ..model import DURABLE, STORABLE, ScopeInfo
 from ..reading import make_record, read_current, stored_chunks, visible_record
 from ..scope import BaseScope
 from ..signing import Signer
 from ..store import BaseStore
 from ..verifier import scopes_from
-from .layout import Line, line_of
+from .layout import Line, content_of, line_of
 
-__all__ = ["Pieces", "StoreSource", "begun"]
+__all__ = ["Pieces", "Replaced", "StoreSource", "begun"]
 
 Pieces = Iterator[bytes]
-"""Bytes in pieces of at most 4 MB, to be read once; none for a number."""
+"""Bytes in pieces of at most 4 MB, to be read once."""
+
+
+class Replaced(ConflictError):
+    """An object was replaced, and bytes of it were collected, while they were read: fetch it again."""
 
 
 def begun(pieces: Pieces) -> Pieces:
@@ -79,8 +85,11 @@ class StoreSource:
         line.number = value.data if isinstance(value.data, int) else None
         return line
 
-    def fetch(self, path: Path, head: Line) -> tuple[Line, Pieces] | None:
-        """All of a record as it is now, None when it is gone."""
+    def fetch(self, path: Path, head: Line) -> tuple[Line, list[Pieces]] | None:
+        """All of a record as it is now, None when it is gone: bytes for each content, and none for a number.
+
+        Those of an object are read one after the other, and may raise :class:`Replaced`.
+        """
 
         def row() -> EntryRow:
             if not head.past:
@@ -88,13 +97,28 @@ class StoreSource:
             kept = (row for row in self.kernel.catalog.past(path, head.key) if row[2] == head.version)
             return next(kept, ())
 
-        return read_current(row(), row, partial(self._read, path, head.past))
+        return read_current(row(), row, partial(self._read, path, head.past, row))
 
-    def _read(self, path: Path, past: bool, row: EntryRow) -> tuple[Line, Pieces] | None:
+    def _read(
+        self, path: Path, past: bool, again: Callable[[], EntryRow], row: EntryRow
+    ) -> tuple[Line, list[Pieces]] | None:
         if not row:
             return None
-        line = self.line(path, row)
+        line, kernel = self.line(path, row), self.kernel
         line.past = past
         if line.number is not None:
-            return line, iter(())
-        return line, begun(stored_chunks(self.kernel, path, line.key, row[HEAD:])[1])
+            return line, []
+        if line.serializer != STORABLE:
+            return line, [begun(stored_chunks(kernel, path, line.key, row[HEAD:])[1])]
+        rows = list(rows_of(kernel, kernel.catalog, path, line.key, ValueRow._make(row[HEAD:])))
+        line.contents = [content_of(part) for part, _, _ in rows]
+
+        def pieces(inner: str, one: ValueRow) -> Pieces:
+            try:
+                yield from stored_chunks(kernel, path, inner, one)[1]
+            except ValueLost as error:
+                if again() == row:
+                    raise
+                raise Replaced(error.message) from error
+
+        return line, [pieces(inner, one) for _, inner, one in rows]

@@ -1,4 +1,4 @@
-"""Pillow images: as PNG where PNG keeps every bit, else as raw pixels."""
+"""Pillow images, as PNG where PNG keeps every bit, else as raw pixels; and arrays of pixels as PNG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import DecodeError, HoldfastError, MissingExtraError, UnsupportedV
 from ..payload import OUT_OF_BAND, Buffer, Payload
 from .base import Serializer
 
-__all__ = ["PillowSerializer"]
+__all__ = ["PillowSerializer", "PngSerializer"]
 
 _PNG = "image/png"
 _RAW = "application/vnd.holdfast.image"
@@ -23,6 +23,14 @@ _MAX_PIXELS = 1 << 26  # a PNG of a few KB can stand for any number of pixels; l
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _CHUNK = b"hfIn"  # private, and safe to ignore for others: the image's info
+_ARRAYS = {  # modes of PNGs to the arrays that they are: type, and channels where these are an axis
+    "L": ("|u1", None),
+    "LA": ("|u1", 2),
+    "RGB": ("|u1", 3),
+    "RGBA": ("|u1", 4),
+    "I;16": ("<u2", None),
+}
+_MODES = {kind: mode for mode, kind in _ARRAYS.items()}
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
@@ -88,6 +96,58 @@ class PillowSerializer(Serializer):
             raise DecodeError(f"these bytes are no {self.name}: {str(error) or type(error).__name__}") from error
 
 
+class PngSerializer(Serializer):
+    """NumPy arrays of pixels as PNG files for viewers; by name only.
+
+    ``(height, width)`` of ``uint8`` or ``uint16``, and ``uint8`` with 2 to 4 channels behind: grey and alpha,
+    RGB, RGBA.
+    """
+
+    name: ClassVar[str] = "holdfast.png@v1"
+    content_types: ClassVar[tuple[str, ...]] = (_PNG,)
+
+    def serialize(self, value: Any) -> Payload:
+        """Give a PNG file."""
+        pil = _pil()
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if kind != "numpy.ndarray":
+            raise UnsupportedValue(f"{self.name} takes numpy.ndarray, not {kind}")
+        channels = (None, *value.shape[2:])[-1] if value.ndim in (2, 3) else 0
+        mode = _MODES.get((value.dtype.str, channels))
+        if mode is None or not 0 < value.shape[0] * value.shape[1] <= _MAX_PIXELS:
+            raise UnsupportedValue(f"an array of {value.dtype} of {value.shape} has no form as a PNG")
+        target = io.BytesIO()
+        pil.fromarray(value).save(target, "PNG", compress_level=1)
+        data = target.getvalue()
+        return Payload((data,) if len(data) < OUT_OF_BAND else (b"", data), _PNG)
+
+    def deserialize(self, payload: Payload) -> Any:
+        """Give the array, of memory of its own."""
+        pil = _pil()
+        try:
+            data, *more = [buffer for buffer in payload.buffers if len(buffer)]
+            if more or len(payload.buffers) > 2:
+                raise ValueError(f"{len(payload.buffers)} buffers")
+            with _opened_png(pil, data) as opened:
+                opened.load()
+                return _pixels(opened)
+        except (HoldfastError, MemoryError):
+            raise
+        except Exception as error:
+            raise DecodeError(f"these bytes are no {self.name}: {str(error) or type(error).__name__}") from error
+
+
+def _pixels(image: Any) -> Any:
+    import numpy as np
+
+    dtype, channels = _ARRAYS[image.mode]
+    shape = (image.height, image.width) if channels is None else (image.height, image.width, channels)
+    array = np.array(image)
+    if (array.dtype.str, array.shape) != (dtype, shape) or getattr(image, "n_frames", 1) != 1:
+        raise ValueError("another kind of image")
+    return array
+
+
 def _pil() -> Any:
     try:
         import PIL.Image
@@ -148,13 +208,17 @@ def _write_png(image: Any, info: list[list[Any]]) -> bytes | None:
     return target.getvalue()
 
 
-def _read_png(pil: Any, data: Buffer) -> Any:
+def _opened_png(pil: Any, data: Buffer) -> Any:
     if bytes(data[: len(_PNG_START)]) != _PNG_START or bytes(data[-len(_PNG_END) :]) != _PNG_END:
         raise ValueError("not a whole PNG file")
     width, height = struct.unpack_from(">II", data, len(_PNG_START))
     if width * height > _MAX_PIXELS:  # asked before Pillow sees it, whose own limit is the program's to set
         raise ValueError(f"a PNG of {width} x {height} pixels, more than were ever written as one")
-    with pil.open(io.BytesIO(data), formats=("PNG",)) as opened:
+    return pil.open(io.BytesIO(data), formats=("PNG",))
+
+
+def _read_png(pil: Any, data: Buffer) -> Any:
+    with _opened_png(pil, data) as opened:
         opened.load()
         chunks = [chunk[1] for chunk in getattr(opened, "private_chunks", ()) if chunk[0] == _CHUNK]
         image = opened.copy()

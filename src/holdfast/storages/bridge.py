@@ -12,20 +12,29 @@ import errno
 import os
 import re
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StorageFullError, StoreError, ValueLost
 from ..hashing import ALGORITHMS, BLAKE3, NONE, digest_buffers, hasher
 from ..payload import Buffer, Payload
-from ..stopping import go_on
+from ..stopping import go_on, stoppable
 from .asynchronous import AsyncStorage, Digest, StreamDigest
 from .base import OCTETS, GetDigest, Storage, Writer
 
-__all__ = ["at_home", "lift"]
+__all__ = ["at_home", "drawn", "lift"]
 
 T = TypeVar("T")
 
@@ -67,7 +76,7 @@ def at_home(loop: asyncio.AbstractEventLoop, work: Callable[..., T], *arguments:
 
 
 class _Bridge:
-    """The bridge's own loop, there as long as an open storage has used it."""
+    """The bridge's own loop, there as long as an open storage or stream has used it."""
 
     def __init__(self) -> None:
         self._inherited: list[object] = []
@@ -75,13 +84,13 @@ class _Bridge:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._users: WeakSet[Storage] = WeakSet()
+        self._users: WeakSet[object] = WeakSet()
         self._home: _Home | None = None
 
-    def enter(self, storage: Storage) -> _Home:
+    def enter(self, user: object) -> _Home:
         """The loop, begun when there is none."""
         with self._lock:
-            self._users.add(storage)
+            self._users.add(user)
             if self._home is None or self._home.loop.is_closed():  # it may have ended by itself
                 begun: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = SimpleQueue()
                 self._thread = threading.Thread(target=self._run, args=(begun,), name="holdfast-bridge", daemon=True)
@@ -99,10 +108,10 @@ class _Bridge:
 
         asyncio.run(serve())  # what is left at the end is cancelled
 
-    def leave(self, storage: Storage) -> None:
-        """A storage is closed: end the loop when nobody else uses it."""
+    def leave(self, user: object) -> None:
+        """A storage is closed, or a stream at its end: end the loop when nobody else uses it."""
         with self._lock:
-            self._users.discard(storage)
+            self._users.discard(user)
         self.end(unused=True)
 
     def end(self, unused: bool = False) -> None:
@@ -153,6 +162,80 @@ def _wait(home: _Home, coroutine: Coroutine[Any, Any, T]) -> T:
         raise ClosedError("the event loop of a storage ended before its work: begin it again")
     result: T = made[0].result()
     return result
+
+
+class _Drawn(Iterator[T]):
+    """An asynchronous iterable for this thread: one task of a loop runs it, and gives an item when one is wanted."""
+
+    home: _Home
+    task: asyncio.Task[None]
+
+    def __init__(self, values: AsyncIterable[T]) -> None:
+        self._values = values
+        self._wanted = asyncio.Event()
+        self._over = False
+        self._given: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    async def begin(self) -> None:
+        self.task = asyncio.create_task(self._give())
+
+    async def _give(self) -> None:
+        items = aiter(self._values)
+        try:
+            while await self._wanted.wait():
+                self._wanted.clear()
+                self._given.put((await anext(items), None))
+        except BaseException as error:  # for the thread; its end, too
+            self._given.put((None, error))
+        finally:
+            if isinstance(items, AsyncGenerator):
+                await items.aclose()
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+
+    def __next__(self) -> T:
+        if self._over:
+            raise StopIteration
+        self.home.loop.call_soon_threadsafe(self._wanted.set)
+        while True:
+            with suppress(Empty):
+                item, error = self._given.get(timeout=_LOOK)
+                break
+            go_on()
+            if self.home.loop.is_closed():
+                raise ClosedError("the event loop of a stream ended before it: begin it again")
+        self._over = error is not None
+        if isinstance(error, StopAsyncIteration):
+            raise StopIteration
+        if error is not None:
+            raise error
+        return item  # type: ignore[no-any-return]
+
+
+@contextmanager
+def drawn(values: AsyncIterable[T]) -> Iterator[Iterator[T]]:
+    """The items of an asynchronous iterable, for a thread: it is run in the loop for which the thread works, else in
+    the bridge's own, and asked for an item when the one before is done with. At the end it is closed, if it can be.
+
+    Raises:
+        InvalidArgumentError: a loop runs in this very thread.
+    """
+    if asyncio._get_running_loop() is not None:
+        raise InvalidArgumentError(
+            "where a loop runs, an asynchronous stream is put by await scope.aio.put_stream(...)"
+        )
+    items, home = _Drawn(values), _here.home
+    items.home = home if home is not None and home.process == os.getpid() else _bridge.enter(items)
+    try:
+        _wait(items.home, items.begin())
+        try:
+            yield items
+        finally:
+            stoppable(bool, lambda: _wait(items.home, items.end()))  # also where this thread is told to stop
+    finally:
+        _bridge.leave(items)
 
 
 # --- what is written --------------------------------------------------------------------------------------------------

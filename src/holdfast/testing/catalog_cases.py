@@ -9,14 +9,14 @@ import time
 from typing import Any
 
 from ..address import Path
-from ..catalog.base import Catalog, NewBlob, Policy, Put, ValueRow
+from ..catalog.base import Catalog, Member, MemberRow, NewBlob, Policy, Put, ValueRow
 from ..errors import QuotaExceededError
 from ..hashing import NONE, SHA256
 from ..model import Codec, RecordRow
 
 __all__ = [
-    "BOOT", "FLOW", "INTEGER", "PLAIN", "SPACE", "blob_of", "collected", "data_of", "file_put", "fill_up",
-    "inline_put", "put", "put_file", "record_of", "versions", "wait_past",
+    "BOOT", "FLOW", "INTEGER", "PLAIN", "SPACE", "blob_of", "bundle_put", "collected", "data_of", "file_put", "fill_up",
+    "inline_put", "members_of", "put", "put_bundle", "put_file", "record_of", "sweep_all", "versions", "wait_past",
 ]  # fmt: skip
 
 SPACE: Path = (("namespace", "prod"),)
@@ -87,6 +87,40 @@ def put_file(catalog: Catalog, key: str, content: bytes = b"file", path: Path = 
     return max((ValueRow._make(row) for row in catalog.find(path, key)), key=lambda row: row.version)
 
 
+def bundle_put(
+    catalog: Catalog,
+    key: str,
+    *contents: bytes,
+    data: bytes = b"",
+    path: Path = FLOW,
+    places: tuple[str, ...] = (),
+    synced: bool = False,
+    boot: str = BOOT,
+    storage: str = "test.files@v1",
+    **more: Any,
+) -> Put:
+    """A change that puts a record of several pieces of bytes that a storage has just taken, and ``data`` beside."""
+    puts = [
+        file_put(catalog, key, content, synced=synced, boot=boot, storage=storage, place=place)
+        for content, place in zip(contents, places or (None,) * len(contents), strict=True)
+    ]
+    members = tuple([Member(put.blob or 0, put.algorithm, put.digest, put.size) for put in puts])
+    put, size = inline_put(catalog, key, data, path, **more), sum(map(len, contents), len(data))
+    return put._replace(size=size, members=members)
+
+
+def put_bundle(catalog: Catalog, key: str, *contents: bytes, **more: Any) -> list[MemberRow]:
+    """Put a record of several pieces of bytes; gives them as a read gives them."""
+    catalog.commit([bundle_put(catalog, key, *contents, **more)])
+    return members_of(catalog, key, more.get("path", FLOW))
+
+
+def members_of(catalog: Catalog, key: str, path: Path = FLOW) -> list[MemberRow]:
+    """The members of a key's newest record; empty when there is none."""
+    rows = [ValueRow._make(row) for row in catalog.find(path, key)]
+    return catalog.members(blob_of(max(rows, key=lambda row: row.version))) if rows else []
+
+
 def record_of(catalog: Catalog, key: str, path: Path = FLOW) -> RecordRow:
     """The record of a key that has one."""
     (row,) = catalog.record(path, key)
@@ -117,6 +151,12 @@ def blob_of(row: ValueRow) -> int:
     """The blob that a row's bytes are."""
     assert row.blob is not None
     return row.blob
+
+
+def sweep_all(catalog: Catalog) -> None:
+    """Have all records that are to go removed, and bundles that nobody needs."""
+    while catalog.sweep():
+        pass
 
 
 def collected(catalog: Catalog) -> list[str]:

@@ -28,6 +28,7 @@ import pytest
 from ..catalog.base import ABSENT, Catalog, Change, Committed, Delete, Expect, Fence, Policy, Restore
 from ..errors import ClosedError, ConflictError, NotFoundError, QuotaExceededError
 from ..model import Codec
+from .catalog_bundles import BundleTests, LostMemberTests, MemberSyncTests
 from .catalog_bytes import CollectorTests, PlaceTests, RecoveryTests, SharingTests
 from .catalog_cases import BOOT, FLOW, INTEGER, SPACE, data_of, fill_up, inline_put, put, put_file, versions
 from .catalog_policies import HistoryTests, LostHistoryTests, QuotaTests
@@ -54,6 +55,9 @@ class CatalogSuite(
     CollectorTests,
     PlaceTests,
     RecoveryTests,
+    BundleTests,
+    MemberSyncTests,
+    LostMemberTests,
 ):
     """The promises of :class:`~holdfast.catalog.base.Catalog`, one a test; a subclass gives the catalog.
 
@@ -330,6 +334,7 @@ class CatalogSuite(
             lambda: catalog.mark_lost(1), lambda: catalog.sweep(), lambda: catalog.garbage(),
             lambda: catalog.forget([1]), lambda: catalog.known(1, ["x"]), lambda: catalog.barrier(),
             lambda: catalog.garbage_size(), lambda: catalog.begin(), lambda: catalog.vacate([1]),
+            lambda: catalog.members(1),
         ]  # fmt: skip
         catalog.close()
         catalog.close()

@@ -23,7 +23,6 @@ import json
 import os
 import pickle
 import random
-import re
 import subprocess
 import sys
 import threading
@@ -37,11 +36,10 @@ import pytest
 from ..errors import DecodeError, EncodeError, SignatureError
 from ..payload import OUT_OF_BAND, Buffer, Payload
 from ..serializers.base import Serializer
+from .hostile import NAME, Stranger, altered, lengths, sprung, traps
 
 __all__ = ["SerializerSuite"]
 
-_NAME = re.compile(r"[a-z0-9_.-]+@v[0-9]+", re.ASCII)
-_ALTERATIONS = 300  # of each value
 _LEVEL = 64  # what buffers are laid out at
 
 _CHILD = """
@@ -53,24 +51,6 @@ payloads = [serializer.serialize(value) for value in values]
 parts = [([bytes(buffer) for buffer in p.buffers], p.content_type, p.encoding, p.config) for p in payloads]
 sys.stdout.buffer.write(base64.b64encode(cloudpickle.dumps(parts)))
 """
-
-
-class _Stranger:
-    """A class that no serializer knows."""
-
-
-_sprung: list[str] = []
-
-
-def _spring() -> None:
-    _sprung.append("sprung")
-
-
-class _Trap:
-    """Unpickling it calls a function of this module."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _spring, ()
 
 
 def _stored(payload: Payload, *, mapped: bool, trusted: bool = False) -> Payload:
@@ -130,7 +110,7 @@ class SerializerSuite:
     def test_it_says_what_it_is(self, serializer: Serializer) -> None:
         """Name, types and content types are well formed, and there are values to try."""
         assert isinstance(serializer, Serializer), "a serializer inherits from Serializer"
-        assert _NAME.fullmatch(serializer.name), f"the name {serializer.name!r} is not like my.table@v1"
+        assert NAME.fullmatch(serializer.name), f"the name {serializer.name!r} is not like my.table@v1"
         assert isinstance(serializer.types, tuple)
         assert all("." in str(name) for name in serializer.types), "types are full names"
         assert isinstance(serializer.content_types, tuple)
@@ -234,7 +214,7 @@ class SerializerSuite:
     def test_other_values_are_refused(self, serializer: Serializer) -> None:
         """An EncodeError for a value that it does not take: no text of it, no part of it."""
         with pytest.raises(EncodeError):
-            serializer.serialize(threading.Lock() if serializer.executable else _Stranger())
+            serializer.serialize(threading.Lock() if serializer.executable else Stranger())
 
     def test_code_needs_trust(self, serializer: Serializer) -> None:
         """Whoever runs code refuses untrusted bytes; all others run none, whatever the bytes are."""
@@ -243,12 +223,11 @@ class SerializerSuite:
             if serializer.executable:
                 with pytest.raises(SignatureError):
                     serializer.deserialize(_stored(payload, mapped=False))
-            for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-                trap = pickle.dumps(_Trap(), protocol)
+            for trap in traps():
                 hostile = Payload([trap, *payload.buffers[1:]], payload.content_type, payload.encoding, payload.config)
-                _sprung.clear()
+                sprung.clear()
                 _refused_or_read(serializer, hostile)
-                assert not _sprung, "reading ran the code in the bytes"
+                assert not sprung, "reading ran the code in the bytes"
 
     def test_cut_bytes_are_refused(self, serializer: Serializer) -> None:
         """Each buffer cut short gives a DecodeError."""
@@ -257,7 +236,7 @@ class SerializerSuite:
         for value in self.values:
             payload = _stored(serializer.serialize(value), mapped=False)
             for number, buffer in enumerate(payload.buffers):
-                for length in _lengths(len(buffer)):
+                for length in lengths(len(buffer)):
                     cut = [*payload.buffers[:number], buffer[:length], *payload.buffers[number + 1 :]]
                     hostile = Payload(cut, payload.content_type, payload.encoding, payload.config)
                     read = _refused_or_read(serializer, hostile)
@@ -300,25 +279,8 @@ def _refused_or_read(serializer: Serializer, payload: Payload) -> bool:
     return True
 
 
-def _lengths(size: int) -> list[int]:
-    """Where to cut: everywhere near the ends, here and there between."""
-    near = {*range(min(size, 40)), *range(max(0, size - 12), size)}
-    return sorted(near | {size * part // 16 for part in range(16)} - {size})
-
-
 def _altered(payload: Payload, chance: random.Random) -> Iterator[Payload]:
-    """Payloads with a few bytes changed, removed, repeated or added in the in-band part."""
-    original = bytes(payload.buffers[0] or payload.buffers[-1])
-    for _ in range(_ALTERATIONS):
-        data = bytearray(original)
-        for _ in range(chance.choice((1, 1, 2, 4))):
-            place = chance.randrange(min(len(data), 4096)) if data else 0
-            act = chance.randrange(4)
-            if act <= 1:
-                data[place : place + 1] = bytes([chance.choice((0, 1, 127, 128, 255, chance.randrange(256)))])
-            elif act == 2:
-                del data[place : place + chance.randrange(1, 9)]
-            else:
-                data[place:place] = data[place : place + chance.randrange(1, 9)]
-        buffers = [bytes(data), *payload.buffers[1:]] if payload.buffers[0] else [b"", *payload.buffers[1:-1], data]
+    """Payloads whose in-band part is altered."""
+    for data in altered(bytes(payload.buffers[0] or payload.buffers[-1]), chance):
+        buffers = [data, *payload.buffers[1:]] if payload.buffers[0] else [b"", *payload.buffers[1:-1], data]
         yield Payload(buffers, payload.content_type, payload.encoding, payload.config)

@@ -28,6 +28,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from ..address import Path
 from ..api import Scope, Store
 from ..errors import ConflictError, ExistsError, InvalidArgumentError, NotFoundError, ScopeDroppedError
+from ..storable.simple import StorableValue
 
 __all__ = ["Opener", "StoreMachine", "StoreSuite", "check_store"]
 
@@ -35,9 +36,7 @@ Opener = Callable[[str], Store]
 """Opens the store in a folder, making it at the first time, and as it was left afterwards."""
 
 _PAST, _FUTURE = timedelta(seconds=-1), timedelta(days=1)
-_LARGE = 70_000
-"""Bytes of a value that is kept in a storage, not in the catalog."""
-
+_LARGE = 70_000  # bytes of a value that is kept in a storage, not in the catalog
 _KEYS = st.sampled_from(["a", "a/b", "ab", "a:b%", "é😀"])
 _X: Path = (("namespace", "x"),)
 _Y: Path = (("namespace", "y"),)
@@ -55,6 +54,7 @@ _VALUES: dict[str, Any] = {
     "nested": {"a": [1, (2.5, b"")]},
     "set": {1, "a"},
     **{f"large {number}": b"%d" % number * _LARGE for number in range(3)},
+    **{f"object {size}": StorableValue(b"o" * size) for size in (5, _LARGE)},
     "large text": "y" * _LARGE,
     "large nested": {"nested": ["x" * _LARGE]},
 }
@@ -552,7 +552,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert (same.version, same.tags, same.expires) == (record.version, record.tags, record.expires)
             assert (same.created, same.updated, same.size) == (record.created, record.updated, record.size)
         assert scope.exists(key)
-        assert b"".join(scope.get_chunks(key)) == scope.get_bytes(key)
+        for name in record.contents:
+            assert b"".join(scope.get_chunks(key, content=name)) == scope.get_bytes(key, content=name)
         self.versions[path, key] = record.version
         self.seen[path, key] = (record.version, known)
 

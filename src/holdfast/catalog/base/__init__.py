@@ -4,6 +4,11 @@ Everything atomic in Holdfast is decided here, in one commit. A catalog knows sc
 caches are its own affair. Rows cross this contract as plain tuples in the order of the classes below, since a get has
 no time for more.
 
+A record may have several pieces of bytes outside of the catalog. They are blobs as any are, its *members*, held
+together by a *bundle*: a blob of storage 0, which is none, without bytes of its own. The record's blob is the bundle,
+so copies and kept versions refer to it as they do to any blob; it is synced when all its members are, lost when one of
+them is, and lets them go when nothing refers to it any more. Lists of blobs have members in them, and no bundles.
+
 Times are seconds since 1970 by the catalog's own clock. A record is *visible* while it is not expired. Versions of a
 key in a scope grow with every write, for ever: through delete, re-creation, scope drop and rename.
 """
@@ -18,6 +23,7 @@ from ...address import Path
 from ...model import Codec, RecordRow, ScopeInfo
 from .rows import (
     ABSENT,
+    BUNDLE,
     HEAD,
     HIGHEST,
     UNCHANGED,
@@ -31,6 +37,8 @@ from .rows import (
     Fence,
     InlineRow,
     LeaseRow,
+    Member,
+    MemberRow,
     NewBlob,
     Policy,
     Put,
@@ -44,6 +52,7 @@ from .rows import (
 
 __all__ = [
     "ABSENT",
+    "BUNDLE",
     "HEAD",
     "HIGHEST",
     "UNCHANGED",
@@ -60,6 +69,8 @@ __all__ = [
     "InlineRow",
     "LeaseRow",
     "Ledger",
+    "Member",
+    "MemberRow",
     "NewBlob",
     "Policy",
     "Put",
@@ -142,6 +153,10 @@ class Ledger(ABC):
     def past(self, path: Path, key: str) -> list[EntryRow]:
         """The versions of a key that its scope keeps beside the newest one, the newest first; also of a key that was
         deleted."""
+
+    @abstractmethod
+    def members(self, blob: int) -> list[MemberRow]:
+        """The members of a bundle, in their order; empty for any other blob, and for one that is gone."""
 
     @abstractmethod
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
@@ -328,7 +343,8 @@ class Catalog(Ledger):
 
     @abstractmethod
     def mark_synced(self, ids: Sequence[int]) -> None:
-        """Record that these blobs are on disk; what was kept for their sake is let go."""
+        """Record that these blobs are on disk; what was kept for their sake, or for that of the bundles whose last
+        members they were, is let go."""
 
     @abstractmethod
     def trust(self, id: int, blob: NewBlob) -> None:
@@ -337,13 +353,14 @@ class Catalog(Ledger):
 
     @abstractmethod
     def mark_lost(self, id: int) -> int:
-        """The bytes of this blob are gone or torn: each record on it goes back to the newest kept version whose bytes
-        are on disk, or is removed (versions do not go back). Gives the number of records touched."""
+        """The bytes of this blob are gone or torn: each record on it, or on a bundle that it is in, goes back to the
+        newest kept version whose bytes are on disk, or is removed (versions do not go back). Gives the number of
+        records touched."""
 
     @abstractmethod
     def sweep(self, limit: int = 1000) -> int:
         """Remove up to ``limit`` records and kept versions that expired, are of dropped scopes, or are more than a
-        scope asks for, in one small commit; how many it was."""
+        scope asks for, in one small commit; how many it was. Bundles that nobody needs let their members go."""
 
     @abstractmethod
     def garbage(self, limit: int = 1000) -> list[Blob]:

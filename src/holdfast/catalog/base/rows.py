@@ -10,6 +10,7 @@ from ...model import DURABLE, RecordRow
 
 __all__ = [
     "ABSENT",
+    "BUNDLE",
     "HEAD",
     "HIGHEST",
     "UNCHANGED",
@@ -23,6 +24,8 @@ __all__ = [
     "Fence",
     "InlineRow",
     "LeaseRow",
+    "Member",
+    "MemberRow",
     "NewBlob",
     "Policy",
     "Put",
@@ -36,6 +39,9 @@ __all__ = [
 
 ABSENT: Final = 0
 """As an expected version: no visible record of that key."""
+
+BUNDLE: Final = 0
+"""As the storage of a blob: none, it holds other blobs together."""
 
 HIGHEST: Final = 2**53
 """The highest version that can be restored: all are whole numbers in JSON and in every language, with room above."""
@@ -115,6 +121,24 @@ class NewBlob(NamedTuple):
     ctime: int | None = None
 
 
+class MemberRow(NamedTuple):
+    """One of the blobs that a bundle holds together, and its bytes: what reading them needs, in this order."""
+
+    n: int
+    algorithm: int
+    digest: bytes | None
+    size: int
+    blob: int
+    storage: int
+    storage_config: str
+    synced: int
+    boot: str | None
+    device: int | None
+    inode: int | None
+    mtime: int | None
+    ctime: int | None
+
+
 class Since(NamedTuple):
     """When bytes began to be written to a place that may be given again: the newest blob by then, and the time."""
 
@@ -126,10 +150,21 @@ class WriteAgain(ConflictError):
     """The place that bytes were written to is being collected, or was while they were written: they may be gone."""
 
 
+class Member(NamedTuple):
+    """One of several pieces of bytes that a record has outside of the catalog: new ones, or the id of a blob."""
+
+    blob: NewBlob | int
+    algorithm: int
+    digest: bytes | None
+    size: int
+    since: Since | None = None
+
+
 class Put(NamedTuple):
     """Make or replace the record of a key in one tier.
 
     ``blob`` is new bytes, or the id of a blob that another record names (a copy), or None with the bytes in ``data``.
+    With ``members`` it is None: the catalog makes a *bundle* of them, which is the record's blob from then on.
     ``since`` is what the catalog's ``begin`` said before they were written, for a storage that may give a place again.
     ``if_version`` is the visible version expected, :data:`ABSENT` for none, None for any.
     """
@@ -150,6 +185,7 @@ class Put(NamedTuple):
     session: str | None = None
     if_version: int | None = None
     since: Since | None = None
+    members: tuple[Member, ...] = ()
 
 
 class Restore(NamedTuple):
@@ -225,10 +261,12 @@ class Committed(NamedTuple):
             a Restore that changed nothing.
         taken: False when new bytes were not needed, as a live blob had them or nothing was changed: the caller deletes
             them.
+        members: the same of each member, in their order.
     """
 
     row: RecordRow | None
     taken: bool = True
+    members: tuple[bool, ...] = ()
 
 
 class Fence(NamedTuple):

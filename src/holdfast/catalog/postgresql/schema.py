@@ -11,6 +11,8 @@ Why they are as they are:
 * Text is compared by its bytes: ``COLLATE "C"``. What may be longer than an index takes is found by its hash.
 * ``number`` is a native integer, in the place of ``data``.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``record_replaced``.
+* ``members`` holds the blobs of a bundle together: a record of several contents refers to that one row of ``blobs``,
+  of storage 0. A member loses its reference with its row here.
 * ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
   code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
   key from which on there may be too many.
@@ -205,7 +207,7 @@ CREATE TRIGGER blob_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW WHEN (NE
 
 TABLES = (
     "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
-    "past", "surplus",
+    "past", "surplus", "members",
 )  # fmt: skip
 """Names of the tables that a current catalog has."""
 
@@ -221,7 +223,56 @@ def _first(link: Link) -> None:
     )  # fmt: skip
 
 
-MIGRATIONS: list[Callable[[Link], None]] = [_first]
+# Two that mark the last two members as synced each wait here for the other, and the second one sees both marks.
+_MEMBERS = """
+CREATE TABLE members(bundle int8 NOT NULL, n int4 NOT NULL, blob int8 NOT NULL, PRIMARY KEY(bundle, n));
+CREATE INDEX members_blob ON members(blob);
+CREATE INDEX blobs_unheld ON blobs(id) WHERE refs=0 AND storage=0;
+CREATE TRIGGER members_deleted AFTER DELETE ON members FOR EACH ROW EXECUTE FUNCTION reference_changed();
+CREATE FUNCTION member_synced() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM 1 FROM blobs WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id) ORDER BY id FOR UPDATE;
+  UPDATE blobs SET synced=1 WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id)
+    AND NOT EXISTS(SELECT 1 FROM members m JOIN blobs b ON b.id=m.blob WHERE m.bundle=blobs.id AND b.synced=0);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER member_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW
+  WHEN (NEW.synced=1 AND OLD.synced=0 AND NEW.storage<>0) EXECUTE FUNCTION member_synced();
+"""
+
+
+# For people who look from outside. A key that is a UUID is the id. Of no other records is the config
+# looked at.
+_VIEWS = r"""
+CREATE VIEW labox_manifests AS
+  SELECT CASE WHEN uuid ~ '^[0-9a-f]{32}$' THEN uuid ELSE md5(scope||'/'||key) END::uuid AS id, tags::json AS tags,
+    (config->'object'->>0)::uuid AS class_id, config->'object'->>1 AS unpacker_name,
+    to_timestamp(created) AS created_at, scope, key
+  FROM (SELECT r.scope, r.key, r.tags, r.created, replace(lower(r.key), '-', '') AS uuid,
+      CASE WHEN c.serializer='holdfast.storable@v1' THEN labels(r.config) END AS config
+    FROM records r JOIN codecs c ON c.id=r.codec JOIN scopes s ON s.id=r.scope
+    WHERE c.serializer='holdfast.storable@v1' AND r.tier=0
+      AND (r.expires IS NULL OR r.expires>date_part('epoch', clock_timestamp()))) objects;
+CREATE VIEW labox_contents AS
+  SELECT value->>'name' AS content_key, value->>'type' AS content_type, value->>'encoding' AS content_encoding,
+    value->>'digest' AS content_hash, value->>'algorithm' AS content_hash_algorithm,
+    (value->>'size')::int8 AS content_size, value->>'serializer' AS serializer_name,
+    value->'config' AS serializer_config, CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
+    storages.name AS storage_name, b.place::json AS storage_config, m.created_at, m.id AS manifest_id
+  FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
+    CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN m.id IS NOT NULL THEN labels(r.config)->'contents' END) AS value
+    LEFT JOIN members ON bundle=r.blob AND n=(value->>'member')::int4
+    LEFT JOIN blobs b ON b.id=members.blob LEFT JOIN storages ON storages.id=b.storage;
+"""
+
+
+def _second(link: Link) -> None:
+    """Records of several contents, each with bytes of its own."""
+    link.script(_MEMBERS)
+    link.script(_VIEWS)
+
+
+MIGRATIONS: list[Callable[[Link], None]] = [_first, _second]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 

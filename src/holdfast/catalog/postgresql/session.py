@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ from .statements import (
     EDIT,
     EXPIRED,
     HOLD,
+    HOLD_BLOBS,
     HOLD_KEYS,
     KEPT,
     LOOK,
@@ -188,6 +189,10 @@ class Session(BoundSession):
     def next_token(self) -> int:
         """See :meth:`Session.next_token <holdfast.catalog.sql.engine.Session.next_token>`."""
         return int(self.rows("SELECT nextval('tokens')")[0][0])
+
+    def hold_blobs(self, digests: Sequence[bytes], ids: Sequence[int]) -> None:
+        """See :meth:`Session.hold_blobs <holdfast.catalog.sql.engine.Session.hold_blobs>`."""
+        self.rows(HOLD_BLOBS, (list(digests), list(ids)))
 
     def seen(self, scope: int, version: int) -> None:
         """See :meth:`Session.seen <holdfast.catalog.sql.engine.Session.seen>`; later versions are higher anyway."""

@@ -18,6 +18,7 @@ __all__ = [
     "EXPIRED",
     "FIND",
     "HOLD",
+    "HOLD_BLOBS",
     "HOLD_KEYS",
     "KEPT",
     "LOOK",
@@ -51,6 +52,12 @@ lease that is taken, $4 one that must stay, $5 and $6 scopes and keys."""
 
 HOLD_KEYS = "SELECT 1 FROM hold_keys($1,$2)"
 """Take the locks of keys $2 in the scopes $1."""
+
+HOLD_BLOBS = (
+    "SELECT 1 FROM blobs WHERE(hash=ANY($1::bytea[])AND state=0 AND hash IS NOT NULL)OR id=ANY($2::int8[]) "
+    "ORDER BY id FOR UPDATE"
+)
+"""Take the live blobs of the digests $1, and those of the ids $2. Who takes bundles too takes them after these."""
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=r.blob"
 

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ..base import Blob, NewBlob, Put, Since
+from ..base import Blob, MemberRow, NewBlob, Put, Since
 from .changes import DAY
-from .columns import BLOB_COLUMNS
+from .columns import BLOB_COLUMNS, MEMBERS
 from .engine import Engine, Locks, check_limit
 from .policies import BoundSession
 
@@ -22,6 +22,7 @@ _VACATED = (  # refs: neither garbage nor needed
 # What is dying comes to be collected once more after that; nobody takes it meanwhile who wrote before.
 _COLLECT_AGAIN = "UPDATE blobs SET refs=0,algo=CASE WHEN state=1 THEN -1 ELSE 0 END WHERE id=?1 AND(state=3 OR state=1)"
 _GARBAGE = "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced)VALUES(?1,?2,?3,?4,?5,0,1)"
+_OF = "SELECT ?1 AS blob UNION SELECT bundle FROM members WHERE blob=?1"
 
 
 class Blobs(Engine):
@@ -32,9 +33,13 @@ class Blobs(Engine):
         DROPPED: statement that removes up to ?1 records of dropped scopes, with a row for each.
         OF_DROPPED: join of ``dropped d`` with the ``records r`` of its scopes.
         IDS: the ids in the list ?1.
+        UNHELD: ids of up to ?1 bundles that nobody needs.
+        SKIP_HELD: what makes a sub-select pass over rows that others hold, and take those that it gives.
     """
 
     UNSYNCED = "blobs"
+    UNHELD: str
+    SKIP_HELD = ""
     DROPPED: str
     OF_DROPPED = "dropped d JOIN records r ON r.scope=d.scope"
     IDS: str
@@ -42,6 +47,10 @@ class Blobs(Engine):
     @abstractmethod
     def listed(self, items: Sequence[Any]) -> Any:
         """A list as the value of a statement."""
+
+    def members(self, blob: int) -> list[MemberRow]:
+        """See :meth:`Catalog.members <holdfast.catalog.base.Ledger.members>`."""
+        return [MemberRow._make(row) for row in self.read(MEMBERS, (blob,))]
 
     def unsynced(self, *, boot: str, earlier: bool, after: int = 0, limit: int = 1000) -> list[Blob]:
         """See :meth:`Catalog.unsynced <holdfast.catalog.base.Catalog.unsynced>`.
@@ -52,7 +61,7 @@ class Blobs(Engine):
         which = "boot IS DISTINCT FROM ?1 AND boot IS DISTINCT FROM ''" if earlier else "boot=?1"
         rows = self.read(
             f"SELECT {BLOB_COLUMNS} FROM {self.UNSYNCED} WHERE synced=0 AND {which} AND state=0 AND refs>0 AND id>?2 "
-            "ORDER BY id LIMIT ?3",
+            "AND storage<>0 ORDER BY id LIMIT ?3",
             (boot, after, check_limit(limit)),
         )
         return [Blob._make(row) for row in rows]
@@ -81,9 +90,10 @@ class Blobs(Engine):
         def work(session: BoundSession) -> int:
             if not session.rows("UPDATE blobs SET state=2 WHERE id=?1 AND state IN (0,2) RETURNING id", (id,)):
                 return 0
-            session.rows("DELETE FROM kept WHERE blob=?1", (id,))
-            session.rows("DELETE FROM past WHERE blob=?1", (id,))
-            records = session.rows("SELECT scope,key,tier,version FROM records WHERE blob=?1", (id,))
+            session.rows(f"UPDATE blobs SET state=2 WHERE id IN ({_OF})", (id,))
+            session.rows(f"DELETE FROM kept WHERE blob IN ({_OF})", (id,))
+            session.rows(f"DELETE FROM past WHERE blob IN ({_OF})", (id,))
+            records = session.rows(f"SELECT scope,key,tier,version FROM records WHERE blob IN ({_OF})", (id,))
             for scope, key, tier, version in records:
                 self._go_back(session, (scope, key, tier), version)
             for scope in {row[0] for row in records}:
@@ -118,7 +128,7 @@ class Blobs(Engine):
         check_limit(limit)
 
         def work(session: BoundSession) -> tuple[int, bool]:
-            """How many records were removed, and whether none are left that could be."""
+            """How many records were removed, and whether nothing is left that could be."""
             done = session.sweep_expired(limit)
             if done < limit:
                 done += len(session.rows(self.DROPPED, (limit - done,)))
@@ -131,12 +141,32 @@ class Blobs(Engine):
                 (max(limit, 1000),),
             )
             session.rows("DELETE FROM leases WHERE expires<=?1", (session.now,))  # of owners who died
-            return done, not session.rows("SELECT 1 FROM dropped UNION ALL SELECT 1 FROM surplus LIMIT 1")
+            found = session.rows(self.UNHELD, (limit,))
+            gone = self._let_members_go(session, [id for (id,) in found]) if found else []
+            more = (gone and len(found) == limit) or session.rows(
+                "SELECT 1 FROM dropped UNION ALL SELECT 1 FROM surplus LIMIT 1"
+            )
+            return done, not more
 
         while True:
             done, finished = self.transaction(work, spare=True, locks=Locks())
             if done or finished:
                 return done
+
+    def _let_members_go(self, session: BoundSession, bundles: list[int]) -> list[Any]:
+        """Remove bundles that nobody needs, unless others are at them just now; members are taken before bundles."""
+        ids = self.listed(bundles)
+        members = session.rows(f"SELECT blob FROM members WHERE bundle IN ({self.IDS})", (ids,))
+        session.hold_blobs([], [blob for (blob,) in members])
+        gone = session.rows(
+            f"DELETE FROM blobs WHERE id IN (SELECT id FROM blobs WHERE id IN ({self.IDS})AND refs=0{self.SKIP_HELD})"
+            "RETURNING id",
+            (ids,),
+        )
+        if gone:
+            ids = self.listed([id for (id,) in gone])
+            session.rows(f"DELETE FROM members WHERE bundle IN ({self.IDS})", (ids,))
+        return gone
 
     def forget(self, ids: Sequence[int]) -> None:
         """See :meth:`Catalog.forget <holdfast.catalog.base.Catalog.forget>`."""
@@ -192,8 +222,14 @@ class Blobs(Engine):
             " ORDER BY o.version DESC) AS place FROM surplus s JOIN past o ON o.scope=s.scope) n"
             " WHERE place>coalesce((SELECT history FROM policies p WHERE p.scope=n.scope),0)"
             " AND (expires IS NULL OR expires>?1)),"
-            "freed AS (SELECT b.bytes FROM (SELECT blob,count(*) AS n FROM gone WHERE blob IS NOT NULL GROUP BY blob) g"
-            " JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n UNION ALL SELECT bytes FROM blobs WHERE refs=0)"
+            "free AS (SELECT blob,count(*) AS n FROM gone WHERE blob IS NOT NULL GROUP BY blob),"
+            "unheld AS (SELECT id FROM free JOIN blobs ON id=blob WHERE storage=0 AND refs=n"
+            " UNION ALL SELECT id FROM blobs WHERE refs=0 AND storage=0),"
+            "ends AS (SELECT blob,n FROM free UNION ALL"
+            " SELECT m.blob,count(*) FROM unheld JOIN members m ON m.bundle=unheld.id GROUP BY m.blob),"
+            "freed AS (SELECT b.bytes FROM (SELECT blob,sum(n) AS n FROM ends GROUP BY blob) g"
+            " JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n AND b.storage<>0"
+            " UNION ALL SELECT bytes FROM blobs WHERE refs=0 AND storage<>0)"
             "SELECT (SELECT count(*) FROM gone),count(*),CAST(coalesce(sum(bytes),0) AS BIGINT) FROM freed",
             (self.now(),),
         )[0]

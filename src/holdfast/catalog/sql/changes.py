@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from secrets import token_hex
 from typing import Any, Protocol, TypeVar
 
 from ...address import Path, format_address, format_path
@@ -50,6 +51,9 @@ _TAKE_NEW = (
     "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced,boot,device,inode,mtime,ctime)"
     "VALUES(?1,?2,?3,?4,?5,1,?6,?7,?8,?9,?10,?11)RETURNING id"
 )
+
+# Storage 0 is none; its place is a name of its own, as each row has.
+_MAKE_BUNDLE = "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced)VALUES(0,?1,0,NULL,0,1,?2)RETURNING id"
 
 
 class _Keyed(Protocol):
@@ -145,8 +149,8 @@ def conflict(change: _Keyed, found: int, version: int) -> ConflictError:
 # --- put --------------------------------------------------------------------------------------------------------------
 
 
-_Content = tuple[int | None, bool, tuple[Any, Any, Any]]
-"""Blob, whether new bytes are needed, and storage, place and sync of the blob."""
+_Content = tuple[int | None, bool, tuple[Any, Any, Any], tuple[bool, ...]]
+"""Blob, whether new bytes are needed, storage, place and sync of the blob, and whether its members' are needed."""
 
 
 def _put(session: Session, put: Put, power: bool, same_place: str) -> _Outcome:
@@ -176,16 +180,34 @@ def _restore(session: BoundSession, restore: Restore, same_place: str) -> _Outco
 
 def _content(session: Session, put: Put, same_place: str) -> _Content:
     """What is put, with a reference to its blob taken."""
+    if put.members:
+        return _bundle(session, put, same_place)
     if isinstance(put.blob, NewBlob):
         return _take(session, put, put.blob, same_place)
     if put.blob is None:
-        return None, True, (None, None, None)
+        return None, True, (None, None, None), ()
     rows = session.rows(
         "UPDATE blobs SET refs=refs+1 WHERE id=?1 AND state=0 RETURNING storage,place,synced", (put.blob,)
     )
     if not rows:
         raise ConflictError(f"the bytes that {format_address(put.path, put.key)} was to share are gone: copy it again")
-    return put.blob, True, rows[0]
+    return put.blob, True, rows[0], ()
+
+
+def _bundle(session: Session, put: Put, same_place: str) -> _Content:
+    """A new bundle of a put's members, each taken as the blob of a put is, with a reference to the bundle."""
+    if put.blob is not None:
+        raise InvalidArgumentError(f"{format_address(put.path, put.key)} has a blob and members: it can have either")
+    session.hold_blobs(
+        [member.digest for member in put.members if member.digest is not None],
+        [member.blob for member in put.members if isinstance(member.blob, int)],
+    )
+    parts = [_content(session, put._replace(members=(), **member._asdict()), same_place) for member in put.members]
+    synced, place = min(part[2][2] for part in parts), f'"{token_hex(16)}"'
+    ((bundle,),) = session.rows(_MAKE_BUNDLE, (place, synced))
+    for n, part in enumerate(parts):
+        session.later("INSERT INTO members(bundle,n,blob) VALUES(?1,?2,?3)", (bundle, n, part[0]))
+    return bundle, True, (0, place, synced), tuple(part[1] for part in parts)
 
 
 def _values(put: Put, flags: int, updated: float, blob: int | None) -> tuple[Any, ...]:
@@ -197,12 +219,12 @@ def _values(put: Put, flags: int, updated: float, blob: int | None) -> tuple[Any
 
 
 def _committed(put: Put, version: int, created: float, flags: int, updated: float, content: _Content) -> Committed:
-    _, taken, storage = content
+    _, taken, storage, members = content
     row = RecordRow(
         put.key, put.tier, version, flags, created, updated, put.expires, put.tags, put.session, put.algorithm,
         put.digest, put.size, put.codec, put.config, *storage,
     )  # fmt: skip
-    return Committed(row, taken)
+    return Committed(row, taken, members)
 
 
 def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> _Content:
@@ -219,11 +241,11 @@ def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> _Content
         equal = session.rows(_TAKE_EQUAL, (put.digest, put.algorithm, put.size, new.storage, synced, new.boot))
         if equal:
             blob, place, live_synced = equal[0]
-            return blob, False, (new.storage, place, live_synced)
+            return blob, False, (new.storage, place, live_synced), ()
     rows = session.rows(
         _TAKE_NEW, (new.storage, new.config, put.algorithm, put.digest, put.size, synced, *new[3:])
     )  # fmt: skip
-    return rows[0][0], True, (new.storage, new.config, synced)
+    return rows[0][0], True, (new.storage, new.config, synced), ()
 
 
 def _take_again(session: Session, put: Put, new: NewBlob, blob: int, state: int, *known: Any) -> _Content:
@@ -238,7 +260,7 @@ def _take_again(session: Session, put: Put, new: NewBlob, blob: int, state: int,
         rows = session.rows(_TAKE_AGAIN, values)
     if not rows:
         raise WriteAgain(f"equal bytes were collected at the place where those of {address} were written: write again")
-    return blob, True, rows[0]
+    return blob, True, rows[0], ()
 
 
 # --- delete and edit --------------------------------------------------------------------------------------------------

@@ -77,6 +77,11 @@ class Session(ABC):
     def next_token(self) -> int:
         """A fencing token, greater than all that were given before."""
 
+    def hold_blobs(self, digests: Sequence[bytes], ids: Sequence[int]) -> None:
+        """Before references to several blobs change, and to bundles after them: where others write at the same time,
+        take those of these digests, and these, in the order that all take them in, so that no two wait for each
+        other."""
+
     @abstractmethod
     def seen(self, scope: int, version: int) -> None:
         """A version of a key in this scope was seen that goes without another in its place: later ones stay above."""

@@ -19,7 +19,7 @@ from .opening import CHECKPOINT
 __all__ = ["Blobs"]
 
 _MARK = (
-    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 ORDER BY id LIMIT ?) "
+    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 AND storage<>0 ORDER BY id LIMIT ?) "
     f"RETURNING {BLOB_COLUMNS}"
 )
 _TALLY = "UPDATE store SET tally=tally+1 WHERE id=1"  # changes something, so that there is a commit to put on disk
@@ -31,6 +31,7 @@ class Blobs(AnyBlobs, Core):
     UNSYNCED = "blobs INDEXED BY blobs_unsynced"
     OF_DROPPED = "dropped d CROSS JOIN records r ON r.scope=d.scope"  # in this order
     DROPPED = f"DELETE FROM records WHERE id IN (SELECT r.id FROM {OF_DROPPED} LIMIT ?1)RETURNING 1"
+    UNHELD = "SELECT id FROM blobs INDEXED BY blobs_unheld WHERE refs=0 AND storage=0 ORDER BY id LIMIT ?1"
     IDS = "SELECT value FROM json_each(?1)"
 
     def listed(self, items: Sequence[Any]) -> str:
@@ -40,7 +41,7 @@ class Blobs(AnyBlobs, Core):
     def garbage(self, limit: int = 1000) -> list[Blob]:
         """See :meth:`Catalog.garbage <holdfast.catalog.base.Catalog.garbage>`."""
         values = (check_limit(limit),)
-        if not self.read("SELECT 1 FROM blobs WHERE refs=0 LIMIT 1"):
+        if not self.read("SELECT 1 FROM blobs WHERE refs=0 AND storage<>0 LIMIT 1"):
             return []
 
         def work(session: Session) -> list[Blob]:

@@ -11,6 +11,8 @@ Why the tables are as they are:
 * No trigger stands on INSERT, and none on columns that an inline put names: they would be compiled into every put.
 * ``data`` is last: long rows overflow there, and the columns before it stay on the first page.
 * ``kept`` holds what a value replaced whose bytes may not be on disk yet; see ``records_replaced``.
+* ``members`` holds the blobs of a bundle together: a record of several contents refers to that one row of ``blobs``,
+  of storage 0. A member loses its reference with its row here.
 * ``past`` holds replaced and deleted versions, of scopes that ask for them in ``policies``; what writes there is the
   code of commits, so that puts elsewhere have none of it. ``surplus`` has the scopes that ask for fewer now, and the
   key from which on there may be too many.
@@ -166,7 +168,53 @@ def _third(connection: apsw.Connection) -> None:
     connection.execute(_POLICIES)
 
 
-MIGRATIONS = [_first, _tokens, _third]
+_MEMBERS = """
+CREATE TABLE members(
+  bundle INTEGER NOT NULL, n INTEGER NOT NULL, blob INTEGER NOT NULL, PRIMARY KEY(bundle, n)) WITHOUT ROWID;
+CREATE INDEX members_blob ON members(blob);
+CREATE INDEX blobs_unheld ON blobs(id) WHERE refs=0 AND storage=0;
+CREATE TRIGGER members_deleted AFTER DELETE ON members
+BEGIN
+  UPDATE blobs SET refs=refs-1 WHERE id=OLD.blob;
+END;
+CREATE TRIGGER members_synced AFTER UPDATE OF synced ON blobs WHEN NEW.synced=1 AND OLD.synced=0 AND NEW.storage<>0
+BEGIN
+  UPDATE blobs SET synced=1 WHERE synced=0 AND id IN (SELECT bundle FROM members WHERE blob=NEW.id)
+    AND NOT EXISTS(SELECT 1 FROM members m JOIN blobs b ON b.id=m.blob WHERE m.bundle=blobs.id AND b.synced=0);
+END;
+"""
+
+
+# For people who look from outside, by any SQLite. A key that is a UUID is the id.
+_VIEWS = """
+CREATE VIEW labox_manifests AS
+  SELECT CASE WHEN length(uuid)=32 AND uuid NOT GLOB '*[^0-9a-f]*' THEN uuid ELSE printf('%016x%016x', scope, id) END
+    AS id, tags, json_extract(config, '$.object[0]') AS class_id, json_extract(config, '$.object[1]') AS unpacker_name,
+    strftime('%Y-%m-%d %H:%M:%f', created, 'unixepoch') AS created_at, scope, key
+  FROM (SELECT r.*, replace(lower(r.key), '-', '') AS uuid
+    FROM records r JOIN codecs c ON c.id=r.codec JOIN scopes s ON s.id=r.scope
+    WHERE c.serializer='holdfast.storable@v1' AND r.tier=0
+      AND (r.expires IS NULL OR r.expires>(julianday('now')-2440587.5)*86400));
+CREATE VIEW labox_contents AS
+  SELECT json_extract(value, '$.name') AS content_key, json_extract(value, '$.type') AS content_type,
+    json_extract(value, '$.encoding') AS content_encoding, json_extract(value, '$.digest') AS content_hash,
+    json_extract(value, '$.algorithm') AS content_hash_algorithm, json_extract(value, '$.size') AS content_size,
+    json_extract(value, '$.serializer') AS serializer_name, json_extract(value, '$.config') AS serializer_config,
+    CASE WHEN json_extract(value, '$.stream') THEN 2 ELSE 1 END AS serializer_type,
+    storages.name AS storage_name, b.place AS storage_config, m.created_at, m.id AS manifest_id
+  FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
+    JOIN json_each(r.config, '$.contents') LEFT JOIN members ON bundle=r.blob AND n=json_extract(value, '$.member')
+    LEFT JOIN blobs b ON b.id=members.blob LEFT JOIN storages ON storages.id=b.storage;
+"""
+
+
+def _fourth(connection: apsw.Connection) -> None:
+    """Records of several contents, each with bytes of its own."""
+    connection.execute(_MEMBERS)
+    connection.execute(_VIEWS)
+
+
+MIGRATIONS = [_first, _tokens, _third, _fourth]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 
@@ -219,6 +267,6 @@ def missing_tables(connection: apsw.Connection) -> Sequence[str]:
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
     wanted = (
         "store", "scopes", "dropped", "marks", "codecs", "storages", "records", "kept", "blobs", "leases", "policies",
-        "past", "surplus",
+        "past", "surplus", "members",
     )  # fmt: skip
     return [name for name in wanted if name not in names]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from msgpack import Packer, unpackb
-from msgspec.msgpack import Decoder
+from msgpack import Packer
 
 from ...errors import DecodeError, HoldfastError
-from ...payload import OUT_OF_BAND, Buffer, Payload
+from ...payload import OUT_OF_BAND, Payload
 from ..base import Serializer
-from .decode import ByName, decode
+from .decode import ByName, decode, plain
 from .encode import PREFIX, ForType, encode, is_native
 
 __all__ = ["ValueSerializer"]
@@ -21,21 +20,6 @@ _KEEP = 1 << 18  # a packer's buffer never shrinks: one that grew beyond this is
 # A packer may not be used by two threads at once, nor again from within. pop and append are atomic, so whoever has
 # taken one has it alone. Making one costs 0.15 us and, worse, 256 KB.
 _packers: list[Packer] = []
-
-
-def _refuse(code: int, data: Any) -> Any:
-    raise ValueError(f"extension {code} in a message that has none")
-
-
-_decode = Decoder(ext_hook=_refuse).decode  # twice as fast as unpackb; decision 0010
-
-
-def _plain(data: Buffer) -> Any:
-    try:
-        return _decode(data)
-    except RecursionError:
-        # Its depth is what is left of the caller's stack, unpackb's is always the packer's own.
-        return unpackb(data, strict_map_key=False, timestamp=3, ext_hook=_refuse)
 
 
 class ValueSerializer(Serializer):
@@ -115,7 +99,7 @@ class ValueSerializer(Serializer):
         buffers = payload.buffers
         try:
             if len(buffers) == 1 and buffers[0][:4] != PREFIX:
-                return _plain(buffers[0])
+                return plain(buffers[0])
             if not buffers or buffers[0][:4] != PREFIX:
                 raise ValueError("out-of-band buffers that no part of the value uses")
             return decode(buffers, self._by_name)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ..errors import DecodeError, MissingExtraError, UnsupportedValue
-from ..payload import OUT_OF_BAND, Payload
-from .base import Serializer
+from ...errors import DecodeError, MissingExtraError, UnsupportedValue
+from ...payload import OUT_OF_BAND, Payload
+from ..base import Serializer
 
 __all__ = ["ArrowSerializer"]
 

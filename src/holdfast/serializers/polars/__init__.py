@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from typing import Any, ClassVar
 
-from ..errors import DecodeError, HoldfastError, MissingExtraError, UnsupportedValue
-from ..payload import OUT_OF_BAND, Buffer, Payload
-from .base import Serializer
+from ...errors import DecodeError, HoldfastError, MissingExtraError, UnsupportedValue
+from ...payload import OUT_OF_BAND, Buffer, Payload
+from ..base import Serializer
 
-__all__ = ["PolarsSerializer"]
+__all__ = ["PolarsSerializer", "frame_of", "libraries", "table_of"]
 
 _CONTENT_TYPE = "application/vnd.holdfast.polars"
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # readers do not ask for it, and so miss a cut between batches
@@ -29,7 +29,7 @@ class PolarsSerializer(Serializer):
 
     def serialize(self, value: Any) -> Payload:
         """Give the stream; the columns' memory is copied once."""
-        pl, pa = _libraries()
+        pl, pa = libraries()
         kind = type(value)
         if kind is pl.DataFrame:
             # A handle of our own on the same columns: writing to a Python file, Polars holds the frame's lock and waits
@@ -45,7 +45,7 @@ class PolarsSerializer(Serializer):
         try:
             frame.write_ipc_stream(target)
             stream = target.getbuffer()
-            back = _frame(pl, _table(pa, stream))  # no copy, so a cheap look at what would be read
+            back = frame_of(pl, table_of(pa, stream))  # no copy, so a cheap look at what would be read
         except (pl.exceptions.PolarsError, pa.ArrowException, ValueError) as error:
             raise UnsupportedValue(f"this Polars data has no stream form: {error}") from error
         if back.schema != frame.schema or back.shape != frame.shape:
@@ -57,7 +57,7 @@ class PolarsSerializer(Serializer):
 
     def deserialize(self, payload: Payload) -> Any:
         """Give the frame or series over the payload's memory."""
-        pl, pa = _libraries()
+        pl, pa = libraries()
         buffers = payload.buffers
         try:
             if len(buffers) == 2 and len(buffers[0]):
@@ -65,9 +65,9 @@ class PolarsSerializer(Serializer):
             if not 1 <= len(buffers) <= 2:
                 raise ValueError(f"{len(buffers)} buffers")
             wanted = payload.config["type"]
-            table = _table(pa, buffers[-1])
+            table = table_of(pa, buffers[-1])
             table.validate(full=True)
-            frame = _frame(pl, table)
+            frame = frame_of(pl, table)
             if wanted not in ("frame", "series"):
                 raise ValueError(f"unknown type {wanted!r}")
             if wanted == "frame":
@@ -88,7 +88,12 @@ class PolarsSerializer(Serializer):
             raise DecodeError(f"these bytes are no {self.name}: {error}") from None
 
 
-def _libraries() -> tuple[Any, Any]:
+def libraries() -> tuple[Any, Any]:
+    """Polars and PyArrow.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
     try:
         import polars
     except ImportError as error:
@@ -102,7 +107,8 @@ def _libraries() -> tuple[Any, Any]:
     return polars, pyarrow
 
 
-def _table(pa: Any, stream: Buffer) -> Any:
+def table_of(pa: Any, stream: Buffer) -> Any:
+    """The table of an Arrow stream, over its memory; a ValueError or Arrow's own error where it is none."""
     if bytes(stream[-8:]) != _END_OF_STREAM:
         raise ValueError("the stream has no end")
     source = pa.BufferReader(pa.py_buffer(stream))
@@ -112,7 +118,8 @@ def _table(pa: Any, stream: Buffer) -> Any:
     return table
 
 
-def _frame(pl: Any, table: Any) -> Any:
+def frame_of(pl: Any, table: Any) -> Any:
+    """The frame of a table, over its memory; a ValueError or an error of Polars where it is none."""
     frame = pl.from_arrow(table, rechunk=False)
     if type(frame) is not pl.DataFrame:
         raise ValueError("not a frame")

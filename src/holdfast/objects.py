@@ -1,0 +1,263 @@
+"""Putting a value, of which kind it is; and objects of several contents, each by its own serializer in its own storage.
+
+All contents of an object become visible in one commit. Those that are small lie in the record itself, the others are
+written one after the other, and then named by the record together.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .address import Path
+from .catalog.base import Ledger, Member, MemberRow, Put, WriteAgain
+from .contents import Part, Unread, config_text, named
+from .errors import EncodeError
+from .hashing import ALGORITHMS, digest_buffers
+from .kernel import Kernel
+from .model import STORABLE, Record
+from .options import PLAIN, Plan
+from .payload import Buffer
+from .steps import Steps, Transfer, run
+from .storable.base import Storable, full_name
+from .streams import Draft
+from .writing import Encoded, commit_put, encode, let_go, new_blob, paused, prepare, put_inline, put_stored, transfer
+
+__all__ = ["CONTENT_TYPE", "ROOM", "put", "put_contents", "putting"]
+
+CONTENT_TYPE = "application/vnd.holdfast.storable"
+"""The content type of records of objects."""
+
+ROOM = 1 << 20
+"""Bytes of all small contents of an object together that lie in the catalog, where one may have no more."""
+
+_MOST = 1 << 28
+
+
+def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
+    """Store a value and give its record."""
+    if isinstance(value, Storable) and plan.serializer is None:
+        return run(putting(kernel, ledger, path, key, value, plan))
+    encoded, integer = prepare(kernel, value, plan)
+    if integer is not None or encoded.size <= kernel.inline:
+        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
+    return run(put_stored(kernel, ledger, path, key, encoded, plan))
+
+
+def putting(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Steps[Record]:
+    """:func:`put` as steps."""
+    if isinstance(value, Storable) and plan.serializer is None:
+        kind = type(value)
+        config = kind.storable_config()
+        assert config is not None
+        unpacker = kernel.registry.unpacker(config.unpacker.name, kind)
+        contents = unpacker.unpack_object(value, kernel.registry)
+        thing = (config.class_id, unpacker.name, full_name(kind))
+        return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan))
+    encoded, integer = prepare(kernel, value, plan)
+    if integer is not None or encoded.size <= kernel.inline:
+        return put_inline(kernel, ledger, path, key, encoded, integer, plan)
+    return (yield from put_stored(kernel, ledger, path, key, encoded, plan))
+
+
+class _Piece(NamedTuple):
+    """One content that is to be written: a value as bytes, or a stream that is still to be read.
+
+    ``where`` names it in errors. ``storage`` is the id of the one to write to, None where it may lie in the catalog.
+    ``again`` is what is there already: bytes of an object that was got, and that nobody has read or changed.
+    """
+
+    name: str
+    where: str
+    encoded: Encoded | None
+    streamed: bool
+    value: Any
+    plan: Plan
+    storage: int | None
+    again: MemberRow | None = None
+
+
+class _Written(NamedTuple):
+    """A content that was written: as a member of the bundle, or else its bytes, which are to lie in the record."""
+
+    piece: _Piece
+    encoded: Encoded
+    member: Member | None
+
+
+def put_contents(
+    kernel: Kernel,
+    ledger: Ledger,
+    path: Path,
+    key: str,
+    thing: tuple[str, str, str],
+    contents: Mapping[str, Mapping[str, Any]],
+    plan: Plan,
+) -> Steps[Record]:
+    """Store an object of that class id, unpacker and class, by its contents, as an unpacker gives them.
+
+    Raises:
+        EncodeError: they are none, or one of them cannot be stored; nothing is.
+        NotRegisteredError: a serializer or storage is not registered.
+    """
+    pieces = _pieces(kernel, ledger, thing, contents, plan)
+    began = {path: ledger.scope_id(path)} if any(piece.storage or piece.encoded is None for piece in pieces) else None
+    deadline = time.monotonic() + kernel.config.timeout
+    while True:
+        written: list[_Written] = []
+        change = Put(path, key, 0, 0, None, 0, tags=plan.tags, expires=plan.expires, if_version=plan.if_version)
+        try:
+            for piece in pieces:
+                with named(piece.where):
+                    written.append((yield from _write(kernel, ledger, path, key, piece, plan)))
+        except BaseException:
+            let_go(kernel, change._replace(members=_members(written)))
+            raise
+        encoded = _joined(kernel, thing, written, plan)
+        if not _members(written):
+            return put_inline(kernel, ledger, path, key, encoded, None, plan, began)
+        data = encoded.buffers[0]
+        assert isinstance(data, bytes)
+        algorithm, digest = digest_buffers([data], len(data))
+        change = change._replace(
+            codec=encoded.codec, algorithm=algorithm, digest=digest, size=encoded.size, data=data,
+            config=encoded.config, members=_members(written),
+            signature=encoded.sign(kernel, algorithm, digest),
+        )  # fmt: skip
+        try:
+            return commit_put(kernel, ledger, change, plan, began)
+        except WriteAgain:
+            if any(piece.encoded is None for piece in pieces) or not paused(deadline):
+                raise  # a stream is read once
+
+
+def _members(written: Iterable[_Written]) -> tuple[Member, ...]:
+    return tuple(one.member for one in written if one.member is not None)
+
+
+def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], contents: Any, plan: Plan) -> list[_Piece]:
+    """The contents of an object, checked and as bytes; before any of them is written."""
+    pieces, room = [], max(kernel.inline, ROOM)
+    _, unpacker, kind = thing
+    if not isinstance(contents, Mapping):
+        raise EncodeError(f"{kind}: {unpacker} must give contents by name, not {contents!r}")
+    for name, content in contents.items():
+        where = f"{kind}.{name}"
+        if not isinstance(name, str) or not name or not isinstance(content, Mapping):
+            raise EncodeError(f"{where}: {unpacker} must give a mapping by name for each content, not {content!r}")
+        given = [key for key in content if key in ("value", "value_stream")]
+        if len(given) != 1 or content.keys() - {*given, "serializer", "storage"}:
+            raise EncodeError(
+                f"{where}: {unpacker} must give one of value and value_stream, and may give a serializer and a storage "
+                f"beside it, not {', '.join(map(str, content)) or 'nothing'}"
+            )
+        with named(where):
+            piece = _piece(kernel, ledger, name, where, content, plan, given == ["value_stream"])
+            size = 0 if piece.encoded is None or piece.storage is not None else piece.encoded.size
+            if size > min(room, kernel.inline if content.get("storage") is None else _MOST):
+                size, piece = 0, piece._replace(storage=kernel.storage_id)
+            room -= size
+            pieces.append(piece)
+    return pieces
+
+
+def _piece(
+    kernel: Kernel, ledger: Ledger, name: str, where: str, content: Mapping[str, Any], plan: Plan, streamed: bool
+) -> _Piece:
+    serializer, storage = (_name(content.get(part), part) for part in ("serializer", "storage"))
+    value = content["value_stream" if streamed else "value"]
+    if isinstance(value, Unread):
+        again = _there(kernel, ledger, value, serializer, storage)
+        if again is not None:
+            part = value.part
+            layout = None if part.config is None else json.dumps(part.config, separators=(",", ":"))
+            codec = kernel.codec_ids[part.serializer, part.type, part.encoding]
+            encoded = Encoded(codec, (), part.size, layout, None)
+            return _Piece(name, where, encoded, part.stream, None, plan, again.storage, again)
+        value = value.value
+    number = None if storage is None else kernel.storage_named(storage)
+    how = plan._replace(serializer=serializer, content_type=None)
+    if streamed:
+        if not isinstance(value, (Iterable, AsyncIterable)):
+            raise EncodeError(f"a stream is an iterable, not {type(value).__qualname__}")
+        if serializer is not None:
+            kernel.registry.stream_serializer(serializer)
+        return _Piece(name, where, None, True, value, how, number)
+    if isinstance(value, Storable) and serializer is None:
+        raise EncodeError(f"it is a {full_name(type(value))}, which has contents of its own: its unpacker gives these")
+    return _Piece(name, where, encode(kernel, value, how), False, None, how, number)
+
+
+def _there(
+    kernel: Kernel, ledger: Ledger, unread: Unread, serializer: str | None, storage: str | None
+) -> MemberRow | None:
+    """The member of a bundle that an unread content is, if it can be one of another bundle as it is."""
+    part, (source, bundle) = unread.part, unread.source
+    if bundle is None or part.member is None or not kernel.same_store(source):
+        return None
+    if serializer not in (None, part.serializer) or storage not in (None, part.storage):
+        return None
+    if kernel.registry.reader(part.serializer).executable:
+        return None  # it is read, which checks the signature, before it is signed anew
+    members = ledger.members(bundle)
+    return members[part.member] if part.member < len(members) and members[part.member].blob else None
+
+
+def _name(component: Any, what: str) -> str | None:
+    """The name of a component that is given as a name, a class or an instance."""
+    name = component if component is None or isinstance(component, str) else getattr(component, "name", component)
+    if name is None or isinstance(name, str):
+        return name
+    raise EncodeError(f"its {what} is {component!r}: give a {what}, or its registered name")
+
+
+def _write(kernel: Kernel, ledger: Ledger, path: Path, key: str, piece: _Piece, plan: Plan) -> Steps[_Written]:
+    number, encoded = piece.storage, piece.encoded
+    if encoded is not None and number is None:
+        return _Written(piece, encoded, None)
+    if encoded is not None and piece.again is not None:
+        there = piece.again
+        return _Written(piece, encoded, Member(there.blob, there.algorithm, there.digest, there.size))
+    storage = kernel.storage_of(kernel.storage_id if number is None else number)
+    if encoded is None:
+        draft = Draft(kernel, ledger, path, key, piece.plan, storage=None if number is None else storage)
+        try:
+            yield Transfer(draft, "take", (piece.value,), {})
+            encoded, done = yield from draft.finish()
+        except BaseException:
+            draft.abort()
+            raise
+        if done is None:
+            return _Written(piece, encoded, None)
+        place, digest, since = done
+    else:
+        place, digest, since = yield from transfer(kernel, storage, encoded, plan)
+    blob = new_blob(kernel, place, plan.power, number)
+    return _Written(piece, encoded, Member(blob, *digest, encoded.size, since))
+
+
+def _joined(kernel: Kernel, thing: Sequence[str], written: Iterable[_Written], plan: Plan) -> Encoded:
+    """The record's own data and config, of contents that were written."""
+    buffers: list[Buffer] = []
+    parts, at, member, size, executable = [], 0, 0, 0, False
+    for piece, encoded, new in written:
+        codec = kernel.catalog.codec(encoded.codec)
+        size += encoded.size
+        executable = executable or encoded.signer is not None
+        layout = None if encoded.config is None else json.loads(encoded.config)
+        head = (piece.name, str(codec.serializer), codec.content_type, codec.encoding, layout, encoded.size)
+        algorithm, digest = (new.algorithm, new.digest) if new else digest_buffers(encoded.buffers, encoded.size)
+        part = Part(*head, ALGORITHMS[algorithm], None if digest is None else digest.hex(), piece.streamed)
+        if new is None:
+            parts.append(part._replace(at=at))
+            buffers += encoded.buffers
+            at += encoded.size
+        else:
+            number = kernel.storage_id if piece.storage is None else piece.storage
+            parts.append(part._replace(member=member, storage=kernel.catalog.storage(number)[0]))
+            member += 1
+    config = config_text(thing, parts)
+    own = kernel.codec_ids[STORABLE, plan.content_type or CONTENT_TYPE, None]
+    return Encoded(own, [b"".join(buffers)], size, config, STORABLE if executable else None)

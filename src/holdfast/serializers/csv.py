@@ -1,0 +1,97 @@
+"""Rows of text as CSV, for tables that other programs are to read: all at once, or row by row. Chosen by name only."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from io import BytesIO
+from typing import Any, BinaryIO, ClassVar
+
+from ..errors import DecodeError, UnsupportedValue
+from ..payload import Buffer, Payload
+from .base import Serializer, StreamSerializer
+from .items import each
+
+__all__ = ["CsvRowsSerializer", "CsvSerializer"]
+
+_CONTENT_TYPE = "text/csv; charset=utf-8"
+_LIMIT = 131_072  # characters of a field that Python reads, unless a program has set another limit
+
+
+class _Line:
+    """A file to write one line to: what a writer of rows writes is what it then gives back."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+class CsvSerializer(Serializer):
+    """A list of rows, each a list of ``str``, by RFC 4180: quoted where need be, lines end in CR LF. A cell of another
+    type is :class:`~holdfast.errors.UnsupportedValue`, as CSV has none."""
+
+    name: ClassVar[str] = "holdfast.csv@v1"
+    content_types: ClassVar[tuple[str, ...]] = (_CONTENT_TYPE,)
+
+    def serialize(self, value: Any) -> Payload:
+        """Give the lines in UTF-8."""
+        if type(value) is not list:
+            raise UnsupportedValue(f"{self.name} takes a list of rows, not {type(value).__name__}")
+        lines = (_line(row, f"row {number}") for number, row in enumerate(value, 1))
+        return Payload((b"".join(lines),), _CONTENT_TYPE)
+
+    def deserialize(self, payload: Payload) -> list[list[str]]:
+        """Read all rows."""
+        if len(payload.buffers) != 1:
+            raise DecodeError(f"{self.name} reads one buffer, not {len(payload.buffers)}")
+        return list(_rows(BytesIO(payload.buffers[0])))
+
+
+class CsvRowsSerializer(StreamSerializer):
+    """A stream of rows, each a list of ``str``, one a line; see :class:`CsvSerializer`. That lines at the end are
+    missing is not seen in the bytes, but by the size and digest in the record."""
+
+    name: ClassVar[str] = "holdfast.csv-rows@v1"
+    content_types: ClassVar[tuple[str, ...]] = (_CONTENT_TYPE,)
+
+    def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
+        """Give each row as a line."""
+        return each(values, lambda row: _line(row, "it"))
+
+    def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
+        """Read row by row."""
+        return _rows(file)
+
+
+def _line(row: Any, where: str) -> bytes:
+    if type(row) is not list or not {str}.issuperset(map(type, row)):
+        raise UnsupportedValue(f"{where} is no list of str, and CSV would give back no other")
+    if any(len(cell) > _LIMIT for cell in row):
+        raise UnsupportedValue(f"{where} has a cell of more than {_LIMIT} characters, which readers of CSV refuse")
+    try:
+        line: str = csv.writer(_Line()).writerow(row)
+        return line.encode()
+    except UnicodeEncodeError:
+        raise UnsupportedValue(f"{where} has a lone surrogate: it is no UTF-8") from None
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[list[str]]:
+    """The rows of lines, which are read as far as a row needs them."""
+    number, last = 0, b"\r\n"
+
+    def texts() -> Iterator[str]:
+        nonlocal last
+        for last in lines:
+            yield last.decode()
+
+    reader = csv.reader(texts(), strict=True)
+    while True:
+        try:
+            row = next(reader, None)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DecodeError(f"after row {number} the bytes are no CSV in UTF-8: {error}") from None
+        if last[-2:] != b"\r\n":
+            raise DecodeError(f"the line after row {number} has no end")
+        if row is None:
+            return
+        number += 1
+        yield row
