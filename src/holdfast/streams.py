@@ -270,7 +270,7 @@ def check_values(registry: Registry, values: Any) -> None:
 
 def _drawn(values: Any) -> AbstractContextManager[Iterator[Any]]:
     if isinstance(values, AsyncIterable):
-        from .storages.bridge import drawn  # with asyncio behind it
+        from .storages.loops import drawn  # with asyncio behind it
 
         return drawn(values)
     return closing(values) if isinstance(values, Generator) else nullcontext(iter(values))

@@ -52,7 +52,7 @@ STOOD_ON = [
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.
 FLOORS: dict[int, list[str]] = {
     0: ["errors", "address", "model", "hashing", "payload", "stopping", "compression"],
-    1: [*CONTRACTS, "storages.asynchronous", "storages.bridge", *STOOD_ON],
+    1: [*CONTRACTS, "storages.asynchronous", "storages.bridge", "storages.loops", *STOOD_ON],
     2: ["serializers", "storages", "catalog"],
     3: ["registry", "config"],
     4: KERNEL,

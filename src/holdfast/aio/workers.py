@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ..errors import ClosedError
 from ..stopping import stoppable
-from ..storages.bridge import at_home
+from ..storages.loops import at_home
 
 __all__ = ["Job", "Workers"]
 

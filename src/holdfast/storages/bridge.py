@@ -1,20 +1,17 @@
 """The bridge: an author's coroutines as a storage of the kernel.
 
-The verbs are coroutines (``awaited``): ``aio`` awaits them in its caller's loop. Threads wait for them in a loop: that
-of the caller for whom they work (:func:`at_home`), or else the bridge's own, in one daemon thread of each process.
+The verbs are coroutines (``awaited``): ``aio`` awaits them in its caller's loop, and threads wait for them in a loop of
+:mod:`~holdfast.storages.loops`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import errno
 import os
 import re
-import threading
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Callable,
     Coroutine,
@@ -23,219 +20,26 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, NamedTuple, TypeVar
-from weakref import WeakSet
 
 from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StorageFullError, StoreError, ValueLost
 from ..hashing import ALGORITHMS, BLAKE3, NONE, digest_buffers, hasher
 from ..payload import Buffer, Payload
-from ..stopping import go_on, stoppable
 from .asynchronous import AsyncStorage, Digest, StreamDigest
 from .base import OCTETS, GetDigest, Storage, Writer
+from .loops import Home, here, own_loop, wait
 
-__all__ = ["at_home", "drawn", "lift"]
+__all__ = ["lift"]
 
 T = TypeVar("T")
 
 _PIECE = 1 << 20  # bytes up to which a payload is written at once, and of the pieces of a larger one or of a stream
-_LOOK = 0.05  # seconds between two looks whether work is still wanted
-_END = 5.0  # seconds that the loop's tasks have to end
 _ELSEWHERE = re.compile(r"different (event )?loop|event loop is closed|no running event loop", re.IGNORECASE)
 
 
 def lift(storage: AsyncStorage) -> Storage:
     """A storage of the kernel, made of an author's."""
     return _Lifted(storage)
-
-
-# --- loops ------------------------------------------------------------------------------------------------------------
-
-
-class _Home(NamedTuple):
-    """An event loop, running in another thread of this process."""
-
-    loop: asyncio.AbstractEventLoop
-    process: int
-
-
-class _Here(threading.local):
-    home: _Home | None = None
-
-
-_here = _Here()
-
-
-def at_home(loop: asyncio.AbstractEventLoop, work: Callable[..., T], *arguments: Any) -> T:
-    """``work()`` in this thread, on behalf of a loop that goes on meanwhile: authors' coroutines run in that one."""
-    before, _here.home = _here.home, _Home(loop, os.getpid())
-    try:
-        return work(*arguments)
-    finally:
-        _here.home = before
-
-
-class _Bridge:
-    """The bridge's own loop, there as long as an open storage or stream has used it."""
-
-    def __init__(self) -> None:
-        self._inherited: list[object] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._users: WeakSet[object] = WeakSet()
-        self._home: _Home | None = None
-
-    def enter(self, user: object) -> _Home:
-        """The loop, begun when there is none."""
-        with self._lock:
-            self._users.add(user)
-            if self._home is None or self._home.loop.is_closed():  # it may have ended by itself
-                begun: SimpleQueue[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = SimpleQueue()
-                self._thread = threading.Thread(target=self._run, args=(begun,), name="holdfast-bridge", daemon=True)
-                self._thread.start()
-                loop, self._over = begun.get()
-                self._home = _Home(loop, os.getpid())
-            return self._home
-
-    @staticmethod
-    def _run(begun: SimpleQueue[Any]) -> None:
-        async def serve() -> None:
-            over = asyncio.Event()
-            begun.put((asyncio.get_running_loop(), over.set))
-            await over.wait()
-
-        asyncio.run(serve())  # what is left at the end is cancelled
-
-    def leave(self, user: object) -> None:
-        """A storage is closed, or a stream at its end: end the loop when nobody else uses it."""
-        with self._lock:
-            self._users.discard(user)
-        self.end(unused=True)
-
-    def end(self, unused: bool = False) -> None:
-        """End the loop, or only if it is ``unused``; who uses it again begins another."""
-        with self._lock:
-            if self._home is None or (unused and self._users):
-                return
-            home, thread, over, self._home = self._home, self._thread, self._over, None
-        with suppress(RuntimeError):  # it has ended by itself
-            home.loop.call_soon_threadsafe(over)
-        if threading.current_thread() is not thread:
-            thread.join(_END)
-
-    def forget(self) -> None:
-        """In a forked child: the loop is the parent's. It is kept, as its end would close what the parent uses."""
-        self._inherited.append(self._home)
-        self._begin()
-
-
-_bridge = _Bridge()
-atexit.register(_bridge.end)
-os.register_at_fork(after_in_child=_bridge.forget)
-
-
-def _wait(home: _Home, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine comes to in that loop; it has ended when this ends, whatever ends the wait."""
-    if home.process != os.getpid() or home.loop.is_closed():
-        coroutine.close()
-        raise ClosedError("this was begun in an event loop that has ended, or in another process: begin it again")
-    if asyncio._get_running_loop() is home.loop:
-        coroutine.close()
-        raise StoreError("a storage's own coroutine, or a loop that waits for it, calls a synchronous verb: await it")
-    ended, made = threading.Event(), []
-
-    def begin() -> None:
-        made.append(home.loop.create_task(coroutine))
-        made[0].add_done_callback(lambda task: ended.set())
-
-    home.loop.call_soon_threadsafe(begin)
-    try:
-        while not ended.wait(_LOOK) and not home.loop.is_closed():
-            go_on()
-    except BaseException:
-        home.loop.call_soon_threadsafe(lambda: made[0].cancel())
-        ended.wait()
-        raise
-    if not ended.is_set() or made[0].cancelled():
-        raise ClosedError("the event loop of a storage ended before its work: begin it again")
-    result: T = made[0].result()
-    return result
-
-
-class _Drawn(Iterator[T]):
-    """An asynchronous iterable for this thread: one task of a loop runs it, and gives an item when one is wanted."""
-
-    home: _Home
-    task: asyncio.Task[None]
-
-    def __init__(self, values: AsyncIterable[T]) -> None:
-        self._values = values
-        self._wanted = asyncio.Event()
-        self._over = False
-        self._given: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-
-    async def begin(self) -> None:
-        self.task = asyncio.create_task(self._give())
-
-    async def _give(self) -> None:
-        items = aiter(self._values)
-        try:
-            while await self._wanted.wait():
-                self._wanted.clear()
-                self._given.put((await anext(items), None))
-        except BaseException as error:  # for the thread; its end, too
-            self._given.put((None, error))
-        finally:
-            if isinstance(items, AsyncGenerator):
-                await items.aclose()
-
-    async def end(self) -> None:
-        self.task.cancel()
-        await asyncio.wait([self.task])
-
-    def __next__(self) -> T:
-        if self._over:
-            raise StopIteration
-        self.home.loop.call_soon_threadsafe(self._wanted.set)
-        while True:
-            with suppress(Empty):
-                item, error = self._given.get(timeout=_LOOK)
-                break
-            go_on()
-            if self.home.loop.is_closed():
-                raise ClosedError("the event loop of a stream ended before it: begin it again")
-        self._over = error is not None
-        if isinstance(error, StopAsyncIteration):
-            raise StopIteration
-        if error is not None:
-            raise error
-        return item  # type: ignore[no-any-return]
-
-
-@contextmanager
-def drawn(values: AsyncIterable[T]) -> Iterator[Iterator[T]]:
-    """The items of an asynchronous iterable, for a thread: it is run in the loop for which the thread works, else in
-    the bridge's own, and asked for an item when the one before is done with. At the end it is closed, if it can be.
-
-    Raises:
-        InvalidArgumentError: a loop runs in this very thread.
-    """
-    if asyncio._get_running_loop() is not None:
-        raise InvalidArgumentError(
-            "where a loop runs, an asynchronous stream is put by await scope.aio.put_stream(...)"
-        )
-    items, home = _Drawn(values), _here.home
-    items.home = home if home is not None and home.process == os.getpid() else _bridge.enter(items)
-    try:
-        _wait(items.home, items.begin())
-        try:
-            yield items
-        finally:
-            stoppable(bool, lambda: _wait(items.home, items.end()))  # also where this thread is told to stop
-    finally:
-        _bridge.leave(items)
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
@@ -368,24 +172,24 @@ class _Feed:
 class _FedWriter(Writer):
     """A feed from threads."""
 
-    def __init__(self, feed: _Feed, home: _Home) -> None:
+    def __init__(self, feed: _Feed, home: Home) -> None:
         self.awaited = feed
         self._home = home
 
     def write(self, data: Buffer) -> None:
         if not self.awaited.hold(data):
-            _wait(self._home, self.awaited.write(data))
+            wait(self._home, self.awaited.write(data))
 
     def commit(self, get_digest: GetDigest, *, sync: bool = False) -> str:
         self.awaited.check()
-        return _wait(self._home, self.awaited.commit(get_digest, sync=sync))
+        return wait(self._home, self.awaited.commit(get_digest, sync=sync))
 
     def abort(self) -> None:
         if self._home.process == os.getpid() and not self._home.loop.is_closed():
             if asyncio._get_running_loop() is self._home.loop:
                 self.awaited.cancel()  # forgotten, and found in the very loop that it would have to wait for
             else:
-                _wait(self._home, self.awaited.abort())
+                wait(self._home, self.awaited.abort())
 
 
 # --- the storage ------------------------------------------------------------------------------------------------------
@@ -486,7 +290,7 @@ class _Verbs:
         if size is not None and size < 0:
             raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
         feed = _Feed(lambda stream: self._write_stream(tags, stream), _Kind(content_type, encoding))
-        return _FedWriter(feed, _Home(asyncio.get_running_loop(), os.getpid()))
+        return _FedWriter(feed, Home(asyncio.get_running_loop(), os.getpid()))
 
     async def read(self, text: Any) -> bytes:
         """See :meth:`Storage.read <holdfast.storages.base.Storage.read>`."""
@@ -561,13 +365,13 @@ class _Lifted(Storage):
         return f"<{self.name} by {self.author!r}>"
 
     def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return _wait(self._home(), coroutine)
+        return wait(self._home(), coroutine)
 
-    def _home(self) -> _Home:
-        home = _here.home
+    def _home(self) -> Home:
+        home = here.home
         if home is not None and home.process == os.getpid():
             return home
-        return _bridge.enter(self)
+        return own_loop.enter(self)
 
     def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> str:
         """See the contract; ``sync`` changes nothing, as what is there is kept."""
@@ -595,7 +399,7 @@ class _Lifted(Storage):
         async def following() -> bytes:
             return await anext(pieces, b"")
 
-        while piece := _wait(home, following()):
+        while piece := wait(home, following()):
             yield piece
 
     def delete(self, config: Any) -> None:
@@ -608,4 +412,4 @@ class _Lifted(Storage):
 
     def close(self) -> None:
         """Let the bridge's loop end, if nobody else uses it. What the author's storage holds open is its author's."""
-        _bridge.leave(self)
+        own_loop.leave(self)
