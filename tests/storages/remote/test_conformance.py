@@ -80,6 +80,7 @@ class TestRoutedS3(StorageSuite):
         return routed(storage.url, S3_KEYS)
 
 
+@pytest.mark.long
 class TestRoutedAzure(StorageSuite):
     LEFT = 20
 
