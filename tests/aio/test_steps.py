@@ -97,7 +97,7 @@ async def test_transfers_are_awaited_in_the_caller_s_loop(scope: holdfast.Scope,
     here = threading.current_thread().name
     await scope.aio.put("k", LARGE)
     assert await scope.aio.get("k") == LARGE
-    assert storage.log == [("write", here), ("read", here)]
+    assert storage.log == [("write", here), ("read_sized", here)]
     storage.log.clear()
     await scope.aio.put_chunks("c", trickle([LARGE, LARGE * 5]))
     assert [name for name, thread in storage.log if thread == here] == ["writer", "write", "write", "commit"]

@@ -174,6 +174,14 @@ def test_all_connections_in_use(catalog: PostgreSQLCatalog) -> None:
 WRITERS = 8
 
 
+def await_keys(catalog: PostgreSQLCatalog, keys: set[str]) -> None:
+    """Wait until all are there: each process has opened the catalog, and is at work."""
+    end = time.monotonic() + 60
+    while not keys <= set(catalog.keys(FLOW, "", None, 100)):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_a_kill_of_the_server_loses_nothing_that_was_acknowledged(server: Server, catalog: PostgreSQLCatalog) -> None:
     """Eight processes write, delete and commit while the server is killed twice; what each of them was told stands."""
     url = f"{server.url()}?schema={catalog._pool._target.schema}"
@@ -187,6 +195,7 @@ def test_a_kill_of_the_server_loses_nothing_that_was_acknowledged(server: Server
     threads = [threading.Thread(target=run, args=(number,)) for number in range(WRITERS)]
     for thread in threads:
         thread.start()
+    await_keys(catalog, {f"{number}/a" for number in range(WRITERS)})
     for _ in range(2):
         time.sleep(1.0)
         server.kill()
@@ -262,6 +271,7 @@ def test_after_a_kill_of_the_server_keys_are_made_once(server: Server, catalog: 
 
     def work(number: int) -> list[list]:
         mine = PostgreSQLCatalog(url, timeout=20.0)
+        put(mine, f"began {number}")
         won, open_ended = [], []
         turn = 0
         while not os.path.exists(f"{folder}/stop"):
@@ -280,7 +290,8 @@ def test_after_a_kill_of_the_server_keys_are_made_once(server: Server, catalog: 
     threads = [threading.Thread(target=lambda n=n: answers.append(in_child(lambda: work(n)))) for n in range(3)]
     for thread in threads:
         thread.start()
-    time.sleep(0.7)
+    await_keys(catalog, {f"began {number}" for number in range(3)})
+    time.sleep(0.5)
     server.kill()
     server.start()
     time.sleep(0.5)

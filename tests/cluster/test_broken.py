@@ -155,6 +155,7 @@ def test_azurite_is_killed_again_and_again(postgresql: Server, tmp_path: Path) -
     killed_azurite(tmp_path, postgresql, 4, 100_000_000)
 
 
+@pytest.mark.long
 def test_the_connection_is_cut(postgresql: Server, s3_endpoint: str, tmp_path: Path) -> None:
     proxy = CuttingProxy(int(s3_endpoint.rpartition(":")[2]))
     storage = f"s3://bucket/{tmp_path.name}?endpoint=http://127.0.0.1:{proxy.port}&region=us-east-1"

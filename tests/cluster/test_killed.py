@@ -134,6 +134,7 @@ def no_version_goes_back(store: tuple[str, str], folder: Path, times: int) -> No
     assert all(len(versions) == len(set(versions)) for versions in made.values()), "no version was given twice"
 
 
+@pytest.mark.long
 def test_versions_never_go_back(store: tuple[str, str], tmp_path: Path) -> None:
     no_version_goes_back(store, tmp_path, 24)
 

@@ -53,6 +53,7 @@ def test_every_way_to_import_finds_the_same_objects() -> None:
         assert api.Entity is ours.Entity and memoize is ours.memoize and R is DataResult and errors is viktor.errors
         assert isinstance(File(), ours.File) and isinstance(ours.File.from_data(""), viktor.File)
         assert issubclass(EntityNotFoundError, holdfast.NotFoundError)
+        assert len(set(viktor.__all__)) == len(viktor.__all__)
         for name in viktor.__all__:
             getattr(viktor, name)
         namespace = {}

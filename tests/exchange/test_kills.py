@@ -99,7 +99,7 @@ CHECKS: dict[str, Callable[[Path, Path, bool], None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", WORK)
+@pytest.mark.parametrize("kind", ["export", pytest.param("import", marks=pytest.mark.long), "sync"])
 def test_killed_and_run_again(source: Path, tmp_path: Path, kind: str) -> None:
     random = Random(kind)
     began = time.monotonic()

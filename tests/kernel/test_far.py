@@ -174,7 +174,7 @@ ALTERED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("compression", ["none", "lz4"])
+@pytest.mark.parametrize("compression", ["none", pytest.param("lz4", marks=pytest.mark.long)])
 @pytest.mark.parametrize("altered", ALTERED)
 def test_altered_bytes(
     opener: Callable[..., holdfast.Store], cache: dict[str, Any], compression: str, altered: str, tmp_path: Path

@@ -87,10 +87,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # it downloads the base dependencies when pip has not kept them
-@pytest.mark.parametrize(
-    "version", [pytest.param(one, marks=[] if number == 0 else pytest.mark.long) for number, one in enumerate(OTHERS)]
-)
+@pytest.mark.parametrize("version", OTHERS)
 def test_the_keys_hold_under_another_python(version: str, wheel: Path, tmp_path: Path) -> None:
     run([OTHERS[version], "-m", "venv", "--without-pip", tmp_path / "venv"], tmp_path)
     python = tmp_path / "venv" / "bin" / "python"

@@ -192,6 +192,7 @@ def _replace(value: Any) -> tuple[Any] | None:
 NOT_COUNTED = ("AnnAssign.simple", "Constant.kind")
 
 
+@pytest.mark.long
 def test_whatever_is_changed_changes_the_digest() -> None:
     tree: Any = ast.parse(SAMPLE).body[0]
     tree.body = tree.body[1:]  # its docstring, which does not count

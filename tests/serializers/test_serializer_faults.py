@@ -15,6 +15,9 @@ from . import wrong_serializers, wrong_streams
 ROOT = Path(__file__).parents[2]
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def failures() -> dict[str, str]:
     """The first test that fails on each wrong serializer, by file and the name of its class."""

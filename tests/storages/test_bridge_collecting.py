@@ -203,7 +203,16 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.getfixturevalue('postgresql').url()}?schema=equal_{secrets.token_hex(4)}"
 
 
-@pytest.mark.parametrize("kind", [FileStorage, SparingFileStorage])
+@pytest.mark.parametrize(
+    "where, kind",
+    [
+        ("sqlite", FileStorage),
+        pytest.param("sqlite", SparingFileStorage, marks=pytest.mark.long),
+        pytest.param("postgresql", FileStorage, marks=pytest.mark.long),
+        ("postgresql", SparingFileStorage),
+    ],
+    indirect=["where"],
+)
 def test_many_processes_put_equal_bytes_beside_a_collector(tmp_path: Path, where: str, kind: type[FileStorage]) -> None:
     values = [bytes([number]) * 40_000 for number in range(3)] + [b"\7" * 1_500_000]
     end = time.monotonic() + 6

@@ -150,7 +150,8 @@ class _Face(ModuleType):
     @property
     def __all__(self) -> list[str]:
         names = vars(_finder.behind(self.__name__.removeprefix(f"{__name__}.")) or self)
-        return [*vars(self).get("__all__", ()), *names.get("__all__", [name for name in names if name[0] != "_"])]
+        others = names.get("__all__", [name for name in names if name[0] != "_"])
+        return list(dict.fromkeys([*vars(self).get("__all__", ()), *others]))
 
 
 class _Behind(Loader):

@@ -168,6 +168,7 @@ class SerializerSuite:
         failures: list[BaseException] = []
         start = threading.Barrier(8)
         small = [value for value in self.values if serializer.serialize(value).size < OUT_OF_BAND] or self.values[:1]
+        comparing = threading.Lock()  # comparisons need not be for several threads: those of pandas are not
 
         def work(seed: int) -> None:
             order = random.Random(seed)
@@ -178,7 +179,9 @@ class SerializerSuite:
                     if time.monotonic() > end:
                         break
                     value = order.choice(small)
-                    self.check(value, self.read(serializer, serializer.serialize(value)))
+                    read = self.read(serializer, serializer.serialize(value))
+                    with comparing:
+                        self.check(value, read)
             except BaseException as error:  # raised again in the test's own thread
                 failures.append(error)
 

@@ -145,6 +145,7 @@ def test_a_missing_folder_does_not_mean_that_values_are_lost(storage):
     refused(ValueLost, lambda: storage.read("0" * 18 + "/1"), "is gone")
 
 
+@pytest.mark.long
 def test_connections_that_end_while_they_lie_idle(tmp_path):
     """A server was restarted: who had a connection to the old one goes on."""
     port = free_port()

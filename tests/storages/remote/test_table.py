@@ -86,6 +86,10 @@ class Far:
         return marks
 
 
+SLOW = [*("s3", "ftp"), *(pytest.param(name, marks=pytest.mark.long) for name in ("az", "routed"))]
+"""For what takes long: each way of reaching a server once."""
+
+
 @pytest.fixture(params=["s3", "az", "ftp", "routed"])
 def far(request: pytest.FixtureRequest) -> Iterator[Far]:
     far = Far(request.param, request)
@@ -145,6 +149,7 @@ def test_no_such_place(far):
         refused(StoreNotFoundError, lambda work=work: work(nowhere), "mend the URL")
 
 
+@pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_server_that_is_away_for_the_whole_timeout(far):
     storage = far.storage(timeout=0.3)
     far.cut()
@@ -155,6 +160,7 @@ def test_a_server_that_is_away_for_the_whole_timeout(far):
     storage.close()
 
 
+@pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_server_that_comes_back_within_the_timeout(far):
     storage = far.storage(timeout=20)
     config = put(storage, b"before")
@@ -167,6 +173,7 @@ def test_a_server_that_comes_back_within_the_timeout(far):
     storage.close()
 
 
+@pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_cut_in_the_middle_of_an_upload(far):
     """Told, nothing of it is there, and the storage goes on without being opened again."""
     storage = far.storage()
@@ -192,6 +199,7 @@ def test_a_cut_in_the_middle_of_an_upload(far):
     assert far.leftovers() == []
 
 
+@pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_cut_in_the_middle_of_a_large_write(far):
     if far.kind == "ftp":
         pytest.skip("its bytes go past the proxy: the stream above cuts between two of them")
@@ -204,6 +212,7 @@ def test_a_cut_in_the_middle_of_a_large_write(far):
     assert far.leftovers() == []
 
 
+@pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_cut_in_the_middle_of_a_download(far):
     storage = far.storage()
     data = pattern(30 * MB)
@@ -260,6 +269,7 @@ def test_an_object_with_keys_as_the_storage_of_a_store(far, tmp_path):
 # --- a server that is killed -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_azurite_is_killed_in_the_middle_of_a_large_put(tmp_path, monkeypatch):
     """An error, and no record without bytes; after a restart the store goes on without being opened again.
 

@@ -229,12 +229,11 @@ def test_a_mark_is_renewed(make, monkeypatch):
     while writer._seen == first and time.monotonic() < deadline:
         time.sleep(0.02)
     assert writer._seen > first
-    threads = [thread for thread in list(writers._pulses) if thread.is_alive()]
+    (thread,) = [thread for thread, stop in list(writers._pulses.items()) if stop is writer._stop]
     storage.close()
     del writer, storage
-    for thread in threads:
-        thread.join(10)
-    assert not any(thread.is_alive() for thread in threads if writers._pulses[thread].is_set())
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_closing_says_so_and_stops_writing(make):
