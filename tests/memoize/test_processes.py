@@ -115,7 +115,7 @@ def test_sixteen_processes_compute_once_and_waiting_costs_no_cpu(crowd: Crowd, t
     done = crowd.read("done", 16)
     assert {words[1] for _, words in done} == {str(owner.pid)}
     waited = sorted(float(words[2]) for worker, words in done if worker is not owner)
-    # Of one second; most is the first call itself, which takes longer on a slow machine. The benchmark measures waiting.
+    # Of one second; most is the first call itself, which takes longer on a slow machine. A benchmark measures waiting.
     assert waited[7] < 0.15, f"the seconds of CPU that each spent: {waited}"
     assert len(results(tmp_path)) == 1
 
