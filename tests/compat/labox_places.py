@@ -21,13 +21,14 @@ from holdfast.compat.labox.extra.aws import S3Storage, simple_s3_router
 from ..kernel.places import set_keys
 
 __all__ = [
-    "PLACES", "AuthorsBucket", "AuthorsFiles", "Noted", "Place", "client", "errors_of", "keys_in", "numbers",
+    "KINDS", "PLACES", "AuthorsBucket", "AuthorsFiles", "Noted", "Place", "client", "errors_of", "keys_in", "numbers",
     "place_of", "run",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
-PLACES = ["sqlite+files", "sqlite+s3", "postgresql+files", "postgresql+s3"]
+KINDS = ["sqlite+files", "sqlite+s3", "postgresql+files", "postgresql+s3"]
+PLACES = [kind if kind in (KINDS[0], KINDS[3]) else pytest.param(kind, marks=pytest.mark.long) for kind in KINDS]
 
 _places = itertools.count()
 
@@ -181,7 +182,7 @@ class Place(NamedTuple):
     """A store, and where the storages of a test put their bytes.
 
     Attributes:
-        kind: one of :data:`PLACES`.
+        kind: one of :data:`KINDS`.
         session: the store.
         folder: of the test.
         s3: a client of the S3 server.
