@@ -6,9 +6,18 @@ import json
 import os
 import threading
 import weakref
+from contextlib import suppress
 
 from .catalog.base import Blob, Catalog, EmbeddedCatalog
-from .errors import ClosedError, HoldfastError, IntegrityError, OtherHostError, ValueLost
+from .errors import (
+    ClosedError,
+    HoldfastError,
+    IntegrityError,
+    MissingExtraError,
+    NotRegisteredError,
+    OtherHostError,
+    ValueLost,
+)
 from .hashing import check_digest
 from .kernel import Kernel
 from .reading import blob_at
@@ -61,15 +70,17 @@ def recover(kernel: Kernel) -> int:
 
     Whole ones are put on disk and marked; for torn ones the catalog goes back to the newest kept version.
     """
-    lost = 0
+    lost = after = 0
     while True:
-        blobs = kernel.catalog.unsynced(boot=kernel.boot, earlier=True, limit=100)
+        blobs = kernel.catalog.unsynced(boot=kernel.boot, earlier=True, after=after, limit=100)
         if not blobs:
             return lost
+        after = blobs[-1].id
         for blob in blobs:
-            if not _whole(kernel, blob):
-                kernel.catalog.mark_lost(blob.id)
-                lost += 1
+            with suppress(MissingExtraError, NotRegisteredError):  # it is looked at where its storage is known
+                if not _whole(kernel, blob):
+                    kernel.catalog.mark_lost(blob.id)
+                    lost += 1
 
 
 def _whole(kernel: Kernel, blob: Blob) -> bool:

@@ -125,6 +125,8 @@ class Kernel:
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
+        self.opened: Callable[[Any, Any], Any] = _as_it_is
+        """What is given for a stream of values that is got: by the stream and the config that it was stored with."""
         self.companions: dict[type, Any] = {}
         """What views keep beside an open store, each by its class; closed with it."""
 
@@ -178,6 +180,10 @@ class Kernel:
         if found is not None:
             return found
         with self._lock:
+            others = list(self._under.values())
+            for other in [] if self in others else others:  # which may know storages that are not registered here
+                if storage_id in other._storages:
+                    self._storages[storage_id] = other._storages[storage_id]
             if storage_id not in self._storages:
                 name, url = self.catalog.storage(storage_id)
                 self._take(self._open(name, url.removesuffix(_BESIDE))[0], url)
@@ -281,6 +287,10 @@ class Kernel:
 
 def _nothing() -> None:
     pass
+
+
+def _as_it_is(stream: Any, config: Any) -> Any:
+    return stream
 
 
 def _lifted(storage: Storage | AsyncStorage) -> Storage:

@@ -34,6 +34,9 @@ ROOM = 1 << 20
 """Bytes of all small contents of an object together that lie in the catalog, where one may have no more."""
 
 _MOST = 1 << 28
+_BESIDE = {
+    "value": ("serializer", "storage"), "value_stream": ("serializer", "storage", "content_type", "config"),
+}  # fmt: skip
 
 
 def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
@@ -77,6 +80,7 @@ class _Piece(NamedTuple):
     plan: Plan
     storage: int | None
     again: MemberRow | None = None
+    config: Any = None
 
 
 class _Written(NamedTuple):
@@ -148,7 +152,7 @@ def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], content
         if not isinstance(name, str) or not name or not isinstance(content, Mapping):
             raise EncodeError(f"{where}: {unpacker} must give a mapping by name for each content, not {content!r}")
         given = [key for key in content if key in ("value", "value_stream")]
-        if len(given) != 1 or content.keys() - {*given, "serializer", "storage"}:
+        if len(given) != 1 or content.keys() - {*given, *_BESIDE[given[0]]}:
             raise EncodeError(
                 f"{where}: {unpacker} must give one of value and value_stream, and may give a serializer and a storage "
                 f"beside it, not {', '.join(map(str, content)) or 'nothing'}"
@@ -178,13 +182,13 @@ def _piece(
             return _Piece(name, where, encoded, part.stream, None, plan, again.storage, again)
         value = value.value
     number = None if storage is None else kernel.storage_named(storage)
-    how = plan._replace(serializer=serializer, content_type=None)
+    how = plan._replace(serializer=serializer, content_type=content.get("content_type"))
     if streamed:
         if not isinstance(value, (Iterable, AsyncIterable)):
             raise EncodeError(f"a stream is an iterable, not {type(value).__qualname__}")
         if serializer is not None:
             kernel.registry.stream_serializer(serializer)
-        return _Piece(name, where, None, True, value, how, number)
+        return _Piece(name, where, None, True, value, how, number, config=content.get("config"))
     if isinstance(value, Storable) and serializer is None:
         raise EncodeError(f"it is a {full_name(type(value))}, which has contents of its own: its unpacker gives these")
     return _Piece(name, where, encode(kernel, value, how), False, None, how, number)
@@ -229,6 +233,9 @@ def _write(kernel: Kernel, ledger: Ledger, path: Path, key: str, piece: _Piece, 
         except BaseException:
             draft.abort()
             raise
+        if piece.config is not None:
+            config = {**json.loads(encoded.config or "{}"), "config": piece.config}
+            encoded = encoded._replace(config=json.dumps(config))
         if done is None:
             return _Written(piece, encoded, None)
         place, digest, since = done

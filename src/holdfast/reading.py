@@ -171,7 +171,7 @@ def load_stored(
 
 def _open_stream(
     kernel: Kernel, path: Path, key: str, row: ValueRow, serializer: StreamSerializer, verify: bool, trust: bool
-) -> Stream[Any]:
+) -> Any:
     """A stream of values over a local file that may be believed, or over bytes that are checked as they come."""
     where = format_address(path, key)
     if serializer.executable and not trust:
@@ -180,14 +180,15 @@ def _open_stream(
         for _ in chunks(kernel, path, key, row):
             pass
     local = row.data is None and isinstance(locate(kernel, where, row)[0], MappedStorage)
-    plain = packed_size(read_config(row.config, where), where) is None
+    config = read_config(row.config, where)
+    plain = packed_size(config, where) is None
     file: RawIOBase
     if serializer.random_access or serializer.executable or (local and plain):
         file = open_bytes(kernel, path, key, row)
     else:
         pieces = chunks(kernel, path, key, row)
         file = Forward(next(pieces, b""), pieces)  # it is open now: it can be read to its end, deleted or not
-    return Stream(serializer, BufferedReader(file, _AHEAD), where)
+    return kernel.opened(Stream(serializer, BufferedReader(file, _AHEAD), where), config.get("config"))
 
 
 def _load_object(
@@ -213,7 +214,7 @@ def _load_object(
             if verify or eager:
                 _check_part(kernel, there, one, row, trust)
                 value = yield from load_stored(kernel, path, inner, one, verify, trust=True)
-                unread.value = eager(value) if eager and part.stream else value
+                unread.value = eager(value) if eager and isinstance(value, Stream) else value
         contents[part.name] = unread
     with named(where):
         try:

@@ -61,7 +61,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Cat
 
         def look(sql: str) -> list[dict[str, Any]]:
             with psycopg.connect(server.url(), options=f"-c search_path={schema}", row_factory=dict_row) as connection:
-                return connection.execute(sql).fetchall()  # type: ignore[arg-type]
+                return connection.execute(sql).fetchall()
 
         yield catalog, look
     catalog.close()

@@ -70,7 +70,7 @@ ENDS: dict[str, tuple[Callable[[holdfast.Scope], object], type[BaseException]]] 
     "exception": (_raise, ZeroDivisionError),
     "conflict": (lambda scope: scope.put("watched", 2), ConflictError),
     "drop": (lambda scope: scope.drop(), ConflictError),
-    "closed file gone": (lambda scope: [path.unlink() for path in blob_files_of(scope)], holdfast.ValueLost),
+    "closed file gone": (lambda scope: [path.unlink() for path in blob_files_of(scope)], holdfast.ValueLost),  # type: ignore[func-returns-value]
     "quota": (lambda scope: scope.set_policy(max_bytes=1000), holdfast.QuotaExceededError),
 }
 
@@ -109,7 +109,7 @@ def test_a_transaction_puts_all_contents_on_disk(
 ) -> None:
     synced: list[str] = []
     real = FileStorage.sync
-    monkeypatch.setattr(FileStorage, "sync", lambda self, places: (synced.extend(places), real(self, places))[1])
+    monkeypatch.setattr(FileStorage, "sync", lambda self, places: (synced.extend(places), real(self, places))[1])  # type: ignore[func-returns-value]
     with (atomic := scope.transaction()) as inside:
         inside.put("track", Track(name="a"))
         inside.copy("track", "copy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -53,16 +52,14 @@ class Run(StorableDataclass, class_id="a0000003"):
 
     speed: float
     begun: date = date(2024, 2, 29)
-    frame: pd.DataFrame | None = None
-    table: pd.DataFrame | None = field(default=None, metadata={"storage": ARCHIVE})
+    frame: Any = None
+    table: Any = field(default=None, metadata={"storage": ARCHIVE})
     notes: dict[Any, Any] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
     by_name: dict[str, Leaf] = field(default_factory=dict)
     plot: Plot | None = None
     odd: Odd | None = None
-    lines: Iterator[Any] | AsyncIterator[Any] | None = field(
-        default=None, metadata={"stream_serializer": "holdfast.json-lines@v1"}
-    )
+    lines: Any = field(default=None, metadata={"stream_serializer": "holdfast.json-lines@v1"})
     calls: int = field(default=0, init=False)
 
 

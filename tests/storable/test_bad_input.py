@@ -410,7 +410,8 @@ def test_a_body_that_is_none(open_here: Open) -> None:
     for body in bodies:
         with pytest.raises((DecodeError, NotRegisteredError)):
             unpacker.repack_object(Leaf, {"body": {"value": body}}, holdfast.Registry())
-    for contents in ({}, {"body": {}}):
+    empty: list[dict[str, Any]] = [{}, {"body": {}}]
+    for contents in empty:
         with pytest.raises(DecodeError, match="has a content 'body', and here is none"):
             unpacker.repack_object(Leaf, contents, holdfast.Registry())
 

@@ -91,7 +91,7 @@ def test_contents_that_an_unpacker_would_give(open_store: Open) -> None:
     with open_store() as store:
         kernel, scope = store._kernel, store.namespace("prod")
         thing = ("a0000001".ljust(32, "0"), "holdfast.dataclass@v1", "tests.Leaf")
-        contents = {
+        contents: dict[str, dict[str, Any]] = {
             "body": {"value": {"fields": {"name": "by hand"}, "marked": []}, "storage": ARCHIVE},
             "beside": {"value_stream": iter([1, 2]), "serializer": None},
         }

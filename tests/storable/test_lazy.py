@@ -92,7 +92,8 @@ def test_two_threads_read_a_field_at_once(open_here: Open) -> None:
         scope = store.namespace("prod")
         scope.put("run", run(table=None))
         for _ in range(20):
-            got, seen = scope.get("run"), []
+            got: Any = scope.get("run")
+            seen: list[Any] = []
             threads = [threading.Thread(target=lambda got=got, seen=seen: seen.append(got.frame)) for _ in range(4)]
             for thread in threads:
                 thread.start()
@@ -106,7 +107,7 @@ def test_two_threads_read_a_field_at_once(open_here: Open) -> None:
 class Base(StorableDataclass, class_id="c0000001"):
     """It has a field with a default that its subclass inherits."""
 
-    frame: pd.DataFrame | None = None
+    frame: Any = None
     checked: int = field(default=0, init=False)
     seen: ClassVar[list[Any]] = []
 
@@ -118,7 +119,7 @@ class Base(StorableDataclass, class_id="c0000001"):
 class Below(Base, class_id="c0000002"):
     """It adds a field without a default behind one that has one."""
 
-    array: np.ndarray
+    array: np.ndarray  # type: ignore[misc]
 
 
 class Own(StorableDataclass, class_id="c0000003"):
@@ -150,7 +151,7 @@ def test_post_init_and_inheritance(open_here: Open) -> None:
     assert Base.frame is None, "the default is where it was"
     assert Below(array=np.zeros(1)).frame is None
     with pytest.raises(AttributeError):
-        Below.array  # noqa: B018
+        Below.array  # type: ignore[misc]  # noqa: B018
     made = Base()
     made.frame = frame
     assert made.frame is frame

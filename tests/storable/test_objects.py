@@ -293,7 +293,7 @@ def test_a_class_with_slots(open_here: Open) -> None:
         assert got.points.shape == (ROWS,)
         assert Plot(title="b").points is None, "the class works as before"
         with pytest.raises(AttributeError):
-            got.points = None  # type: ignore[misc]
+            got.points = None
 
 
 def test_the_pickle_is_of_the_whole_object(open_here: Open) -> None:

@@ -71,8 +71,9 @@ class Model(StorableModel, class_id="d0000002", extra="allow"):
     lines: Annotated[AsyncIterable[Any] | Any, StorableSpec(serializer="holdfast.json-lines@v1")] = None
 
 
-def full() -> Model:
-    return Model(
+def full() -> Any:
+    kind: Any = Model
+    return kind(
         name="full", colour=Colour.NONE, maybe=Colour.RED, either=Colour.RED, url="http://example.org/a?b=c",
         address="10.0.0.1", secret="quiet", amounts={5: Decimal("1.10")}, pair=(2, "b"), kind="b",
         parts=[Part(number=1, array=np.arange(ROWS)), Part(number=2)], child=Child(frame=pd.DataFrame({"a": [1]})),
@@ -110,30 +111,33 @@ def test_streams(open_store: Open) -> None:
         for n in range(3):
             yield {"n": n}
 
+    kind: Any = Model
+
     async def main(scope: Any) -> None:
-        await scope.put("async", Model(name="b", lines=lines()))
+        await scope.put("async", kind(name="b", lines=lines()))
         got = await scope.get("async")
         assert [line async for line in got.lines] == [{"n": 0}, {"n": 1}, {"n": 2}]
 
     with open_store() as store:
         scope = store.namespace("prod")
-        scope.put("sync", Model(name="a", lines=iter([{"n": 5}])))
+        scope.put("sync", kind(name="a", lines=iter([{"n": 5}])))
         assert list(scope.get("sync").lines) == [{"n": 5}]
         asyncio.run(main(scope.aio))
 
 
 def test_what_cannot_be_stored_names_class_and_field(open_here: Open) -> None:
+    kind: Any = Model
     with open_here() as store:
         scope = store.namespace("prod")
         with pytest.raises(EncodeError, match=r"tests\.storable\.test_pydantic\.Model\.rows: .*set"):
-            scope.put("model", Model(name="a", rows={1, 2}))
+            scope.put("model", kind(name="a", rows={1, 2}))
         with pytest.raises(InvalidArgumentError, match=r"Nameless cannot be stored: give it a class id"):
             scope.put("model", type("Nameless", (StorableModel,), {"__module__": __name__})())
         assert not scope.exists("model")
 
 
 def test_what_is_no_model_any_more_names_class_and_field(open_here: Open) -> None:
-    old = pydantic.create_model("Old", __base__=StorableModel, __cls_kwargs__={"class_id": "d0000003"}, a=(int, 1))
+    old: Any = pydantic.create_model("Old", __base__=StorableModel, __cls_kwargs__={"class_id": "d0000003"}, a=(int, 1))
     with open_here() as store:
         scope = store.namespace("prod")
         scope.put("model", old(a=5))
@@ -144,7 +148,7 @@ def test_what_is_no_model_any_more_names_class_and_field(open_here: Open) -> Non
         with pytest.raises(DecodeError, match=r"prod/model: .*New\.b: Field required; .*New\.a: Extra inputs are not"):
             scope.get("model")
         del new
-        last = pydantic.create_model(
+        last: Any = pydantic.create_model(
             "Last", __base__=StorableModel, __cls_kwargs__={"class_id": "d0000003"}, a=(float, 1), c=(str, "new")
         )
         assert scope.get("model") == last(a=5.0, c="new")

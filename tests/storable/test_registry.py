@@ -115,7 +115,7 @@ def test_arguments_win_over_registries_and_these_over_modules() -> None:
     def chosen(registry: Registry) -> Any:
         by_type = registry.for_type(type("Text", (), {"__module__": "tests"}))
         assert by_type is registry.serializer("tests.tagged@v1")
-        return by_type.tag  # type: ignore[union-attr]
+        return by_type.tag  # type: ignore[attr-defined]
 
     assert chosen(Registry(modules=[read])) == "module"
     assert chosen(Registry(modules=[read], registries=[first])) == "first"
@@ -225,7 +225,7 @@ def test_a_class_that_is_defined_anew_takes_its_place() -> None:
 
 
 def test_no_unpacker() -> None:
-    bare = type("Bare", (Storable,), {}, class_id="44aa22bb")
+    bare: Any = type("Bare", (Storable,), {}, class_id="44aa22bb")
     with pytest.raises(InvalidArgumentError, match=r"Bare cannot be stored: give it a class above, or unpacker="):
         bare.storable_config()
     with pytest.raises(InvalidArgumentError, match=r"the unpacker of .*Odd is 5"):

@@ -68,7 +68,8 @@ class FieldUnpacker(Unpacker):
     def unpack_object(self, obj: Any, registry: Any, /) -> dict[str, dict[str, Any]]:
         """See the contract."""
         serializer = obj.storable_body_serializer(registry)
-        taking = _Taking(registry, self, getattr(serializer, "name", serializer) in (None, VALUE))
+        is_rich = getattr(serializer, "name", serializer) in (None, VALUE)
+        taking = _Taking(registry, self, is_rich or getattr(serializer, "keeps_plain_values", False))
         try:
             body = taking.body(self, obj, "")
         except RecursionError as error:

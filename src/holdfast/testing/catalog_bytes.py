@@ -159,6 +159,14 @@ class PlaceTests:
         catalog.commit([self._put(catalog, "two", content=b"other bytes, after that")])
         assert data_of(catalog, "two") == '"p1"'
 
+    def test_equal_bytes_lie_where_their_storage_says(self, catalog: Catalog) -> None:
+        first = self._put(catalog, "one")
+        elsewhere = first._replace(key="two", blob=first.blob._replace(config='"p2"'))  # type: ignore[union-attr]
+        catalog.commit([first])
+        (done,) = catalog.commit([elsewhere._replace(since=catalog.begin())])
+        assert done.taken
+        assert [data_of(catalog, key) for key in ("one", "two")] == ['"p1"', '"p2"']
+
     def test_a_live_place_is_not_vacated(self, catalog: Catalog) -> None:
         catalog.commit([self._put(catalog, "one")])
         row = ValueRow._make(catalog.find(FLOW, "one")[0])

@@ -108,7 +108,8 @@ class NewBlob(NamedTuple):
 
     The catalog either takes them (a new blob row), or takes one more reference to a live blob of the same storage,
     digest and size; then the caller deletes the bytes it wrote. A blob that is not synced is never taken in place of
-    one that is.
+    one that is. Where a put says since when it wrote, its storage may give a place again: it decides itself where equal
+    bytes lie, and only those at the same place are shared.
     """
 
     storage: int

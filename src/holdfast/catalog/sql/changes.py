@@ -237,7 +237,7 @@ def _take(session: Session, put: Put, new: NewBlob, same_place: str) -> _Content
     if there:
         return _take_again(session, put, new, *there[0])
     synced = int(new.synced)
-    if put.digest is not None:
+    if put.digest is not None and put.since is None:  # else the storage itself says where equal bytes lie
         equal = session.rows(_TAKE_EQUAL, (put.digest, put.algorithm, put.size, new.storage, synced, new.boot))
         if equal:
             blob, place, live_synced = equal[0]

@@ -18,9 +18,13 @@ _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # readers do not ask for it, and so 
 
 
 class _StreamWriter(TableWriter):
+    def __init__(self, tables: Converter, options: Any) -> None:
+        super().__init__(tables)
+        self._options = options
+
     def open(self, schema: Any) -> None:
         pa = pyarrow()
-        self._writer = pa.ipc.new_stream(pa.PythonFile(self.sink, "w"), schema)
+        self._writer = pa.ipc.new_stream(pa.PythonFile(self.sink, "w"), schema, options=self._options)
 
     def write(self, table: Any, note: str) -> None:
         batches = _batches(table)
@@ -41,14 +45,21 @@ def _batches(table: Any) -> list[Any]:
 
 class ArrowStream(StreamSerializer):
     """A stream of tables of one schema as one Arrow IPC stream, which every Arrow library reads. An item is one or more
-    record batches; the last of them has a note in its metadata. Others read the batches."""
+    record batches; the last of them has a note in its metadata. Others read the batches.
+
+    Args:
+        options: PyArrow's ``IpcWriteOptions``, such as a compression.
+    """
 
     content_types: ClassVar[tuple[str, ...]] = ("application/vnd.apache.arrow.stream",)
     tables: ClassVar[Converter]
 
+    def __init__(self, options: Any = None) -> None:
+        self._options = options
+
     def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
         """Give the schema with the first item, and then the batches; the columns' memory is not copied."""
-        writer = _StreamWriter(self.tables)
+        writer = _StreamWriter(self.tables, self._options)
         for pieces in each(values, writer.add):
             yield from pieces
             del pieces
@@ -89,14 +100,21 @@ def _next_item(pa: Any, reader: Any) -> tuple[Any, str] | None:
 
 
 class ArrowFile(Serializer):
-    """A table as an Arrow IPC file, also known as Feather: columns are found without reading the others."""
+    """A table as an Arrow IPC file, also known as Feather: columns are found without reading the others.
+
+    Args:
+        options: PyArrow's ``IpcWriteOptions``, such as a compression.
+    """
 
     content_types: ClassVar[tuple[str, ...]] = ("application/vnd.apache.arrow.file",)
     tables: ClassVar[Converter]
 
+    def __init__(self, options: Any = None) -> None:
+        self._options = options
+
     def serialize(self, value: Any) -> Payload:
         """Give the file; the columns' memory is copied once."""
-        writer = _FileWriter(self.tables)
+        writer = _FileWriter(self.tables, self._options)
         pieces = writer.add(value) + writer.end()
         return payload_of(pieces, self.content_types[0], {"note": writer.note})
 
@@ -109,17 +127,14 @@ class ArrowFile(Serializer):
             return self.tables.from_table(table, str(payload.config["note"]))
 
 
-class _FileWriter(TableWriter):
+class _FileWriter(_StreamWriter):
     note = ""
 
     def open(self, schema: Any) -> None:
         pa = pyarrow()
-        self._writer = pa.ipc.new_file(pa.PythonFile(self.sink, "w"), schema)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self.sink, "w"), schema, options=self._options)
 
     def write(self, table: Any, note: str) -> None:
         self.note = note
         for batch in _batches(table.unify_dictionaries()):  # a file has one dictionary for each column
             self._writer.write_batch(batch)
-
-    def close(self) -> None:
-        self._writer.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any, BinaryIO, ClassVar
 
@@ -28,15 +28,16 @@ _OPTIONS = {
 
 
 class _Writer(TableWriter):
-    def __init__(self, tables: Converter) -> None:
+    def __init__(self, tables: Converter, options: Mapping[str, Any]) -> None:
         super().__init__(tables)
+        self._options = options
         self._items: list[tuple[int, str]] = []
 
     def open(self, schema: Any) -> None:
         pa = pyarrow()
-        if (lost := self.tables.lost(schema, _kept(pa, schema))) is not None:
+        if (lost := self.tables.lost(schema, _kept(pa, schema, self._options))) is not None:
             raise UnsupportedValue(f"Parquet would not give back {lost}")
-        self._writer = _open(pa, self.sink, schema)
+        self._writer = _open(pa, self.sink, schema, self._options)
 
     def write(self, table: Any, note: str) -> None:
         if table.num_rows:
@@ -50,14 +51,14 @@ class _Writer(TableWriter):
         self._writer.close()
 
 
-def _open(pa: Any, sink: Sink, schema: Any) -> Any:
-    return pa.parquet.ParquetWriter(pa.PythonFile(sink, "w"), schema, **_OPTIONS)
+def _open(pa: Any, sink: Sink, schema: Any, options: Mapping[str, Any]) -> Any:
+    return pa.parquet.ParquetWriter(pa.PythonFile(sink, "w"), schema, **{**_OPTIONS, **options})
 
 
-def _kept(pa: Any, schema: Any) -> Any:
+def _kept(pa: Any, schema: Any, options: Mapping[str, Any]) -> Any:
     """The schema as it comes back."""
     sink = Sink()
-    _open(pa, sink, schema).close()
+    _open(pa, sink, schema, options).close()
     return _schema(pa.parquet.ParquetFile(BytesIO(b"".join(sink.taken()))))
 
 
@@ -94,15 +95,22 @@ def _read(pa: Any, file: BinaryIO, name: str) -> Iterator[tuple[Any, str]]:
 
 class ParquetStream(StreamSerializer):
     """A stream of tables of one schema as one Parquet file, each item in row groups of its own. Others read all rows as
-    one table."""
+    one table.
+
+    Args:
+        options: of PyArrow's ``ParquetWriter``, which go before our own, such as ``compression``.
+    """
 
     content_types: ClassVar[tuple[str, ...]] = (_CONTENT_TYPE,)
     random_access: ClassVar[bool] = True
     tables: ClassVar[Converter]
 
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
     def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
         """Give the row groups of each item, and at the end what is in the file where."""
-        writer = _Writer(self.tables)
+        writer = _Writer(self.tables, self._options)
         for pieces in each(values, writer.add):
             yield from pieces
             del pieces
@@ -119,14 +127,21 @@ class ParquetStream(StreamSerializer):
 
 
 class Parquet(Serializer):
-    """A table as a Parquet file, compressed by zstd."""
+    """A table as a Parquet file, compressed by zstd.
+
+    Args:
+        options: of PyArrow's ``ParquetWriter``, which go before our own, such as ``compression``.
+    """
 
     content_types: ClassVar[tuple[str, ...]] = (_CONTENT_TYPE,)
     tables: ClassVar[Converter]
 
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+
     def serialize(self, value: Any) -> Payload:
         """Give the file."""
-        writer = _Writer(self.tables)
+        writer = _Writer(self.tables, self._options)
         return payload_of(writer.add(value) + writer.end(), _CONTENT_TYPE)
 
     def deserialize(self, payload: Payload) -> Any:

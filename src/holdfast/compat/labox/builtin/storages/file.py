@@ -1,0 +1,67 @@
+"""Files in a folder."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from copy import copy
+from pathlib import Path
+from typing import Any, Self
+
+from .....errors import StoreError
+from .....storages.base import Storage as NativeStorage
+from .....storages.file import FileStorage as NativeFileStorage
+from .native import OwnStorage
+
+__all__ = ["FileStorage", "file_storage"]
+
+
+class FileStorage(OwnStorage, NativeFileStorage):
+    """Bytes as files, those of each store in a folder of their own below ``path``; a config is a file's whole path.
+
+    Args:
+        path: the folder.
+        mkdir: make it, if need be.
+        chunk_size: for labox' sake.
+
+    Raises:
+        StoreError: there is no such folder, and it is not to be made.
+    """
+
+    name = "labox.file@v1"
+
+    def __init__(self, path: str | os.PathLike[str], *, mkdir: bool = False, chunk_size: int = 5 << 20) -> None:
+        NativeFileStorage.__init__(self, os.path.abspath(path))
+        self.path, self.url, self.chunk_size = Path(path), self.root, chunk_size
+        if mkdir:
+            self.path.mkdir(parents=True, exist_ok=True)
+        elif not self.path.is_dir():
+            raise StoreError(f"there is no folder {path}: FileStorage(..., mkdir=True) makes it")
+
+    def of(self, store: str) -> Self:
+        """See :meth:`OwnStorage.of`."""
+        made = copy(self)
+        NativeFileStorage.__init__(made, f"{self.root}/{store}")
+        made.url = made.root
+        return made
+
+    def located(self, config: Any) -> str:
+        """See :meth:`OwnStorage.located`."""
+        return f"{self.root}/{config}"
+
+    def found(self, config: Any) -> tuple[NativeStorage, Any]:
+        """See :meth:`OwnStorage.found`."""
+        folder, *rest = str(config).rsplit("/", 2)
+        return NativeFileStorage(folder), "/".join(rest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.root,)
+
+
+_folder = tempfile.mkdtemp(prefix="holdfast-labox-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+
+file_storage = FileStorage(_folder)
+"""Files of this process, removed when it ends."""

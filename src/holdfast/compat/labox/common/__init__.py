@@ -1,0 +1,1 @@
+"""What all of labox' modules share."""

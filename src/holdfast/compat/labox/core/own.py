@@ -1,0 +1,116 @@
+"""Serializers of Holdfast's own under labox' names, with labox' methods as well."""
+
+from __future__ import annotations
+
+import json
+from asyncio import get_running_loop, to_thread
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterator, Mapping
+from contextlib import ExitStack
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO
+
+from ....errors import InvalidArgumentError
+from ....layout import lay_out, take_apart
+from ....payload import Buffer, Payload
+from ....registry import Registry
+from ....storages.loops import at_home, drawn
+from .serializer import SerializedData, SerializedDataStream, Serializer, StreamSerializer
+
+__all__ = ["OwnSerializer", "OwnStreamSerializer", "passed_over"]
+
+_HELD = 1 << 23
+_END: Any = object()
+
+
+class OwnSerializer(Serializer):
+    """One that leaves the work to a native serializer.
+
+    Attributes:
+        native: its registered name.
+    """
+
+    native: Any
+
+    def _native(self) -> Any:
+        return Registry.default().serializer(self.native) if isinstance(self.native, str) else self.native
+
+    def serialize(self, value: Any) -> Payload:
+        """See the native contract."""
+        return self._native().serialize(value)  # type: ignore[no-any-return]
+
+    def deserialize(self, payload: Payload) -> Any:
+        """See the native contract."""
+        return self._native().deserialize(payload)
+
+    def serialize_data(self, value: Any, /) -> SerializedData[Any]:
+        """The value as bytes; ``config`` says where its parts lie in them."""
+        payload = self.serialize(value)
+        layout = lay_out(payload)
+        config = None if layout.config is None else json.loads(layout.config)
+        return {
+            "data": b"".join(layout.buffers), "content_type": payload.content_type,
+            "content_encoding": payload.encoding, "config": config,
+        }  # fmt: skip
+
+    def deserialize_data(self, content: SerializedData[Any], /) -> Any:
+        """The value back."""
+        data, config = bytearray(content["data"]), content.get("config") or {}
+        buffers = take_apart(memoryview(data), config, self.name) if "parts" in config else [bytes(data)]
+        about = (content["content_type"], content["content_encoding"], config.get("config"))
+        return self.deserialize(Payload(buffers, *about))
+
+
+class OwnStreamSerializer(StreamSerializer):
+    """The same of streams."""
+
+    native: Any
+
+    def _native(self) -> Any:
+        return Registry.default().stream_serializer(self.native) if isinstance(self.native, str) else self.native
+
+    def told(self, stream: AsyncIterable[Any]) -> dict[str, Any]:
+        """A stream as a content that the store takes: its items go there as they are."""
+        return {}
+
+    def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
+        """See the native contract."""
+        return self._native().serialize_stream(values)  # type: ignore[no-any-return]
+
+    def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
+        """See the native contract."""
+        return self._native().deserialize_stream(file)  # type: ignore[no-any-return]
+
+    def serialize_data_stream(self, stream: AsyncIterable[Any], /) -> SerializedDataStream[Any]:
+        """The stream as one of bytes."""
+        return {"data_stream": self._pieces(stream), "content_type": self.content_types[0], "content_encoding": None}
+
+    async def _pieces(self, stream: AsyncIterable[Any]) -> AsyncGenerator[bytes]:
+        held = ExitStack()
+        try:
+            items = await to_thread(at_home, get_running_loop(), held.enter_context, drawn(stream))
+            pieces = self.serialize_stream(items)
+            while (piece := await to_thread(next, pieces, None)) is not None:
+                yield bytes(piece)
+        finally:
+            await to_thread(held.close)
+
+    async def deserialize_data_stream(self, content: SerializedDataStream[Any], /) -> AsyncGenerator[Any]:
+        """The stream of values back; the bytes wait on disk, where there are many, until all have come."""
+        with SpooledTemporaryFile(_HELD) as file:
+            async for piece in content["data_stream"]:
+                await to_thread(file.write, piece)
+            file.seek(0)
+            items = self.deserialize_stream(file)  # type: ignore[arg-type]
+            while (item := await to_thread(next, items, _END)) is not _END:
+                yield item
+
+
+def passed_over(serializer: Any, options: Mapping[str, Any], names: Collection[str]) -> None:
+    """Check that options are among these, which change nothing in what comes back.
+
+    Raises:
+        InvalidArgumentError: one is not.
+    """
+    for name in options:
+        if name not in names:
+            raise InvalidArgumentError(f"{serializer.name} gives back what it was given, and does not take {name}")

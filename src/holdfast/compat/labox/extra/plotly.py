@@ -1,0 +1,44 @@
+"""Plotly's figures."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from plotly import graph_objects as go
+
+from ....serializers.plotly import PlotlySerializer
+from ..core.own import OwnSerializer
+
+__all__ = ["FigureDumpArgs", "FigureLoadArgs", "FigureSerializer", "figure_serializer"]
+
+
+class FigureDumpArgs(TypedDict, total=False):
+    """Options of ``plotly.io.to_json``."""
+
+    engine: str | None
+    pretty: bool
+    remove_uids: bool
+    validate: bool
+
+
+class FigureLoadArgs(TypedDict, total=False):
+    """Options of ``plotly.io.from_json``."""
+
+    engine: str | None
+    skip_invalid: bool
+
+
+class FigureSerializer(OwnSerializer):
+    """Figures, which come back as they were: the options, for labox' sake, are not heeded."""
+
+    name = "labox.plotly.value@v1"
+    native = PlotlySerializer()
+    types = (go.Figure,)
+    content_types = PlotlySerializer.content_types
+
+    def __init__(self, *, dump_args: FigureDumpArgs | None = None, load_args: FigureLoadArgs | None = None) -> None:
+        """See the class."""
+
+
+figure_serializer = FigureSerializer()
+"""The usual one."""
