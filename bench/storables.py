@@ -16,7 +16,6 @@ import time
 import venv
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +191,7 @@ def _small(flow: Any, programs: dict[str, _Program], quick: bool) -> list[Result
     for index, (native, verb) in enumerate((("put", "save_one"), ("get", "load_one"))):
         best = {way: min(timings[index] for timings in found) for way, found in ways.items()}
         results += ratios(f"small dataclass, {native}", 0.1, (best["holdfast"], best["labox"]), f"labox {verb}")
-        if "face" in best:
-            results += ratios(f"small dataclass, face's {verb}", 0.1, (best["face"], best["labox"]), f"labox {verb}")
+        results += ratios(f"small dataclass, face's {verb}", 0.1, (best["face"], best["labox"]), f"labox {verb}")
     return results
 
 
@@ -240,6 +238,5 @@ def run(folder: Path, quick: bool) -> list[Result]:
         flow = store.namespace("prod").workflow("bench")
         _warm(flow)
         programs = {"labox": _Program(stack, _environment(), "labox", folder / "labox")}
-        if find_spec("holdfast.compat.labox"):
-            programs["face"] = _Program(stack, sys.executable, "holdfast.compat.labox", folder / "face")
+        programs["face"] = _Program(stack, sys.executable, "holdfast.compat.labox", folder / "face")
         return [*_small(flow, programs, quick), *_large(store, flow, programs, quick)]
