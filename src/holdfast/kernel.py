@@ -23,7 +23,7 @@ from .storages.places import boot_id, check_local
 if TYPE_CHECKING:
     from .storages.cache import DiskCache
 
-__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel", "shared_kernel"]
+__all__ = ["CATALOG_FILE", "NATIVE_INTEGER", "CodecIds", "Decoder", "Decoders", "Kernel", "Opened", "shared_kernel"]
 
 CATALOG_FILE = "catalog.sqlite"
 """Name of the catalog in a store's folder; its log and lock files begin with it."""
@@ -48,6 +48,10 @@ class Decoder(NamedTuple):
     codec: Codec
     serializer: Any  # of either kind
     safe: bool
+
+
+Opened = Callable[[Any, Any], Any]
+"""What is given for a stream of values that is got: by the stream and the config that it was stored with."""
 
 
 class CodecIds(dict[tuple[str | None, str, str | None], int]):
@@ -125,8 +129,7 @@ class Kernel:
         self.integer = self.codec_ids[NATIVE_INTEGER]
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
-        self.opened: Callable[[Any, Any], Any] = _as_it_is
-        """What is given for a stream of values that is got: by the stream and the config that it was stored with."""
+        self.opened: Opened = _as_it_is
         self.companions: dict[type, Any] = {}
         """What views keep beside an open store, each by its class; closed with it."""
 
@@ -221,15 +224,17 @@ class Kernel:
         name, url = self.catalog.storage(storage_id)
         return name, url.removesuffix(_BESIDE) == MEMORY
 
-    def under(self, registry: Registry) -> Kernel:
+    def under(self, registry: Registry, bind: Callable[[], tuple[Registry, Opened]] | None = None) -> Kernel:
         """This open store as another registry reads and writes it: the same catalog, key and locks, with serializers
-        and storages of its own. It is closed with this one."""
+        and storages of its own. It is closed with this one. ``bind`` gives the registry that stands for the other one
+        in this store, and the ``opened`` of the kernel."""
         found = self._under.get(registry)
         if found is None:
+            own, opened = (registry, self.opened) if bind is None else bind()
             found = object.__new__(type(self))
             vars(found).update(vars(self))
-            found.config, found.token = self.config._replace(registry=registry), os.urandom(8).hex()
-            found.registry, found.decoders = registry, Decoders(self.catalog, registry)
+            found.config, found.token = self.config._replace(registry=own), os.urandom(8).hex()
+            found.registry, found.decoders, found.opened = own, Decoders(self.catalog, own), opened
             found._storages, found._named = {self.storage_id: self.storage}, {}
             found = self._under.setdefault(registry, found)
         return found

@@ -25,7 +25,7 @@ from .storable.base import Storable, full_name
 from .streams import Draft
 from .writing import Encoded, commit_put, encode, let_go, new_blob, paused, prepare, put_inline, put_stored, transfer
 
-__all__ = ["CONTENT_TYPE", "ROOM", "put", "put_contents", "putting"]
+__all__ = ["CONTENT_TYPE", "ROOM", "put", "put_contents", "putting", "taken_apart"]
 
 CONTENT_TYPE = "application/vnd.holdfast.storable"
 """The content type of records of objects."""
@@ -52,17 +52,25 @@ def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: 
 def putting(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Steps[Record]:
     """:func:`put` as steps."""
     if isinstance(value, Storable) and plan.serializer is None:
-        kind = type(value)
-        config = kind.storable_config()
-        assert config is not None
-        unpacker = kernel.registry.unpacker(config.unpacker.name, kind)
-        contents = unpacker.unpack_object(value, kernel.registry)
-        thing = (config.class_id, unpacker.name, full_name(kind))
+        thing, contents = taken_apart(kernel, value)
         return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan))
     encoded, integer = prepare(kernel, value, plan)
     if integer is not None or encoded.size <= kernel.inline:
         return put_inline(kernel, ledger, path, key, encoded, integer, plan)
     return (yield from put_stored(kernel, ledger, path, key, encoded, plan))
+
+
+def taken_apart(kernel: Kernel, value: Storable) -> tuple[tuple[str, str, str], Mapping[str, Mapping[str, Any]]]:
+    """Class id, unpacker and class of an object, and its contents by name, as its unpacker gives them.
+
+    Raises:
+        NotRegisteredError: its class has no unpacker of a registered name.
+    """
+    kind = type(value)
+    config = kind.storable_config()
+    assert config is not None
+    unpacker = kernel.registry.unpacker(config.unpacker.name, kind)
+    return (config.class_id, unpacker.name, full_name(kind)), unpacker.unpack_object(value, kernel.registry)
 
 
 class _Piece(NamedTuple):

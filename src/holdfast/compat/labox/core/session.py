@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,7 +13,7 @@ from ....aio.stream import AsyncStream
 from ....api import Scope, Store
 from ....config import MEMORY, find_config
 from ....errors import InvalidArgumentError
-from ....kernel import Kernel, shared_kernel
+from ....kernel import Opened, shared_kernel
 from ....storages.bridge import lift
 from ....store import OpenKernel
 from ....stream import Stream
@@ -73,22 +74,15 @@ class _Bound(Registry):
         self._build((*registry._added, *(lift(one) if one.is_altered else one.of(store) for one in own)))
 
 
-class _Kernels(dict[Registry, Kernel]):
-    """A store's kernels, one for each registry."""
-
-    def close(self) -> None:
-        """They are closed with the one that they are of."""
-
-
 def bound(session: Any, registry: Registry) -> tuple[Scope, Driver]:
     """The scope that a session means, as a registry reads and writes it, and what runs its verbs."""
     scope = scope_of(session)
     kernel, driver = scope._kernel, driver_of(scope._kernel)
-    kernels = kernel.companions.setdefault(_Kernels, _Kernels())
-    if registry not in kernels:
-        kernels[registry] = kernel.under(_Bound(registry, kernel.catalog.store_id))
-        kernels[registry].opened = lambda stream, config: _opened(driver, stream, config)
-    return Scope(kernels[registry], scope.path), driver
+
+    def bind() -> tuple[Registry, Opened]:
+        return _Bound(registry, kernel.catalog.store_id), partial(_opened, driver)
+
+    return Scope(kernel.under(registry, bind), scope.path), driver
 
 
 def _opened(driver: Driver, stream: Stream[Any], config: Any) -> Any:

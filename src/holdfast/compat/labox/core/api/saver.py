@@ -10,7 +10,7 @@ from uuid import uuid4
 from .....aio.driver import Driver
 from .....api import Scope
 from .....contents import named
-from .....objects import put_contents
+from .....objects import put_contents, taken_apart
 from .....storable.base import Storable, full_name
 from ...common.anyio import TaskFuture, Tasks
 from ..database import ManifestRecord
@@ -64,15 +64,12 @@ class DataSaver(Tasks):
 
     async def _save(self, obj: Storable, tags: Mapping[str, str] | None) -> ManifestRecord:
         scope, kind, key = self._scope, type(obj), str(uuid4())
-        kernel, config = scope._kernel, kind.storable_config()
-        assert config is not None
+        kernel = scope._kernel
         registry: Any = kernel.registry
-        contents = await _told(registry, kind, config.unpacker.unpack_object(obj, registry))
-        where, thing = (
-            (kernel, scope._ledger, scope.path, key),
-            (config.class_id, config.unpacker.name, full_name(kind)),
-        )
-        await self._driver.drive(partial(put_contents, *where, thing, contents, scope._plan({"tags": tags})))
+        thing, contents = taken_apart(kernel, obj)
+        told = await _told(registry, kind, contents)
+        where = (kernel, scope._ledger, scope.path, key)
+        await self._driver.drive(partial(put_contents, *where, thing, told, scope._plan({"tags": tags})))
         return await self._driver.look(partial(ManifestRecord.read, scope, key))
 
 
