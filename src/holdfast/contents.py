@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import astuple
 
 from .address import Path, format_address
 from .catalog.base import Ledger, MemberRow, ValueRow
@@ -75,6 +78,31 @@ class Part(NamedTuple):
     storage: str | None = None
 
 
+_Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class _Content(Struct, kw_only=True):
+    """A :class:`Part` as it is written."""
+
+    name: str
+    serializer: str
+    type: str
+    encoding: str | None = None
+    config: Any = None
+    size: _Count
+    algorithm: str | None = None
+    digest: str | None = None
+    stream: bool
+    at: _Count | None = None
+    member: _Count | None = None
+    storage: str | None = None
+
+
+class _Object(Struct):
+    object: tuple[str, str, str]
+    contents: list[_Content]
+
+
 def config_text(thing: Sequence[str], parts: Iterable[Part]) -> str:
     """The config of an object of that class id, unpacker and class, with these contents."""
     contents = [{name: value for name, value in part._asdict().items() if value is not None} for part in parts]
@@ -87,16 +115,23 @@ def read_object(text: str | None, where: str) -> tuple[str, str, str, list[Part]
     Raises:
         IntegrityError: it is none of ours.
     """
-    config = read_config(text, where)
     try:
-        class_id, unpacker, kind = map(str, config["object"])
-        parts = [Part._make(map(content.get, Part._fields)) for content in config["contents"]]
-        sound = all(isinstance(text, str) for part in parts for text in part[:3])
-    except (AttributeError, KeyError, TypeError, ValueError):
-        sound = False
-    if not sound:
-        raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written")
-    return class_id, unpacker, kind, parts
+        told = convert(read_config(text, where), _Object)
+    except ValidationError as error:
+        raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written: {error}") from None
+    parts = [Part._make(astuple(content)) for content in told.contents]
+    for part in parts:
+        if part.serializer == STORABLE:  # by which what may not be loaded could be hidden
+            raise IntegrityError(f"the record of {where} has an object for a content, {part.name!r}")
+    names = [*told.object, *(name for part in parts for name in part[1:4])]
+    if "\\u" in (text or "") and not all(map(_is_text, names)):
+        raise IntegrityError(f"the record of {where} has names in its config that Holdfast cannot have written")
+    return (*told.object, parts)
+
+
+def _is_text(name: str | None) -> bool:
+    """Whether a name of a serializer or its like is one that every catalog can keep."""
+    return name is None or not ("\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name))
 
 
 def object_of(record: Record) -> tuple[str, str, str]:
@@ -115,15 +150,19 @@ def row_of(kernel: Kernel, part: Part, row: ValueRow, members: Sequence[MemberRo
     config = None if part.config is None else json.dumps(part.config)
     data: bytes | None = None
     place: tuple[Any, ...] = (None,) * 9
+    other = False
     try:
         digest = None if part.digest is None else bytes.fromhex(part.digest)
         if part.at is not None and isinstance(row.data, bytes):
             data = row.data[part.at : part.at + part.size]
         elif part.member is not None and 0 <= part.member < len(members):
+            other = members[part.member][1:4] != (_NUMBERS[part.algorithm], digest, part.size)
             place = tuple(members[part.member])[4:]
         head = (row.tier, row.version, None, _NUMBERS[part.algorithm], digest, part.size, codec, config, None)
     except (KeyError, TypeError, ValueError):
         raise IntegrityError(f"the record of {where} does not say where its bytes are") from None
+    if other:
+        raise IntegrityError(f"the catalog has other bytes for {where} than its record says")
     if data is None and place[0] is None:
         raise ValueLost(f"the bytes of {where} are gone from the catalog")
     return ValueRow(*head, data, *place)

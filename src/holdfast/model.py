@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from .address import Path, format_address, format_path
+from .errors import IntegrityError
 from .hashing import ALGORITHMS
 
 __all__ = [
@@ -216,7 +217,11 @@ class Record:
         """The named contents; a value or a file has one, ``value``, and a storable has its own."""
         row, codec = self.row, self._codec
         if codec.serializer == STORABLE and row.config:
-            return {part["name"]: _content(part) for part in json.loads(row.config)["contents"]}
+            try:
+                return {part["name"]: _content(part) for part in json.loads(row.config)["contents"]}
+            except (AttributeError, KeyError, TypeError, ValueError):
+                told = f"the record of {self.address} has a config that Holdfast cannot have written"
+                raise IntegrityError(told) from None
         return {
             "value": Content(
                 algorithm=ALGORITHMS.get(row.algorithm, str(row.algorithm)),

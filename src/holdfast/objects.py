@@ -34,6 +34,7 @@ ROOM = 1 << 20
 """Bytes of all small contents of an object together that lie in the catalog, where one may have no more."""
 
 _MOST = 1 << 28
+_CONFIG = 1 << 22  # characters that say which contents there are
 _BESIDE = {
     "value": ("serializer", "storage"), "value_stream": ("serializer", "storage", "content_type", "config"),
 }  # fmt: skip
@@ -159,6 +160,8 @@ def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], content
         where = f"{kind}.{name}"
         if not isinstance(name, str) or not name or not isinstance(content, Mapping):
             raise EncodeError(f"{where}: {unpacker} must give a mapping by name for each content, not {content!r}")
+        if not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise EncodeError(f"{kind}: {unpacker} gave a content of the name {name!r}, which is no text")
         given = [key for key in content if key in ("value", "value_stream")]
         if len(given) != 1 or content.keys() - {*given, *_BESIDE[given[0]]}:
             raise EncodeError(
@@ -214,7 +217,9 @@ def _there(
     if kernel.registry.reader(part.serializer).executable:
         return None  # it is read, which checks the signature, before it is signed anew
     members = ledger.members(bundle)
-    return members[part.member] if part.member < len(members) and members[part.member].blob else None
+    found = members[part.member] if part.member < len(members) else None
+    same = found is not None and (found.digest and found.digest.hex(), found.size) == (part.digest, part.size)
+    return found if same and found is not None and found.blob else None
 
 
 def _name(component: Any, what: str) -> str | None:
@@ -274,5 +279,7 @@ def _joined(kernel: Kernel, thing: Sequence[str], written: Iterable[_Written], p
             parts.append(part._replace(member=member, storage=kernel.catalog.storage(number)[0]))
             member += 1
     config = config_text(thing, parts)
+    if len(config) > _CONFIG:
+        raise EncodeError(f"{thing[2]} has {len(parts)} contents, more than a record can name: put some of their own")
     own = kernel.codec_ids[STORABLE, plan.content_type or CONTENT_TYPE, None]
     return Encoded(own, [b"".join(buffers)], size, config, STORABLE if executable else None)

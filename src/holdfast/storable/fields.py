@@ -195,7 +195,7 @@ class _Making:
 
     def __init__(self, registry: Registry, contents: Mapping[str, Mapping[str, Any]]) -> None:
         self._registry = registry
-        self._contents = contents
+        self._contents = dict(contents)
 
     def object(self, unpacker: FieldUnpacker, cls: type[Any], body: Any) -> Any:
         try:
@@ -234,5 +234,6 @@ class _Making:
             return self.object(unpacker, cls, rest[2])
         if what != "contents":
             raise ValueError(f"unknown mark {what!r}")
-        contents = {name: self._contents[here] for name, here in rest[3].items()}
+        # Taken away, as they are of that object alone: two that name the same ones would be made twice at each depth.
+        contents = {name: self._contents.pop(here) for name, here in rest[3].items()}
         return self._registry.unpacker(rest[2], cls).repack_object(cls, contents, self._registry)
