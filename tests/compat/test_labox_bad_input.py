@@ -12,10 +12,17 @@ import pytest
 
 import holdfast
 from holdfast.compat.labox import ManifestRecord, NotRegistered, Registry, Storage, Unpacker
-from holdfast.compat.labox.builtin import JsonStreamSerializer, StorableDataclass, StorableStream, StorableValue
+from holdfast.compat.labox.builtin import (
+    CsvSerializer,
+    JsonStreamSerializer,
+    StorableDataclass,
+    StorableStream,
+    StorableValue,
+)
 from holdfast.compat.labox.extra.pandas import ParquetDataFrameSerializer
 from holdfast.compat.labox.extra.pydantic import StorableModel
 from holdfast.config import with_password
+from holdfast.payload import Payload
 
 from .jobs import python
 from .labox_places import PLACES, AuthorsFiles, Place, errors_of, place_of, run
@@ -217,3 +224,51 @@ def test_a_pickled_field_without_trust(place: Place) -> None:
     assert isinstance(error, holdfast.SignatureError)
     assert "Report.pickled" in str(error)
     assert "holdfast.pickle@v1" in str(error)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"lineterminator": ";"}, "lineterminator"),
+        ({"lineterminator": "\r"}, "lineterminator"),
+        ({"quoting": 2}, "quoting"),
+        ({"dialect": "of-nobody"}, "dialect"),
+        ({"delimiter": ";;"}, "delimiter"),
+        ({"delimiter": "\n"}, "delimiter"),
+        ({"colour": "red"}, "colour"),
+    ],
+    ids=repr,
+)
+def test_options_of_csv_by_which_rows_would_not_come_back(options: Any, words: str) -> None:
+    with pytest.raises(holdfast.InvalidArgumentError, match=words):
+        CsvSerializer(**options)
+
+
+@pytest.mark.parametrize(
+    "options, row",
+    [
+        ({}, ["a" * 131_073]),
+        ({"delimiter": ";"}, ["a" * 131_073]),
+        ({"skipinitialspace": True}, ["a", " b"]),
+        ({"quoting": 3}, ["a,b"]),
+        ({"quoting": 3}, [""]),
+        ({"quoting": 3, "quotechar": None}, ["a\nb"]),
+        ({}, ["\ud800"]),
+    ],
+    ids=["long", "long, by options", "space", "no quotes", "empty", "line", "surrogate"],
+)
+def test_a_row_that_csv_would_give_back_as_another(options: Any, row: list[str]) -> None:
+    with pytest.raises(holdfast.UnsupportedValue, match="row 2"):
+        CsvSerializer(**options).serialize([["fine"], row])
+
+
+def test_what_is_no_rows() -> None:
+    for value in (5, [5]):
+        with pytest.raises(holdfast.UnsupportedValue, match="rows of cells"):
+            CsvSerializer().serialize(value)  # type: ignore[arg-type]
+
+
+def test_csv_whose_stored_options_are_none() -> None:
+    for config in ([1], {"quoting": 2}, {"lineterminator": ";"}, 5, {"delimiter": None}):
+        with pytest.raises(holdfast.DecodeError, match="options"):
+            CsvSerializer().deserialize(Payload((b"a\r\n",), "text/csv", "utf-8", config))

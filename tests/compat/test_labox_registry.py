@@ -489,6 +489,24 @@ def test_l14_options_are_heeded() -> None:
         imageio.Media(data=np.zeros((2, 2)), extension=".png", plugin="pillow")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dialect": "unix"},
+        {"dialect": "excel-tab"},
+        {"delimiter": "b", "quotechar": "'"},
+        {"doublequote": False, "escapechar": "\\"},
+        {"quoting": 1, "lineterminator": "\n", "strict": True},
+    ],
+    ids=repr,
+)
+def test_l14_rows_of_csv_come_back_as_text_by_options_that_go_with_them(options: Any) -> None:
+    content = CsvSerializer(**options).serialize_data([["a", "b;\n'", '"', "\t,"], [1, None, 2.5, ""], []])
+    rows = [["a", "b;\n'", '"', "\t,"], ["1", "", "2.5", ""], []]
+    content["config"] = json.loads(json.dumps(content["config"]))
+    assert CsvSerializer(delimiter="|").deserialize_data(content) == rows
+
+
 # --- storables and unpackers as components ---------------------------------------------------------------------------
 
 

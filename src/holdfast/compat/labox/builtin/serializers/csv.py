@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any, Literal, TypedDict, Unpack
 
-from .....errors import DecodeError, UnsupportedValue
+from .....errors import UnsupportedValue
 from .....payload import Payload
+from .....serializers.csv import CsvSerializer as NativeCsv
 from ...core.own import OwnSerializer
 
 __all__ = ["CsvOptions", "CsvSerializer", "csv_serializer"]
@@ -29,30 +28,26 @@ class CsvOptions(TypedDict, total=False):
 
 
 class CsvSerializer(OwnSerializer):
-    """Rows of cells. What comes back is text, as CSV has nothing else; by options that go with the rows."""
+    """Rows of cells. What comes back is text, as CSV has nothing else; by options that go with the rows.
+
+    Raises:
+        InvalidArgumentError: options by which rows would not come back.
+    """
 
     name = "labox.csv@v1"
     content_types = ("text/csv",)
 
     def __init__(self, **options: Unpack[CsvOptions]) -> None:
-        self.options: dict[str, Any] = {**options}
+        self.native = NativeCsv(**options)
 
     def serialize(self, value: Sequence[Sequence[Any]]) -> Payload:
-        """Give the lines."""
-        text = StringIO(newline="")
+        """Give the lines; None is an empty cell, as :mod:`csv` has it."""
         try:
-            csv.writer(text, **self.options).writerows(value)
-            return Payload((text.getvalue().encode(),), "text/csv", "utf-8", self.options)
-        except (csv.Error, TypeError, UnicodeEncodeError) as error:
-            raise UnsupportedValue(f"these are no rows that CSV can hold: {error}") from error
-
-    def deserialize(self, payload: Payload) -> list[list[str]]:
-        """Read all rows."""
-        try:
-            text = StringIO(str(b"".join(payload.buffers), "utf-8"), newline="")
-            return list(csv.reader(text, **(payload.config or {})))
-        except (csv.Error, TypeError, UnicodeDecodeError) as error:
-            raise DecodeError(f"the stored bytes are no {self.name}: {error}") from error
+            rows = [["" if cell is None else str(cell) for cell in row] for row in value]
+        except TypeError as error:
+            raise UnsupportedValue(f"{self.name} takes rows of cells: {error}") from error
+        payload = self.native.serialize(rows)
+        return Payload(payload.buffers, "text/csv", "utf-8", payload.config)
 
 
 csv_serializer = CsvSerializer()
