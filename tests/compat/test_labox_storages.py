@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -407,6 +408,17 @@ def test_l14_files(tmp_path: Path) -> None:
         run(storage.read_data(config))
     assert FileStorage(str(tmp_path / "made")).path == tmp_path / "made"
     run(cross(file_storage, 10))
+
+
+def test_l14_files_are_the_same_in_another_process(tmp_path: Path) -> None:
+    storage = FileStorage(tmp_path / "made", mkdir=True, chunk_size=7)
+    in_store = storage.of("0123")
+    (tmp_path / "made").rmdir()
+    for one, path in ((storage, tmp_path / "made"), (in_store, tmp_path / "made" / "0123")):
+        copy = pickle.loads(pickle.dumps(one))
+        assert (copy.path, copy.url, copy.mkdir, copy.chunk_size) == (path, str(path), True, 7)
+        config = run(copy.write_data(b"{}", digest_of(b"{}"), {}))
+        assert run(one.read_data(config)) == b"{}"
 
 
 def test_l14_one_storage_serves_several_stores(tmp_path: Path) -> None:

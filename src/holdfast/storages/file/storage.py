@@ -17,11 +17,16 @@ from .disk import check_path, explain, open_file, sync_folder, sync_path
 from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
 from .writing import ALLOCATE, FileWriter, NewFile, write_all
 
-__all__ = ["FileStorage"]
+__all__ = ["FileStorage", "path_of"]
 
 _CONFIG = re.compile(r"([0-9a-z]{18})/(?:0|[1-9][0-9]{0,18})")
 _PIECE = 1 << 20  # of a stream; larger ones are slower here, as each is fresh memory
 _ONE_READ = 1 << 30
+
+
+def path_of(root: str, config: str) -> str:
+    """The path of the file that a config names, below a storage's root."""
+    return f"{root}/{config}"
 
 
 class FileStorage(MappedStorage):
@@ -221,7 +226,7 @@ class FileStorage(MappedStorage):
 
     def _path(self, config: Any) -> str:
         if isinstance(config, str) and _CONFIG.fullmatch(config):
-            return f"{self.root}/{config}"
+            return path_of(self.root, config)
         raise InvalidArgumentError(f"no file storage gave the config {config!r}: it must be like '<writer>/<number>'")
 
     def _check_root(self) -> None:

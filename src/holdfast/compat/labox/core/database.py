@@ -18,6 +18,7 @@ from ....catalog.base import HEAD, Catalog, MemberRow, ValueRow
 from ....contents import Part, read_object
 from ....model import STORABLE
 from ....reading import make_record
+from ....storages.file.storage import path_of
 from .session import scope_of
 
 __all__ = ["BaseRecord", "ContentRecord", "ManifestRecord", "SerializerTypeEnum"]
@@ -154,5 +155,5 @@ def _located(url: str, place: str) -> str:
     """A storage's config as text, with all that is needed to read it: of a folder with its path."""
     config = json.loads(place)
     if url.startswith("/"):
-        return json.dumps(f"{url}/{config}")
+        return json.dumps(path_of(url, config))
     return config if isinstance(config, str) and not url else place

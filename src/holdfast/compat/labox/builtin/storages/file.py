@@ -7,12 +7,14 @@ import os
 import shutil
 import tempfile
 from copy import copy
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from .....errors import StoreError
 from .....storages.base import Storage as NativeStorage
 from .....storages.file import FileStorage as NativeFileStorage
+from .....storages.file.storage import path_of
 from .native import OwnStorage
 
 __all__ = ["FileStorage", "file_storage"]
@@ -34,7 +36,7 @@ class FileStorage(OwnStorage, NativeFileStorage):
 
     def __init__(self, path: str | os.PathLike[str], *, mkdir: bool = False, chunk_size: int = 5 << 20) -> None:
         NativeFileStorage.__init__(self, os.path.abspath(path))
-        self.path, self.url, self.chunk_size = Path(path), self.root, chunk_size
+        self.path, self.url, self.mkdir, self.chunk_size = Path(path), self.root, mkdir, chunk_size
         if mkdir:
             self.path.mkdir(parents=True, exist_ok=True)
         elif not self.path.is_dir():
@@ -44,12 +46,12 @@ class FileStorage(OwnStorage, NativeFileStorage):
         """See :meth:`OwnStorage.of`."""
         made = copy(self)
         NativeFileStorage.__init__(made, f"{self.root}/{store}")
-        made.url = made.root
+        made.url, made.mkdir = made.root, True  # made at the first write
         return made
 
     def located(self, config: Any) -> str:
         """See :meth:`OwnStorage.located`."""
-        return f"{self.root}/{config}"
+        return path_of(self.root, config)
 
     def found(self, config: Any) -> tuple[NativeStorage, Any]:
         """See :meth:`OwnStorage.found`."""
@@ -57,7 +59,7 @@ class FileStorage(OwnStorage, NativeFileStorage):
         return NativeFileStorage(folder), "/".join(rest)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.root,)
+        return partial(type(self), mkdir=self.mkdir, chunk_size=self.chunk_size), (self.root,)
 
 
 _folder = tempfile.mkdtemp(prefix="holdfast-labox-")
