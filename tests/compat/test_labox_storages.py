@@ -28,6 +28,7 @@ from holdfast.compat.labox.builtin import (
 from holdfast.compat.labox.extra import aws, azure, google
 
 from ..storages.remote.servers import AZURE_ACCOUNT, AZURE_KEY
+from .jobs import python
 from .labox_places import (
     PLACES,
     AuthorsFiles,
@@ -419,6 +420,33 @@ def test_l14_files_are_the_same_in_another_process(tmp_path: Path) -> None:
         assert (copy.path, copy.url, copy.mkdir, copy.chunk_size) == (path, str(path), True, 7)
         config = run(copy.write_data(b"{}", digest_of(b"{}"), {}))
         assert run(one.read_data(config)) == b"{}"
+
+
+PASSING = """
+import asyncio, os, pickle, sys, tempfile
+from hashlib import sha256
+
+from holdfast.compat.labox.builtin import file_storage
+
+path = file_storage.path
+assert os.listdir(tempfile.gettempdir()) == []
+data = b"{}"
+digest = {"content_type": "application/json", "content_encoding": None, "content_hash": sha256(data).hexdigest(),
+          "content_hash_algorithm": "sha256", "content_size": 2}
+first = asyncio.run(file_storage.write_data(data, digest, {}))
+assert path.stat().st_mode & 0o077 == 0
+child = os.fork()
+if not child:
+    asyncio.run(pickle.loads(pickle.dumps(file_storage)).write_data(data, digest, {}))
+    sys.exit()
+assert os.waitpid(child, 0)[1] == 0
+assert asyncio.run(file_storage.read_data(first)) == data
+"""
+
+
+def test_l14_files_of_a_process_are_made_late_outlast_its_children_and_end_with_it(tmp_path: Path) -> None:
+    python("-W", "ignore::DeprecationWarning", "-c", PASSING, TMPDIR=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_l14_one_storage_serves_several_stores(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 from .....errors import StoreError
 from .....storages.base import Storage as NativeStorage
 from .....storages.file import FileStorage as NativeFileStorage
+from .....storages.file.disk import explain
+from .....storages.file.folders import WriterFolder
 from .....storages.file.storage import path_of
 from .native import OwnStorage
 
@@ -62,8 +65,29 @@ class FileStorage(OwnStorage, NativeFileStorage):
         return partial(type(self), mkdir=self.mkdir, chunk_size=self.chunk_size), (self.root,)
 
 
-_folder = tempfile.mkdtemp(prefix="holdfast-labox-")
-atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+class _Passing(FileStorage):
+    """One whose folder, for this user only, is made at the first write."""
 
-file_storage = FileStorage(_folder)
-"""Files of this process, removed when it ends."""
+    def __init__(self, path: str, **options: Any) -> None:
+        NativeFileStorage.__init__(self, path)
+        self.path, self.url, self.mkdir, self.chunk_size = Path(path), self.root, True, 5 << 20
+
+    def _begin(self, instead: WriterFolder | None = None) -> WriterFolder:
+        try:
+            self.path.mkdir(0o700, exist_ok=True)
+        except OSError as error:
+            raise explain(error, str(self.path), writing=True) from error
+        return super()._begin(instead)
+
+
+def _remove(folder: str, maker: int) -> None:
+    """Remove the files of a process, unless this is a child that goes before it."""
+    if os.getpid() == maker:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_folder = f"{tempfile.gettempdir()}/holdfast-labox-{uuid4().hex}"
+atexit.register(_remove, _folder, os.getpid())
+
+file_storage: FileStorage = _Passing(_folder)
+"""Files of the process that imported it, removed when that ends."""
