@@ -423,6 +423,27 @@ def test_l13_manifests_and_contents(place: Place, registry: Registry) -> None:
     assert place.load(bare, Run, registry).name == "n"
 
 
+def test_l13_a_search_passes_over_what_is_no_manifest_or_is_gone(place: Place, registry: Registry) -> None:
+    manifests = [place.save(StorableValue(number), registry) for number in range(3)]
+    others = place.session.scope("labox", "manifests")
+    for key in ("mine", str(UUID(int=10**30)).upper()):
+        others.copy(str(manifests[0].id), key)
+    others.put("text", "of another")
+
+    async def main() -> list[UUID]:
+        left = []
+        async for manifest in ManifestRecord.search(place.session):
+            left.append(manifest.id)
+            for other in manifests:
+                if other.id != manifest.id:
+                    await others.aio.delete(str(other.id), missing_ok=True)
+        return left
+
+    assert len(run(main())) == 1
+    with pytest.raises(holdfast.NotFoundError):
+        run(ManifestRecord.get(place.session, UUID(int=7)))
+
+
 def test_l13_views_for_those_who_query_elsewhere(place: Place, registry: Registry) -> None:
     manifest = place.save(
         Run(name="n", probe=Probe(label="p"), table=FRAME, array=np.arange(3)), registry, tags={"a": "b"}

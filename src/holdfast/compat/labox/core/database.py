@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import IntEnum
@@ -16,6 +17,7 @@ from ....aio.driver import driver_of
 from ....api import Scope
 from ....catalog.base import HEAD, Catalog, MemberRow, ValueRow
 from ....contents import Part, read_object
+from ....errors import NotFoundError
 from ....model import STORABLE
 from ....reading import make_record
 from ....storages.file.storage import path_of
@@ -108,13 +110,16 @@ class ManifestRecord(BaseRecord):
     async def search(
         cls, session: Any, *, tags: Mapping[str, str] | None = None, class_id: UUID | None = None
     ) -> AsyncIterator[ManifestRecord]:
-        """The manifests that have these tags, and are of that class."""
-        scope = scope_of(session)
-        async for record in scope.aio.list(tags=tags):
-            if record.serializer == STORABLE:
-                manifest = await cls.get(session, record.key)
-                if class_id in (None, manifest.class_id):
-                    yield manifest
+        """The manifests that have these tags, and are of that class. What is in the scope beside them, or is deleted
+        meanwhile, is passed over."""
+        async for record in scope_of(session).aio.list(tags=tags):
+            if record.serializer != STORABLE or not _is_id(record.key):
+                continue
+            found = None
+            with suppress(NotFoundError):
+                found = await cls.get(session, record.key)
+            if found is not None and class_id in (None, found.class_id):
+                yield found
 
     @classmethod
     def read(cls, scope: Scope, key: str) -> ManifestRecord:
@@ -130,6 +135,13 @@ class ManifestRecord(BaseRecord):
         )  # fmt: skip
         manifest.contents = [_content(manifest, part, catalog, members) for part in parts]
         return manifest
+
+
+def _is_id(key: str) -> bool:
+    try:
+        return str(UUID(key)) == key
+    except ValueError:
+        return False
 
 
 def _content(manifest: ManifestRecord, part: Part, catalog: Catalog, members: Sequence[MemberRow]) -> ContentRecord:
