@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import pickle
+import threading
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from holdfast.compat.labox.builtin import (
     memory_storage,
 )
 from holdfast.compat.labox.core.database import SerializerTypeEnum
+from holdfast.compat.labox.core.session import scope_of
 from holdfast.compat.labox.core.storable import Storable
 from holdfast.compat.labox.extra.numpy import NpySerializer, npy_serializer
 from holdfast.compat.labox.extra.pandas import (
@@ -344,6 +346,30 @@ def test_l12_sessions(tmp_path: Path) -> None:
         for bad in (5, "data", tmp_path):
             with pytest.raises(ValueError, match="session"):
                 run(main(bad))
+
+
+def test_l12_create_all_opens_the_store_beside_the_loop_or_where_it_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def noted(engine: Any) -> Any:
+        threads.append(threading.current_thread())
+        return scope_of(engine)
+
+    monkeypatch.setattr("holdfast.compat.labox.core.database.scope_of", noted)
+
+    async def main(name: str) -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/{name}")
+        making = BaseRecord.create_all(engine)
+        assert not (tmp_path / f"{name}.holdfast").exists()
+        await making if name == "awaited" else making.run()
+        assert (tmp_path / f"{name}.holdfast" / "catalog.sqlite").exists()
+        await engine.dispose()
+
+    for name in ("awaited", "run"):
+        run(main(name))
+    assert [thread is threading.main_thread() for thread in threads] == [False, True]
 
 
 @pytest.mark.parametrize("database", ["sqlite", "memory", "postgresql"])

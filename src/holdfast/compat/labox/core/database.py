@@ -4,6 +4,7 @@ records, hold no connection, and can be pickled."""
 from __future__ import annotations
 
 import json
+from asyncio import to_thread
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,14 +27,18 @@ from .session import scope_of
 __all__ = ["BaseRecord", "ContentRecord", "ManifestRecord", "SerializerTypeEnum"]
 
 
-class _Done:
-    """What is done already, for those who await it or run it."""
+class _Making:
+    """A catalog that is made by who awaits this, in a thread, or runs it."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
 
     def __await__(self) -> Generator[Any, Any, None]:
-        yield from ()
+        return to_thread(self.run).__await__()
 
     def run(self) -> None:
-        """Nothing is left to do."""
+        """Make it, if need be."""
+        scope_of(self._engine)
 
 
 @dataclass(kw_only=True)
@@ -43,8 +48,7 @@ class BaseRecord:
     @classmethod
     def create_all(cls, engine: Any) -> Any:
         """Make the catalog in the database of an engine, if need be; to be awaited, or ``.run()``."""
-        scope_of(engine)
-        return _Done()
+        return _Making(engine)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({getattr(self, 'id', '')})"
