@@ -295,6 +295,34 @@ def test_l12_futures_and_bad_calls(place: Place, registry: Registry) -> None:
     run(main())
 
 
+def test_l12_a_class_is_looked_up_once_and_its_error_comes_as_it_is_or_in_the_group(place: Place) -> None:
+    asked = []
+
+    class Asked(Registry):
+        def get_storable(self, class_id: Any) -> Any:
+            asked.append(class_id)
+            return super().get_storable(class_id)
+
+    plain = place.registry(place.shipped())
+    registry = Asked(registries=[plain], default_storage=True)
+    manifest = place.save(StorableValue(1), registry)
+
+    async def soon(cls: Any) -> Any:
+        async with new_loader(registry, place.session) as loader:
+            future = loader.load_soon(manifest, cls)
+        return future.value
+
+    for loading in (lambda cls: load_one(manifest, cls, registry=registry, session=place.session), soon):
+        asked.clear()
+        assert run(loading(StorableValue)).value == 1
+        assert asked == [manifest.class_id]
+    with pytest.raises(TypeError, match="Probe"):
+        place.load(manifest, Probe, registry)
+    with pytest.raises(ExceptionGroup) as caught:
+        run(soon(Probe))
+    assert [type(error) for error in errors_of(caught.value)] == [TypeError]
+
+
 def test_l12_a_stream_needs_a_stack(place: Place, registry: Registry) -> None:
     async def main() -> None:
         manifest = await save_one(StorableStream(numbers(3)), registry=registry, session=place.session)

@@ -84,8 +84,6 @@ class ContentRecord(BaseRecord):
     storage_config: str
     created_at: datetime = field(default_factory=_now)
 
-    __str__ = BaseRecord.__str__
-
 
 @dataclass(kw_only=True)
 class ManifestRecord(BaseRecord):
@@ -97,8 +95,6 @@ class ManifestRecord(BaseRecord):
     unpacker_name: str
     created_at: datetime = field(default_factory=_now)
     contents: Sequence[ContentRecord] = ()
-
-    __str__ = BaseRecord.__str__
 
     @classmethod
     async def get(cls, session: Any, id: UUID | str) -> ManifestRecord:

@@ -42,7 +42,7 @@ async def load_one(
     loader = new_loader(registry, session, stack)
     _check(registry, manifest, cls)
     async with loader:
-        future: TaskFuture[S] = loader.load_soon(manifest, cls)
+        future: TaskFuture[S] = loader._begin(loader._load(manifest))
     return future.value
 
 
@@ -63,10 +63,13 @@ class DataLoader(Tasks):
 
     def load_soon(self, manifest: ManifestRecord, cls: type[Any] | None = None, /) -> TaskFuture[Any]:
         """Begin to load the object of a manifest, which is to be of a class, or of any."""
-        return self._begin(self._load(manifest, cls))
+        return self._begin(self._load_as(manifest, cls))
 
-    async def _load(self, manifest: ManifestRecord, cls: type[Any] | None) -> Any:
+    async def _load_as(self, manifest: ManifestRecord, cls: type[Any] | None) -> Any:
         _check(self._registry, manifest, cls)
+        return await self._load(manifest)
+
+    async def _load(self, manifest: ManifestRecord) -> Any:
         streams: list[Any] = []
         opened.set(None if self._stack is None else streams)  # of this task
         try:
