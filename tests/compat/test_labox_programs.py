@@ -14,6 +14,7 @@ from holdfast.compat.labox.core.session import scope_of
 
 from ..kernel.places import set_keys
 from .jobs import python
+from .labox_names import NAMES
 from .labox_places import KINDS, run
 
 PROGRAM = Path(__file__).with_name("labox_program.txt").read_text()
@@ -163,3 +164,33 @@ def test_a_scope_is_a_session_of_its_own(store: holdfast.Store) -> None:
     scope = store.namespace("prod").workflow("forecast")
     assert scope_of(scope) is scope
     assert str(scope_of(store)) == "labox:manifests"
+
+
+MODULES = """
+import importlib, pkgutil
+from pathlib import Path
+
+import holdfast.compat
+
+holdfast.compat.install("labox")
+import labox
+
+for module in pkgutil.walk_packages(labox.__path__, "labox."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        assert module.name.rpartition(".")[2] not in str(error).partition("Holdfast has")[2], error
+        continue
+    print(module.name)
+"""
+
+
+def test_an_installed_face_offers_the_modules_that_labox_has_and_no_others() -> None:
+    packages = {"builtin", "builtin.serializers", "builtin.storables", "builtin.storages", "common", "core", "core.api"}
+    names = {f"labox.{name}" for name in {*NAMES, *packages, "extra"}}
+    assert set(python("-c", MODULES).stdout.split()) == names
+
+
+def test_what_the_core_stands_on_imports_nothing_that_ships_with_it() -> None:
+    code = "import sys, holdfast.compat.labox; print([name for name in sys.modules if 'labox.builtin' in name])"
+    assert python("-c", code).stdout == "[]\n"

@@ -16,4 +16,4 @@ __all__ = [
     "UnpackedValue", "UnpackedValueStream", "Unpacker", "load_one", "new_loader", "new_saver", "save_one",
 ]  # fmt: skip
 
-_INTERNAL = ("component", "session")  # modules that labox does not have
+_INTERNAL = ("component", "own", "own_storage", "session")  # modules that labox does not have

@@ -18,7 +18,7 @@ from ....storages.bridge import lift
 from ....store import OpenKernel
 from ....stream import Stream
 from ....verbs import current_store
-from ..builtin.storages.native import OwnStorage
+from .own_storage import OwnStorage
 from .registry import Registry
 from .serializer import StreamSerializer
 

@@ -14,7 +14,7 @@ from ....storages.asynchronous import StreamDigest
 from ....storages.base import OCTETS, Abandoned, GetDigest, Writer
 from ....storages.objectstore import RoutedStorage
 from ....storages.objectstore.routers import ask, takes_temp
-from ..builtin.storages.native import OwnStorage
+from ..core.own_storage import OwnStorage
 
 __all__ = ["ObjectStorage", "Router", "routed_in"]
 

@@ -18,7 +18,7 @@ from .....storages.file import FileStorage as NativeFileStorage
 from .....storages.file.disk import explain
 from .....storages.file.folders import WriterFolder
 from .....storages.file.storage import path_of
-from .native import OwnStorage
+from ...core.own_storage import OwnStorage
 
 __all__ = ["FileStorage", "file_storage"]
 

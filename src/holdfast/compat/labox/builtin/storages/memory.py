@@ -6,7 +6,7 @@ from typing import Self
 
 from .....config import MEMORY
 from .....storages.memory import MemoryStorage as NativeMemoryStorage
-from .native import OwnStorage
+from ...core.own_storage import OwnStorage
 
 __all__ = ["MemoryStorage", "memory_storage"]
 

@@ -6,11 +6,11 @@ from asyncio import to_thread
 from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, ClassVar, Self
 
-from .....hashing import BLAKE3, digest_buffers, hasher
-from .....payload import Payload
-from .....storages.base import Storage as NativeStorage
-from ...common.types import TagMap
-from ...core.storage import Digest, GetStreamDigest, Storage
+from ....hashing import BLAKE3, digest_buffers, hasher
+from ....payload import Payload
+from ....storages.base import Storage as NativeStorage
+from ..common.types import TagMap
+from .storage import Digest, GetStreamDigest, Storage
 
 __all__ = ["OwnStorage"]
 
