@@ -36,6 +36,8 @@ from holdfast.compat.labox.builtin import (
 )
 from holdfast.compat.labox.core.storable import Storable
 from holdfast.compat.labox.extra import imageio, msgpack, numpy, pandas, plotly, polars, pyarrow
+from holdfast.serializers.base import Serializer as NativeSerializer
+from holdfast.serializers.base import StreamSerializer as NativeStreamSerializer
 
 from .labox_names import NAMES
 from .labox_places import PLACES, Place, errors_of, place_of, run
@@ -478,6 +480,17 @@ def test_l14_shipped_stream_serializers_in_a_store(name: str, tmp_path: Any) -> 
             assert all(map(same, values, got))
 
         run(main())
+
+
+def test_l14_those_without_a_native_serializer_are_the_three_that_the_decision_names() -> None:
+    serializers = [serializer for serializer, *_ in (*WHOLE.values(), *STREAMS.values())]
+    assert {each.name for each in serializers if not hasattr(each, "native")} == {
+        "labox.json.value@v1", "labox.json.stream@v1", "labox.numpy.npy@v1", "labox.imageio@v1",
+    }  # fmt: skip
+    assert all(
+        isinstance(getattr(each, "native", None), NativeSerializer | NativeStreamSerializer | None)
+        for each in serializers
+    )
 
 
 def test_l14_options_are_heeded() -> None:

@@ -1,8 +1,9 @@
-"""Serializers of Holdfast's own under labox' names, with labox' methods as well."""
+"""Serializers that come with the face, with labox' methods as well; most leave the work to Holdfast's own."""
 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from asyncio import get_running_loop, to_thread
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Iterator, Mapping
 from contextlib import ExitStack
@@ -12,35 +13,25 @@ from typing import Any, BinaryIO
 from ....errors import InvalidArgumentError
 from ....layout import lay_out, take_apart
 from ....payload import Buffer, Payload
-from ....registry import Registry
 from ....storages.loops import at_home, drawn
 from .serializer import SerializedData, SerializedDataStream, Serializer, StreamSerializer
 
-__all__ = ["OwnSerializer", "OwnStreamSerializer", "passed_over"]
+__all__ = ["NativeSerializer", "NativeStreamSerializer", "OwnSerializer", "OwnStreamSerializer", "passed_over"]
 
 _HELD = 1 << 23
 _END: Any = object()
 
 
 class OwnSerializer(Serializer):
-    """One that leaves the work to a native serializer.
+    """Base of those that do the native contract's work: labox' methods are by that."""
 
-    Attributes:
-        native: its registered name.
-    """
-
-    native: Any
-
-    def _native(self) -> Any:
-        return Registry.default().serializer(self.native) if isinstance(self.native, str) else self.native
-
+    @abstractmethod
     def serialize(self, value: Any) -> Payload:
         """See the native contract."""
-        return self._native().serialize(value)  # type: ignore[no-any-return]
 
+    @abstractmethod
     def deserialize(self, payload: Payload) -> Any:
         """See the native contract."""
-        return self._native().deserialize(payload)
 
     def serialize_data(self, value: Any, /) -> SerializedData[Any]:
         """The value as bytes; ``config`` says where its parts lie in them."""
@@ -60,25 +51,34 @@ class OwnSerializer(Serializer):
         return self.deserialize(Payload(buffers, *about))
 
 
-class OwnStreamSerializer(StreamSerializer):
-    """The same of streams."""
+class NativeSerializer(OwnSerializer):
+    """One that leaves the work to a native serializer, ``native``."""
 
     native: Any
 
-    def _native(self) -> Any:
-        return Registry.default().stream_serializer(self.native) if isinstance(self.native, str) else self.native
+    def serialize(self, value: Any) -> Payload:
+        """See the native contract."""
+        return self.native.serialize(value)  # type: ignore[no-any-return]
+
+    def deserialize(self, payload: Payload) -> Any:
+        """See the native contract."""
+        return self.native.deserialize(payload)
+
+
+class OwnStreamSerializer(StreamSerializer):
+    """The same of streams."""
 
     def told(self, stream: AsyncIterable[Any]) -> dict[str, Any]:
         """A stream as a content that the store takes: its items go there as they are."""
         return {}
 
+    @abstractmethod
     def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
         """See the native contract."""
-        return self._native().serialize_stream(values)  # type: ignore[no-any-return]
 
+    @abstractmethod
     def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
         """See the native contract."""
-        return self._native().deserialize_stream(file)  # type: ignore[no-any-return]
 
     def serialize_data_stream(self, stream: AsyncIterable[Any], /) -> SerializedDataStream[Any]:
         """The stream as one of bytes."""
@@ -103,6 +103,20 @@ class OwnStreamSerializer(StreamSerializer):
             items = self.deserialize_stream(file)  # type: ignore[arg-type]
             while (item := await to_thread(next, items, _END)) is not _END:
                 yield item
+
+
+class NativeStreamSerializer(OwnStreamSerializer):
+    """One that leaves the work to a native stream serializer, ``native``."""
+
+    native: Any
+
+    def serialize_stream(self, values: Iterator[Any]) -> Iterator[Buffer]:
+        """See the native contract."""
+        return self.native.serialize_stream(values)  # type: ignore[no-any-return]
+
+    def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
+        """See the native contract."""
+        return self.native.deserialize_stream(file)  # type: ignore[no-any-return]
 
 
 def passed_over(serializer: Any, options: Mapping[str, Any], names: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from msgpack import Packer, Unpacker
 
 from ....payload import Buffer, Payload
 from ....serializers.value.messages import MsgpackSerializer, MsgpackStreamSerializer
-from ..core.own import OwnSerializer, OwnStreamSerializer
+from ..core.own import NativeSerializer, NativeStreamSerializer
 
 __all__ = [
     "MSG_PACK_TYPES", "MsgPackSerializer", "MsgPackStreamSerializer", "MsgPackType", "msgpack_serializer",
@@ -42,7 +42,7 @@ class _MsgPack:
         self._packer, self._unpacker = packer, unpacker
 
 
-class MsgPackSerializer(_MsgPack, OwnSerializer):
+class MsgPackSerializer(_MsgPack, NativeSerializer):
     """Values as one message."""
 
     name = "labox.msgpack.value@v1"
@@ -63,7 +63,7 @@ class MsgPackSerializer(_MsgPack, OwnSerializer):
         return unpacker.unpack()
 
 
-class MsgPackStreamSerializer(_MsgPack, OwnStreamSerializer):
+class MsgPackStreamSerializer(_MsgPack, NativeStreamSerializer):
     """Streams of values as one message each."""
 
     name = "labox.msgpack.stream@v1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from ....serializers.pandas import tables
-from ..core.own import OwnSerializer, OwnStreamSerializer
+from ..core.own import NativeSerializer, NativeStreamSerializer
 from .pyarrow import ArrowSerializer, ParquetSerializer
 from .pyarrow import ParquetReadOptions as ParquetReadOptions
 from .pyarrow import ParquetWriteOptions as ParquetWriteOptions
@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class ArrowDataFrameSerializer(ArrowSerializer, OwnSerializer):
+class ArrowDataFrameSerializer(ArrowSerializer, NativeSerializer):
     """Frames as a file of Arrow's."""
 
     name = "labox.pandas.arrow.file@v1"
@@ -26,7 +26,7 @@ class ArrowDataFrameSerializer(ArrowSerializer, OwnSerializer):
     content_types = kind.content_types
 
 
-class ArrowDataFrameStreamSerializer(ArrowSerializer, OwnStreamSerializer):
+class ArrowDataFrameStreamSerializer(ArrowSerializer, NativeStreamSerializer):
     """Streams of frames of the same columns."""
 
     name = "labox.pandas.arrow.stream@v1"
@@ -35,7 +35,7 @@ class ArrowDataFrameStreamSerializer(ArrowSerializer, OwnStreamSerializer):
     content_types = kind.content_types
 
 
-class ParquetDataFrameSerializer(ParquetSerializer, OwnSerializer):
+class ParquetDataFrameSerializer(ParquetSerializer, NativeSerializer):
     """Frames as Parquet."""
 
     name = "labox.pandas.parquet.file@v1"
@@ -44,7 +44,7 @@ class ParquetDataFrameSerializer(ParquetSerializer, OwnSerializer):
     content_types = kind.content_types
 
 
-class ParquetDataFrameStreamSerializer(ParquetSerializer, OwnStreamSerializer):
+class ParquetDataFrameStreamSerializer(ParquetSerializer, NativeStreamSerializer):
     """Streams of frames of the same columns as one file."""
 
     name = "labox.pandas.parquet.stream@v1"

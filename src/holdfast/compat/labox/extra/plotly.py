@@ -7,7 +7,7 @@ from typing import TypedDict
 from plotly import graph_objects as go
 
 from ....serializers.plotly import PlotlySerializer
-from ..core.own import OwnSerializer
+from ..core.own import NativeSerializer
 
 __all__ = ["FigureDumpArgs", "FigureLoadArgs", "FigureSerializer", "figure_serializer"]
 
@@ -28,7 +28,7 @@ class FigureLoadArgs(TypedDict, total=False):
     skip_invalid: bool
 
 
-class FigureSerializer(OwnSerializer):
+class FigureSerializer(NativeSerializer):
     """Figures, which come back as they were: the options, for labox' sake, are not heeded."""
 
     name = "labox.plotly.value@v1"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypedDict
 import polars as pl
 
 from ....serializers.polars.tables import PolarsParquetSerializer
-from ..core.own import OwnSerializer, passed_over
+from ..core.own import NativeSerializer, passed_over
 
 __all__ = ["ParquetDataFrameSerializer", "ParquetDumpArgs", "ParquetLoadArgs", "parquet_dataframe_serializer"]
 
@@ -62,7 +62,7 @@ class ParquetLoadArgs(TypedDict, total=False):
     allow_missing_columns: bool
 
 
-class ParquetDataFrameSerializer(OwnSerializer):
+class ParquetDataFrameSerializer(NativeSerializer):
     """Frames as Parquet.
 
     Args:

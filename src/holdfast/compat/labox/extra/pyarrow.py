@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, TypedDict
 import pyarrow as pa
 
 from ....serializers.arrow import tables
-from ..core.own import OwnSerializer, OwnStreamSerializer, passed_over
+from ..core.own import NativeSerializer, NativeStreamSerializer, passed_over
 
 __all__ = [
     "ArrowRecordBatchStreamSerializer", "ArrowSerializer", "ArrowTableSerializer", "ParquetReadOptions",
@@ -106,7 +106,7 @@ class ParquetSerializer:
         self.native = self.kind(**(write_options or {}), **(write_option_extras or {}))
 
 
-class ArrowTableSerializer(ArrowSerializer, OwnSerializer):
+class ArrowTableSerializer(ArrowSerializer, NativeSerializer):
     """Tables as a file."""
 
     name = "labox.pyarrow.arrow.file@v1"
@@ -115,7 +115,7 @@ class ArrowTableSerializer(ArrowSerializer, OwnSerializer):
     content_types = kind.content_types
 
 
-class ArrowRecordBatchStreamSerializer(ArrowSerializer, OwnStreamSerializer):
+class ArrowRecordBatchStreamSerializer(ArrowSerializer, NativeStreamSerializer):
     """Streams of record batches."""
 
     name = "labox.arrow.record_batch.stream@v1"
@@ -124,7 +124,7 @@ class ArrowRecordBatchStreamSerializer(ArrowSerializer, OwnStreamSerializer):
     content_types = kind.content_types
 
 
-class ParquetTableSerializer(ParquetSerializer, OwnSerializer):
+class ParquetTableSerializer(ParquetSerializer, NativeSerializer):
     """Tables."""
 
     name = "labox.pyarrow.parquet@v1"
@@ -133,7 +133,7 @@ class ParquetTableSerializer(ParquetSerializer, OwnSerializer):
     content_types = kind.content_types
 
 
-class ParquetRecordBatchStreamSerializer(ParquetSerializer, OwnStreamSerializer):
+class ParquetRecordBatchStreamSerializer(ParquetSerializer, NativeStreamSerializer):
     """Streams of record batches as one file."""
 
     name = "labox.arrow.parquet.record_batch.stream@v1"

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, Unpack
 from .....errors import UnsupportedValue
 from .....payload import Payload
 from .....serializers.csv import CsvSerializer as NativeCsv
-from ...core.own import OwnSerializer
+from ...core.own import NativeSerializer
 
 __all__ = ["CsvOptions", "CsvSerializer", "csv_serializer"]
 
@@ -27,7 +27,7 @@ class CsvOptions(TypedDict, total=False):
     strict: bool
 
 
-class CsvSerializer(OwnSerializer):
+class CsvSerializer(NativeSerializer):
     """Rows of cells. What comes back is text, as CSV has nothing else; by options that go with the rows.
 
     Raises:
