@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
+from plotly import graph_objects as go
 
 import holdfast
 from holdfast.compat.labox import ManifestRecord, NotRegistered, Registry, Storage, Unpacker
@@ -19,6 +20,7 @@ from holdfast.compat.labox.builtin import (
     StorableStream,
     StorableValue,
 )
+from holdfast.compat.labox.extra import aws, google, numpy, plotly, polars, pyarrow
 from holdfast.compat.labox.extra.pandas import ParquetDataFrameSerializer
 from holdfast.compat.labox.extra.pydantic import StorableModel
 from holdfast.config import with_password
@@ -272,3 +274,30 @@ def test_csv_whose_stored_options_are_none() -> None:
     for config in ([1], {"quoting": 2}, {"lineterminator": ";"}, 5, {"delimiter": None}):
         with pytest.raises(holdfast.DecodeError, match="options"):
             CsvSerializer().deserialize(Payload((b"a\r\n",), "text/csv", "utf-8", config))
+
+
+@pytest.mark.parametrize(
+    "make, word",
+    [
+        (lambda: plotly.FigureSerializer(dump_args={"remove_uids": True}), "remove_uids"),
+        (lambda: plotly.FigureSerializer(load_args={"skip_invalid": True}), "skip_invalid"),
+        (lambda: plotly.FigureSerializer(dump_args=cast(Any, {"prety": False})), "prety"),
+        (lambda: numpy.NpySerializer(load_args=cast(Any, {"allow_pickle": False})), "allow_pickle"),
+        (lambda: numpy.NpySerializer(dump_args=cast(Any, {"allow_pickle": False})), "allow_pickle"),
+        (lambda: polars.ParquetDataFrameSerializer(load_args={"n_rows": 5}), "n_rows"),
+        (lambda: pyarrow.ParquetTableSerializer(read_options={"read_dictionary": ["a"]}), "read_dictionary"),
+        (lambda: aws.S3Storage(s3_client=None, s3_router=None, max_writer=4), "max_writer;"),
+        (lambda: google.BlobStorage(storage_client=None, storage_router=None, chunk_size=4), "chunk_size;"),
+    ],
+)
+def test_options_that_are_none_or_would_change_what_comes_back(make: Any, word: str) -> None:
+    with pytest.raises(holdfast.InvalidArgumentError, match=f"does not take {word}"):
+        make()
+
+
+def test_options_that_change_nothing_are_taken() -> None:
+    dump, load = {"engine": "json", "pretty": True, "validate": False, "remove_uids": False}, {"skip_invalid": False}
+    figure = go.Figure(go.Scatter(x=[1], y=[2], uid="mine"))
+    serializer = plotly.FigureSerializer(dump_args=cast(Any, dump), load_args=cast(Any, load))
+    assert serializer.deserialize_data(serializer.serialize_data(figure)) == figure
+    assert numpy.NpySerializer(load_args={"mmap_mode": "r"}).name == "labox.numpy.npy@v1"

@@ -119,12 +119,15 @@ class NativeStreamSerializer(OwnStreamSerializer):
         return self.native.deserialize_stream(file)  # type: ignore[no-any-return]
 
 
-def passed_over(serializer: Any, options: Mapping[str, Any], names: Collection[str]) -> None:
-    """Check that options are among these, which change nothing in what comes back.
+def passed_over(
+    component: Any, options: Mapping[str, Any] | None, names: Collection[str], off: Collection[str] = ()
+) -> None:
+    """Check that options are among these, which change nothing in what comes back, or are ``off`` and False.
 
     Raises:
         InvalidArgumentError: one is not.
     """
-    for name in options:
-        if name not in names:
-            raise InvalidArgumentError(f"{serializer.name} gives back what it was given, and does not take {name}")
+    for name, value in (options or {}).items():
+        if name not in names and not (name in off and value is False):
+            known = ", ".join(names) or "none"
+            raise InvalidArgumentError(f"{component.name} does not take {name}; of options like it: {known}")

@@ -8,12 +8,17 @@ from typing import Any, Protocol, TypedDict
 from ....errors import InvalidArgumentError
 from ....storages.objectstore import simple_s3_router as native_router
 from ..common.types import TagMap
+from ..core.own import passed_over
 from ..core.storage import Digest
 from .objects import ObjectStorage, routed_in
 
 __all__ = ["S3Pointer", "S3Router", "S3Storage", "simple_s3_router"]
 
 _PART = 5 << 20, 5 << 30
+_ABOUT_REQUESTS = (
+    "max_writers", "max_readers", "stream_writer_min_part_size", "stream_writer_buffer_type",
+    "stream_reader_max_part_size",
+)  # fmt: skip
 
 
 class S3Pointer(TypedDict):
@@ -44,13 +49,14 @@ class S3Storage(ObjectStorage):
         options: those of labox' that are about requests, not heeded.
 
     Raises:
-        InvalidArgumentError: a part of less than 5 MB, or more than 5 GB.
+        InvalidArgumentError: other options; a part of less than 5 MB, or more than 5 GB.
     """
 
     name = "labox.aws.s3@v1"
     scheme, field = "s3", "bucket"
 
     def __init__(self, *, s3_client: Any, s3_router: S3Router | None, **options: Any) -> None:
+        passed_over(self, options, _ABOUT_REQUESTS)
         part = options.get("stream_writer_min_part_size", _PART[0])
         if not _PART[0] <= part <= _PART[1]:
             raise InvalidArgumentError(f"stream_writer_min_part_size must be 5 MB to 5 GB, not {part} bytes")

@@ -37,6 +37,11 @@ class BlobStorage(ObjectStorage):
     """Blobs in Azure, with the account key or shared access signature, and the endpoint, of a service client. Requests
     are Holdfast's own.
 
+    Args:
+        service_client: the client.
+        blob_router: ``(digest, tags) -> pointer``; None for a storage that only reads.
+        path_prefix: not heeded, nor was it by labox: the router says the whole place.
+
     Raises:
         InvalidArgumentError: the client has another kind of credential.
     """

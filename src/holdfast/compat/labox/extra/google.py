@@ -8,11 +8,13 @@ from typing import Any, NotRequired, Protocol, TypedDict
 
 from ....storages.objectstore import simple_blob_router as native_router
 from ..common.types import TagMap
+from ..core.own import passed_over
 from ..core.storage import Digest
 from .objects import ObjectStorage, routed_in
 
 __all__ = ["BlobPointer", "BlobRouter", "BlobStorage", "simple_blob_router"]
 
+_ABOUT_REQUESTS = "object_chunk_size", "max_writers", "max_readers", "writer_type", "reader_type"
 _PUBLIC = "https://storage.googleapis.com"
 
 
@@ -48,12 +50,16 @@ class BlobStorage(ObjectStorage):
         storage_client: the client.
         storage_router: ``(digest, tags) -> pointer``; None for a storage that only reads.
         options: those of labox' that are about requests, not heeded.
+
+    Raises:
+        InvalidArgumentError: other options.
     """
 
     name = "labox.google.blob@v1"
     scheme, field = "gs", "bucket"
 
     def __init__(self, *, storage_client: Any, storage_router: BlobRouter | None, **options: Any) -> None:
+        passed_over(self, options, _ABOUT_REQUESTS)
         endpoint = storage_client._connection.API_BASE_URL
         endpoint = None if endpoint == _PUBLIC else endpoint
         super().__init__(storage_router, _keys(storage_client), {"endpoint": endpoint})

@@ -9,7 +9,7 @@ import numpy as np
 
 from ....errors import DecodeError, UnsupportedValue
 from ....payload import OUT_OF_BAND, Payload
-from ..core.own import OwnSerializer
+from ..core.own import OwnSerializer, passed_over
 
 __all__ = ["NpyDumpArgs", "NpyLoadArgs", "NpySerializer", "npy_serializer"]
 
@@ -27,14 +27,23 @@ class NpyLoadArgs(TypedDict, total=False):
 
 
 class NpySerializer(OwnSerializer):
-    """Arrays, but for those of objects."""
+    """Arrays, but for those of objects.
+
+    Args:
+        dump_args: none.
+        load_args: ``mmap_mode``, which is not heeded.
+
+    Raises:
+        InvalidArgumentError: others.
+    """
 
     name = "labox.numpy.npy@v1"
     types: ClassVar[Any] = (np.ndarray,)
     content_types = (_CONTENT_TYPE,)
 
     def __init__(self, *, dump_args: NpyDumpArgs | None = None, load_args: NpyLoadArgs | None = None) -> None:
-        """See the class."""
+        passed_over(self, dump_args, ())
+        passed_over(self, load_args, ("mmap_mode",))
 
     def serialize(self, value: Any) -> Payload:
         """Give what would be the file."""

@@ -78,8 +78,8 @@ class ParquetDataFrameSerializer(NativeSerializer):
     content_types = PolarsParquetSerializer.content_types
 
     def __init__(self, *, dump_args: ParquetDumpArgs | None = None, load_args: ParquetLoadArgs | None = None) -> None:
-        passed_over(self, dump_args or {}, [*_WRITTEN, *_ABOUT_WRITING])
-        passed_over(self, load_args or {}, _ABOUT_READING)
+        passed_over(self, dump_args, [*_WRITTEN, *_ABOUT_WRITING])
+        passed_over(self, load_args, _ABOUT_READING)
         options = {_WRITTEN[name]: value for name, value in (dump_args or {}).items() if name in _WRITTEN}
         if options.get("compression") == "uncompressed":
             options["compression"] = "none"

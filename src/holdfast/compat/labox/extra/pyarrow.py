@@ -78,7 +78,7 @@ class ArrowSerializer:
     kind: ClassVar[Any]
 
     def __init__(self, write_options: Any = None, read_options: Any = None) -> None:
-        passed_over(self, {} if read_options is None else {"read_options": read_options}, ())
+        passed_over(self, None if read_options is None else {"read_options": read_options}, ())
         self.native = self.kind(write_options)
 
 
@@ -102,7 +102,7 @@ class ParquetSerializer:
         write_option_extras: Mapping[str, Any] | None = None,
         read_options: ParquetReadOptions | None = None,
     ) -> None:
-        passed_over(self, read_options or {}, _ABOUT_READING)
+        passed_over(self, read_options, _ABOUT_READING)
         self.native = self.kind(**(write_options or {}), **(write_option_extras or {}))
 
 
