@@ -20,7 +20,7 @@ from holdfast.compat.labox.builtin import (
     StorableStream,
     StorableValue,
 )
-from holdfast.compat.labox.extra import aws, google, numpy, plotly, polars, pyarrow
+from holdfast.compat.labox.extra import aws, google, imageio, numpy, plotly, polars, pyarrow
 from holdfast.compat.labox.extra.pandas import ParquetDataFrameSerializer
 from holdfast.compat.labox.extra.pydantic import StorableModel
 from holdfast.config import with_password
@@ -119,6 +119,12 @@ def test_a_value_that_its_serializer_does_not_take(place: Place) -> None:
         place, Report(odd=np.array([object()] * 9)), registry, holdfast.EncodeError, "Report.odd", "labox.numpy.npy@v1"
     )
     refused(place, StorableValue({"a": object()}), registry, holdfast.EncodeError, "StorableValue.item", "['a']")
+
+
+def test_pixels_without_the_format_of_a_media(place: Place) -> None:
+    registry = place.registry(place.shipped(), modules=["labox.extra.imageio"])
+    pixels = StorableValue(np.zeros((4, 4), "u1"), serializer=imageio.MediaSerializer)
+    refused(place, pixels, registry, holdfast.EncodeError, "StorableValue.item", "takes a Media, not ndarray")
 
 
 async def mixed() -> AsyncGenerator[Any]:

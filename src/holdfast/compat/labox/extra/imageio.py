@@ -53,6 +53,8 @@ class MediaSerializer(OwnSerializer):
 
     def serialize(self, value: Media) -> Payload:
         """Give what would be the file."""
+        if not isinstance(value, Media):
+            raise UnsupportedValue(f"{self.name} takes a Media, not {type(value).__name__}: Media(pixels, extension=…)")
         file = BytesIO()
         how: Any = {"extension": value.extension, "plugin": value.plugin}
         try:
