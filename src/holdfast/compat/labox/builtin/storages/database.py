@@ -21,7 +21,7 @@ class DatabaseStorage(Storage):
 
     Args:
         warn_size: bytes above which it warns.
-        error_size: bytes above which it refuses.
+        error_size: bytes above which it refuses; above 1 MB it always does, as a value is then written as a stream.
     """
 
     name = "labox.json_storage_data@v1"
