@@ -43,7 +43,9 @@ def start(program: str, how: str, *words: Any, **more: Any) -> str:
         for how in ("changed", "unmodified")
     ],
 )
-def test_a_laboratory(kind: str, how: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+def test_a_laboratorys_program_runs_on_a_store(
+    kind: str, how: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     set_keys(request.getfixturevalue("monkeypatch"))
     catalog, _, storage = kind.partition("+")
     database = f"sqlite+aiosqlite:///{tmp_path}/laboratory.db"
@@ -148,7 +150,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("how", ["changed", "unmodified"])
-def test_an_authors_storage(how: str) -> None:
+def test_a_program_with_an_authors_storage_runs_inside_a_store(how: str) -> None:
     assert start(STORAGE, how) == "{'a': [1, 2.5, None]}\n44850\nTrue\n"
 
 

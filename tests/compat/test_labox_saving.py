@@ -104,7 +104,7 @@ def contents_of(manifest: Any) -> dict[str, ContentRecord]:
 # --- L11 --------------------------------------------------------------------------------------------------------------
 
 
-def test_l11_dataclasses(place: Place, registry: Registry) -> None:
+def test_l11_dataclasses_come_back_field_by_field(place: Place, registry: Registry) -> None:
     obj = Run(
         name="n", probe=Probe(label="p", weight=2.0), table=FRAME, array=np.arange(9), found={"a": [1, {"b": None}]}
     )
@@ -124,7 +124,7 @@ def test_l11_dataclasses(place: Place, registry: Registry) -> None:
     assert (loaded.rows, loaded.total) == (None, 0)
 
 
-def test_l11_streams_in_fields(place: Place, registry: Registry) -> None:
+def test_l11_a_stream_in_a_field_is_given_item_by_item(place: Place, registry: Registry) -> None:
     obj = Run(name="n", probe=Probe(label="p"), table=FRAME[:2], array=np.arange(2), rows=numbers(300))
     manifest = place.save(obj, registry)
     assert [content.serializer_type.name for content in manifest.contents].count("StreamSerializer") == 1
@@ -137,7 +137,7 @@ def test_l11_streams_in_fields(place: Place, registry: Registry) -> None:
     assert run(main()) == list(range(300))
 
 
-def test_l11_pydantic_models(place: Place, registry: Registry) -> None:
+def test_l11_pydantic_models_come_back_field_by_field(place: Place, registry: Registry) -> None:
     obj = Model(title="t", table=FRAME, array=np.arange(4))
     manifest = place.save(obj, registry)
     (table,) = [content for content in manifest.contents if content.storage_name == AuthorsFiles.name]
@@ -170,7 +170,7 @@ def test_l11_values_and_streams_with_components_of_their_own(place: Place, regis
     pd.testing.assert_frame_equal(run(main()), FRAME[:9000])
 
 
-def test_l11_ids(tmp_path: Path) -> None:
+def test_l11_a_class_id_is_hex_of_8_to_32_digits_and_of_one_class() -> None:
     with pytest.warns(UserWarning, match=r"class_id="):
         draft: Any = type("Draft", (Storable,), {}, class_id="...")
     assert draft.storable_config(allow_none=True) is None
@@ -270,7 +270,7 @@ def test_l12_saving_is_concurrent(place: Place) -> None:
     assert begun == 5
 
 
-def test_l12_futures_and_bad_calls(place: Place, registry: Registry) -> None:
+def test_l12_a_future_has_its_value_at_the_end_and_bad_calls_fail_at_once(place: Place, registry: Registry) -> None:
     async def main() -> None:
         async with new_saver(registry, place.session) as saver:
             future = saver.save_soon(StorableValue(1))
@@ -355,7 +355,7 @@ def test_l12_a_stream_that_fails_half_way_leaves_nothing(place: Place, registry:
     run(main())
 
 
-def test_l12_sessions(tmp_path: Path) -> None:
+def test_l12_a_session_is_a_store_a_scope_or_the_current_store(tmp_path: Path) -> None:
     registry = Registry(
         serializers=[json_serializer], storables=[StorableValue], storages=[memory_storage], default_storage=True
     )
@@ -565,7 +565,7 @@ def test_l13_content_configs_are_enough_to_read_by(place: Place) -> None:
         assert run(storage.read_data(storage.deserialize_config(content.storage_config))) == b'{"a":1}'
 
 
-def test_authors_are_the_same_in_a_bucket() -> None:
+def test_an_authors_bucket_has_the_methods_of_an_authors_files() -> None:
     assert {name for name in vars(AuthorsFiles) if "data" in name} == {
         name for name in vars(AuthorsBucket) if "data" in name
     }

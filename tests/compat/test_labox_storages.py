@@ -398,7 +398,7 @@ def test_l08_each_half_reads_what_the_other_wrote(place: Place, whose: str, size
     run(cross(getattr(place, whose)(), size))
 
 
-def test_l14_files(tmp_path: Path) -> None:
+def test_l14_files_lie_below_a_folder_that_is_there_or_is_made(tmp_path: Path) -> None:
     storage = FileStorage(tmp_path / "made", mkdir=True)
     run(cross(storage, 1000))
     with pytest.raises(holdfast.StoreError, match="not made"):
@@ -476,7 +476,7 @@ def test_l14_one_storage_serves_several_stores(tmp_path: Path) -> None:
             assert store.verify().fine
 
 
-def test_l14_memory(place: Place) -> None:
+def test_l14_memory_gives_back_values_and_streams(place: Place) -> None:
     run(cross(MemoryStorage(), 1000))
     storage = MemoryStorage()
     registry = place.registry(storage)
@@ -487,7 +487,7 @@ def test_l14_memory(place: Place) -> None:
     assert len(run(read_stream(place, stream, registry))) == 4
 
 
-def test_l14_database(place: Place) -> None:
+def test_l14_the_database_takes_little_json_and_says_what_it_refuses(place: Place) -> None:
     registry = place.registry(DatabaseStorage(warn_size=100, error_size=1000))
     manifest = place.save(StorableValue({"a": [1]}), registry)
     (content,) = manifest.contents
@@ -501,12 +501,15 @@ def test_l14_database(place: Place) -> None:
         assert any(
             words in str(error) and "labox.json_storage_data@v1" in str(error) for error in errors_of(caught.value)
         )
+    with pytest.raises(ExceptionGroup) as caught:
+        place.save(StorableValue("x" * 2_000_000), place.registry(DatabaseStorage(error_size=1 << 30)))
+    assert any("nor more than 1 MB" in str(error) for error in errors_of(caught.value))
     storage = DatabaseStorage()
     with pytest.raises(ValueError, match="JSON"):
         run(storage.write_data(b"x", digest_of(b"x") | {"content_type": "text/csv"}, {}))
 
 
-def test_l14_s3(request: pytest.FixtureRequest) -> None:
+def test_l14_s3_reads_what_either_half_wrote_and_names_bad_parts(request: pytest.FixtureRequest) -> None:
     endpoint = request.getfixturevalue("s3_endpoint")
     storage = aws.S3Storage(s3_client=client(endpoint), s3_router=aws.simple_s3_router("bucket", "l14"))
     run(cross(storage, 9_000_000))
@@ -516,7 +519,7 @@ def test_l14_s3(request: pytest.FixtureRequest) -> None:
         aws.S3Storage(s3_client=client(endpoint), s3_router=None, stream_writer_min_part_size=1)
 
 
-def test_l14_azure(azure_endpoint: str) -> None:
+def test_l14_azure_reads_what_either_half_wrote(azure_endpoint: str) -> None:
     from azure.storage.blob.aio import BlobServiceClient
 
     async def main() -> None:
@@ -532,7 +535,7 @@ def test_l14_azure(azure_endpoint: str) -> None:
     run(main())
 
 
-def test_l14_google(s3_endpoint: str) -> None:
+def test_l14_google_reads_what_either_half_wrote(s3_endpoint: str) -> None:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud.storage import Client
 
@@ -546,5 +549,5 @@ def test_l14_google(s3_endpoint: str) -> None:
         run(storage.read_data({"bucket": "bucket", "blob": "google/nothing", "user_project": None}))
 
 
-def test_noted_is_what_it_says() -> None:
+def test_a_noted_storage_notes_each_method() -> None:
     assert {name for name in vars(Noted) if not name.startswith("_")} >= {"write_data", "read_data_stream"}
