@@ -14,6 +14,7 @@ import pytest
 from holdfast.errors import DecodeError, UnsupportedValue
 from holdfast.payload import Payload
 from holdfast.registry import Registry
+from holdfast.serializers.csv import CsvSerializer
 
 DEFAULT = Registry.default()
 
@@ -83,6 +84,14 @@ def test_others_read_it() -> None:
     assert list(csv.reader(data.decode().splitlines(keepends=True))) == rows
     stream = DEFAULT.stream_serializer("holdfast.msgpack-stream@v1").serialize_stream(iter([1, {"a": [b"x"]}]))
     assert list(msgpack.Unpacker(BytesIO(b"".join(map(bytes, stream))))) == [1, {"a": [b"x"]}]
+
+
+def test_options_of_csv_go_with_the_rows() -> None:
+    rows = [["a;b", '"', " c"], [], ["1\r\n2"]]
+    payload = CsvSerializer(dialect="unix", delimiter=";").serialize(rows)
+    assert bytes(payload.buffers[0]).startswith(b'"a;b";"""";" c"\n')
+    assert DEFAULT.serializer("holdfast.csv@v1").deserialize(payload) == rows
+    assert CsvSerializer().serialize(rows).config is None
 
 
 def test_a_limit_of_the_program_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
