@@ -483,7 +483,7 @@ def test_l14_shipped_stream_serializers_in_a_store(name: str, tmp_path: Any) -> 
 
 
 def test_l14_those_without_a_native_serializer_are_the_three_that_the_decision_names() -> None:
-    serializers = [serializer for serializer, *_ in (*WHOLE.values(), *STREAMS.values())]
+    serializers: list[Any] = [serializer for serializer, *_ in (*WHOLE.values(), *STREAMS.values())]
     assert {each.name for each in serializers if not hasattr(each, "native")} == {
         "labox.json.value@v1", "labox.json.stream@v1", "labox.numpy.npy@v1", "labox.imageio@v1",
     }  # fmt: skip
