@@ -11,14 +11,12 @@ in storages, as the members of its bundle (``member``).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
-
-from msgspec import Meta, Struct, ValidationError, convert
-from msgspec.structs import astuple
+from typing import Any, NamedTuple
 
 from .address import Path, format_address
 from .catalog.base import Ledger, MemberRow, ValueRow
@@ -46,6 +44,7 @@ at_once: ContextVar[Callable[[Any], Any] | None] = ContextVar("at_once", default
 """Set where objects are to be read with all their contents at once, as nobody may be kept waiting for one later: what
 makes of a stream one for those."""
 
+_TEXT = re.compile("[^\0\ud800-\udfff]*")
 _NUMBERS = {name: number for number, name in ALGORITHMS.items()}
 
 
@@ -78,31 +77,6 @@ class Part(NamedTuple):
     storage: str | None = None
 
 
-_Count = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
-
-
-class _Content(Struct, kw_only=True):
-    """A :class:`Part` as it is written."""
-
-    name: str
-    serializer: str
-    type: str
-    encoding: str | None = None
-    config: Any = None
-    size: _Count
-    algorithm: str | None = None
-    digest: str | None = None
-    stream: bool
-    at: _Count | None = None
-    member: _Count | None = None
-    storage: str | None = None
-
-
-class _Object(Struct):
-    object: tuple[str, str, str]
-    contents: list[_Content]
-
-
 def config_text(thing: Sequence[str], parts: Iterable[Part]) -> str:
     """The config of an object of that class id, unpacker and class, with these contents."""
     contents = [{name: value for name, value in part._asdict().items() if value is not None} for part in parts]
@@ -115,23 +89,33 @@ def read_object(text: str | None, where: str) -> tuple[str, str, str, list[Part]
     Raises:
         IntegrityError: it is none of ours.
     """
+    config = read_config(text, where)
     try:
-        told = convert(read_config(text, where), _Object)
-    except ValidationError as error:
-        raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written: {error}") from None
-    parts = [Part._make(astuple(content)) for content in told.contents]
-    for part in parts:
-        if part.serializer == STORABLE:  # by which what may not be loaded could be hidden
-            raise IntegrityError(f"the record of {where} has an object for a content, {part.name!r}")
-    names = [*told.object, *(name for part in parts for name in part[1:4])]
-    if "\\u" in (text or "") and not all(map(_is_text, names)):
-        raise IntegrityError(f"the record of {where} has names in its config that Holdfast cannot have written")
-    return (*told.object, parts)
+        thing = tuple(config["object"])
+        parts = [Part._make(map(content.get, Part._fields)) for content in config["contents"]]
+        sound = len(thing) == 3 and all(map(_is_text, thing)) and all(map(_is_sound, parts))
+    except (AttributeError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise IntegrityError(f"the record of {where} has a config that Holdfast cannot have written")
+    return (*thing, parts)
 
 
-def _is_text(name: str | None) -> bool:
-    """Whether a name of a serializer or its like is one that every catalog can keep."""
-    return name is None or not ("\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name))
+def _is_sound(part: Any) -> bool:
+    """Whether a part could be written; nor is it an object, by which what may not be loaded could be hidden."""
+    return (
+        isinstance(part.name, str)
+        and all(map(_is_text, (part.serializer, part.type)))
+        and part.serializer != STORABLE
+        and all(one is None or _is_text(one) for one in (part.encoding, part.algorithm, part.digest, part.storage))
+        and all(type(one) is int and 0 <= one < 1 << 63 for one in (part.size, part.at or 0, part.member or 0))
+        and type(part.stream) is bool
+    )
+
+
+def _is_text(name: object) -> bool:
+    """Whether it is a text that every catalog can keep."""
+    return isinstance(name, str) and _TEXT.fullmatch(name) is not None
 
 
 def object_of(record: Record) -> tuple[str, str, str]:
