@@ -61,6 +61,7 @@ class Part(NamedTuple):
         at: where it begins in the record's data.
         member: or which member of the bundle it is.
         storage: name of the storage that a member is in.
+        ephemeral: True for one whose bytes end with a process.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Part(NamedTuple):
     at: int | None = None
     member: int | None = None
     storage: str | None = None
+    ephemeral: bool | None = None
 
 
 def config_text(thing: Sequence[str], parts: Iterable[Part]) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from .address import Path, format_address, format_path
 from .errors import IntegrityError
 from .hashing import ALGORITHMS
 
 __all__ = [
+    "BUNDLE",
     "DURABLE",
     "EPHEMERAL",
     "POWER",
@@ -32,7 +33,8 @@ DURABLE, EPHEMERAL = 0, 1
 TIERS = {DURABLE: "durable", EPHEMERAL: "ephemeral"}
 """Tier numbers as the catalog stores them to the names that callers use."""
 
-_SEVERAL, _MEMORY = 0, "holdfast.memory@v1"
+BUNDLE: Final = 0
+"""As the storage of a blob: none, it holds other blobs together."""
 
 POWER = 2
 """Bit in a record's flags: its commit was on disk before the put returned."""
@@ -159,7 +161,8 @@ class Record:
         row = self.row
         if self._volatile or row.tier == EPHEMERAL:
             return "session"
-        if row.storage == _SEVERAL and any(content.storage == _MEMORY for content in self.contents.values()):
+        parts = json.loads(row.config)["contents"] if row.storage == BUNDLE and row.config else ()
+        if any(part.get("ephemeral") for part in parts):
             return "session"
         synced = bool(row.flags & POWER) if row.storage is None else bool(row.synced)
         return "power" if synced else "process"

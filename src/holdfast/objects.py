@@ -275,8 +275,8 @@ def _joined(kernel: Kernel, thing: Sequence[str], written: Iterable[_Written], p
             buffers += encoded.buffers
             at += encoded.size
         else:
-            number = kernel.storage_id if piece.storage is None else piece.storage
-            parts.append(part._replace(member=member, storage=kernel.catalog.storage(number)[0]))
+            name, ends = kernel.whereabouts(kernel.storage_id if piece.storage is None else piece.storage)
+            parts.append(part._replace(member=member, storage=name, ephemeral=ends or None))
             member += 1
     config = config_text(thing, parts)
     if len(config) > _CONFIG:

@@ -445,6 +445,26 @@ def test_a_field_in_a_memory_storage_is_gone_with_the_process(open_here: Open) -
         assert store.namespace("prod").put("x", bytes(100_000)).contents["value"].storage == "holdfast.file@v1"
 
 
+class OwnMemory(MemoryStorage):
+    """As the one of the Labox face: in memory, under a name of its own."""
+
+    name = "tests.memory@v1"
+    url = "memory:"
+
+
+def test_a_field_in_any_memory_storage_says_so(open_here: Open) -> None:
+    memory = holdfast.StorableValue(np.zeros(ROWS), storage=OwnMemory)
+    with open_here(registry=holdfast.Registry(storages=[OwnMemory()])) as store:
+        scope = store.namespace("prod")
+        assert scope.put("value", memory, durability="power").durability == "session"
+        assert scope.record("value").durability == "session"
+        assert scope.get("value").value.shape == (ROWS,)
+        with scope.transaction() as tx:
+            tx.put("other", memory)
+        scope.copy("value", "copy")
+        assert {record.durability for record in scope.list()} == {"session"}
+
+
 def test_a_run_is_still_one(open_here: Open) -> None:
     """The classes of these tests are as they were."""
     with open_here() as store:

@@ -118,10 +118,8 @@ class Line(Struct, omit_defaults=True, forbid_unknown_fields=True):
         digest, config = (self.digest, self.config)
         if self.serializer == STORABLE:
             thing, parts = self.object()
-            digest, config = (
-                None,
-                config_text(thing, [part._replace(at=None, member=None, storage=None) for part in parts]),
-            )
+            nowhere = [part._replace(at=None, member=None, storage=None, ephemeral=None) for part in parts]
+            digest, config = None, config_text(thing, nowhere)
         kind = (self.content_type, self.serializer, self.encoding, config)
         return (self.size, digest, self.number, self.expires, self.tags, kind)
 

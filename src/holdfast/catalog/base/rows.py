@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, Union
 
 from ...address import Path
 from ...errors import ConflictError
-from ...model import DURABLE, RecordRow
+from ...model import BUNDLE, DURABLE, RecordRow
 
 __all__ = [
     "ABSENT",
@@ -39,9 +39,6 @@ __all__ = [
 
 ABSENT: Final = 0
 """As an expected version: no visible record of that key."""
-
-BUNDLE: Final = 0
-"""As the storage of a blob: none, it holds other blobs together."""
 
 HIGHEST: Final = 2**53
 """The highest version that can be restored: all are whole numbers in JSON and in every language, with room above."""
