@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
+from holdfast.storages.asynchronous import AsyncStorage
 
 from .stores import Odd, compare, everything, fill
 
@@ -224,3 +226,52 @@ def test_old_versions_of_the_target_stay(store: holdfast.Store, target: holdfast
     store.namespace("a").put("k", 1)
     store.sync_to(target)
     assert (len(scope.history("only here")), scope.policy().history) == (2, 10)
+
+
+class Routed(AsyncStorage):
+    """Equal bytes lie once for each team."""
+
+    name = "tests.routed@v1"
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def write_data(self, data: bytes, digest: Any, tags: Any, /) -> str:
+        place = f"{tags['team']}/{digest['content_hash']}"
+        self.kept[place] = bytes(data)
+        return place
+
+    async def read_data(self, place: str, /) -> bytes:
+        return self.kept[place]
+
+    async def write_data_stream(self, stream: Any, get_digest: Any, tags: Any, /) -> str:
+        whole = b"".join([piece async for piece in stream])
+        return await self.write_data(whole, get_digest(), tags)
+
+    async def read_data_stream(self, place: str, /) -> Any:
+        yield self.kept[place]
+
+    def teams(self) -> list[str]:
+        return sorted(place.partition("/")[0] for place in self.kept)
+
+
+def test_a_routers_tags_count_for_equal_bytes_too(store: holdfast.Store, tmp_path: Path) -> None:
+    scope, value = store.namespace("a"), b"x" * 100_000
+    for key, team in (("one", "blue"), ("two", "red"), ("same", "red")):
+        scope.put(key, value, tags={"team": team})
+    scope.put("object", holdfast.StorableValue(value), tags={"team": "green"})
+    router = Routed()
+    with holdfast.open(tmp_path / "routed", storage=router) as target:
+        store.sync_to(target)
+        compare(store, target)
+        assert router.teams() == ["blue", "green", "red"]
+        scope.set_tags("one", {"team": "white"})
+        scope.set_tags("object", {"team": "black"})
+        store.sync_to(target)
+        compare(store, target)
+        assert {"white", "black"} < {*router.teams()}
+        there = target.namespace("a")
+        places = {key: str(there.contents(key)["value"].storage_config) for key in ("one", "two", "same")}
+        assert "white/" in places["one"]
+        assert "red/" in places["two"]
+        assert places["same"] == places["two"]

@@ -151,6 +151,7 @@ class Copying(Run):
         if row is None:
             return self._put(line, pieces, None, ABSENT if above else None)
         here, value = self._here.line(self._path, row), ValueRow._make(row[HEAD:])
+        there = None if self._kernel.storage.shares and here.tags != line.tags else value  # a router may go by tags
         if here.content == line.content and (anew or here.version >= line.version):
             if here.signature is None and line.signature is not None and self._source.signer is not None:
                 for name in ("version", "created", "updated", "flags"):
@@ -160,9 +161,9 @@ class Copying(Run):
         elif here.updated > line.updated and not self._replace:
             self.leave(self._path, line.key)
         elif here.version < line.version:
-            return self._put(line, pieces, value, here.version if above else None)
+            return self._put(line, pieces, there, here.version if above else None)
         elif here.updated < line.updated or self._replace:
-            return self._put(line, pieces, value, here.version)
+            return self._put(line, pieces, there, here.version)
         else:
             self.leave(self._path, line.key)
         return True
@@ -222,7 +223,7 @@ class Copying(Run):
             for part, content, its in zip(parts, line.contents, pieces, strict=True):
                 told, small = self._told(its), part.at is not None or kernel.storage.name == InlineStorage.name
                 if small and len(data) + part.size <= max(kernel.inline, ROOM):
-                    placed.append(part._replace(at=len(data), member=None, storage=None))
+                    placed.append(part._replace(at=len(data), member=None, storage=None, ephemeral=None))
                     data += b"".join(told)
                     continue
                 codec = kernel.codec_ids[part.serializer, part.type, part.encoding]
@@ -230,7 +231,8 @@ class Copying(Run):
                 one = put._replace(codec=codec, algorithm=algorithm, digest=digest, size=part.size)
                 new = store_chunks(kernel, one, told)
                 assert new.blob is not None
-                placed.append(part._replace(at=None, member=len(members), storage=kernel.storage.name))
+                name, ends = kernel.whereabouts(kernel.storage_id)
+                placed.append(part._replace(at=None, member=len(members), storage=name, ephemeral=ends or None))
                 members.append(Member(new.blob, algorithm, digest, part.size, new.since))
         except BaseException:
             let_go(kernel, put._replace(members=tuple(members)))
@@ -277,7 +279,8 @@ class Copying(Run):
         self.count["there"] += 1
 
     def _remember(self, line: Line) -> None:
-        if line.size > self._kernel.inline and line.digest is not None and line.serializer != STORABLE:
+        kernel = self._kernel  # a storage that shares says for each record where its bytes lie
+        if line.size > kernel.inline and line.digest and line.serializer != STORABLE and not kernel.storage.shares:
             if len(self._places) == _REMEMBERED:
                 del self._places[next(iter(self._places))]
             self._places[line.digest] = self._path, line.key
