@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from ..contents import Unread
 from ..errors import DecodeError, EncodeError, InvalidArgumentError
-from .base import Storable, full_name
-from .fields import Field, FieldUnpacker
+from .base import full_name
+from .fields import Field, FieldStorable, FieldUnpacker
 
 __all__ = ["DataclassUnpacker", "StorableDataclass"]
 
@@ -119,7 +119,7 @@ def _fields(cls: type) -> dict[str, tuple[bool, Any, Any]]:
     return found
 
 
-class StorableDataclass(Storable, unpacker=DataclassUnpacker()):
+class StorableDataclass(FieldStorable, unpacker=DataclassUnpacker()):
     """Base of dataclasses that are stored field by field.
 
     ::
@@ -151,11 +151,3 @@ class StorableDataclass(Storable, unpacker=DataclassUnpacker()):
         own = cls.__annotations__
         if not any(kind is KW_ONLY or str(kind).endswith("KW_ONLY") for kind in own.values()):
             cls.__annotations__ = {"_": KW_ONLY, **own}
-
-    def storable_body_serializer(self, registry: Any) -> Any:
-        """The serializer of the plain values, by name, class or instance; None for the one of plain data."""
-        return None
-
-    def storable_body_storage(self, registry: Any) -> Any:
-        """The storage of the plain values, likewise; None for the store's own, or the catalog while they are few."""
-        return None

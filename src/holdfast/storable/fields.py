@@ -25,7 +25,7 @@ from ..registry import VALUE, Registry
 from ..serializers.base import StreamSerializer
 from .base import Storable, StorableConfig, Unpacker, full_name
 
-__all__ = ["BODY", "Field", "FieldUnpacker"]
+__all__ = ["BODY", "Field", "FieldStorable", "FieldUnpacker"]
 
 BODY = "body"
 """Name of the content that has all plain values."""
@@ -44,6 +44,18 @@ class Field(NamedTuple):
     value: Any
     serializer: Any = None
     storage: Any = None
+
+
+class FieldStorable(Storable):
+    """Base of classes whose objects a :class:`FieldUnpacker` takes apart."""
+
+    def storable_body_serializer(self, registry: Any) -> Any:
+        """The serializer of the plain values, by name, class or instance; None for the one of plain data."""
+        return None
+
+    def storable_body_storage(self, registry: Any) -> Any:
+        """The storage of the plain values, likewise; None for the store's own, or the catalog while they are few."""
+        return None
 
 
 class FieldUnpacker(Unpacker):

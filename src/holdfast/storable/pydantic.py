@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, get_args
 
 from ..contents import Unread
 from ..errors import DecodeError, MissingExtraError
-from .base import Storable, full_name
-from .fields import Field, FieldUnpacker
+from .base import full_name
+from .fields import Field, FieldStorable, FieldUnpacker
 
 try:
     from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -80,13 +80,5 @@ def _simple(value: Any, annotation: Any) -> Any:
     return value
 
 
-class StorableModel(Storable, BaseModel, unpacker=ModelUnpacker(), arbitrary_types_allowed=True):
+class StorableModel(FieldStorable, BaseModel, unpacker=ModelUnpacker(), arbitrary_types_allowed=True):
     """Base of pydantic models that are stored field by field, as a :class:`~holdfast.StorableDataclass` is."""
-
-    def storable_body_serializer(self, registry: Any) -> Any:
-        """The serializer of the plain values, by name, class or instance; None for the one of plain data."""
-        return None
-
-    def storable_body_storage(self, registry: Any) -> Any:
-        """The storage of the plain values, likewise; None for the store's own, or the catalog while they are few."""
-        return None
