@@ -81,7 +81,7 @@ def test_an_object_is_a_manifest_with_contents(opened: tuple[Catalog, Look]) -> 
     catalog, look = opened
     odd = _content('odd "name" \x00', b"{}", at=0)
     far = _content("frames", b"many", member=1, storage="test.far@v1", stream=True, encoding="zstd", config={"size": 9})
-    near = _content("near", b"one", member=0, storage="test.files@v1", config={"parts": [[0, 3]]})
+    near = _content("near", b"one", member=0, storage="test.files@v1", config={"head": 1, "config": {"a": [2]}})
     change = bundle_put(catalog, KEY, b"one", data=b"{}", places=('"a/0"',), tags='{"stage": "eval"}')
     other = bundle_put(catalog, KEY, b"many", storage="test.far@v1", places=('{"bucket": "b"}',))
     change = change._replace(
@@ -106,10 +106,11 @@ def test_an_object_is_a_manifest_with_contents(opened: tuple[Catalog, Look]) -> 
     }  # fmt: skip
     assert {row["manifest_id"] for row in (first, second, third)} == {manifest["id"]}
     assert first["content_key"].startswith('odd "name" ')
-    assert (first["content_size"], first["storage_name"], first["storage_config"]) == (2, None, None)
+    assert (first["content_size"], first["storage_name"], first["storage_config"]) == (2, "holdfast.inline@v1", None)
     assert (second["content_key"], second["content_type"]) == ("near", "application/json")
     assert (second["content_hash"], second["content_hash_algorithm"]) == (near["digest"], "sha256")
-    assert (second["serializer_name"], second["serializer_config"]) == ("holdfast.json@v1", near["config"])
+    assert (second["serializer_name"], second["serializer_config"]) == ("holdfast.json@v1", {"a": [2]})
+    assert (first["serializer_config"], third["serializer_config"]) == (None, None)
     assert (second["serializer_type"], second["content_encoding"]) == (1, None)
     assert (second["storage_name"], second["storage_config"]) == ("test.files@v1", "a/0")
     assert (third["content_key"], third["serializer_type"], third["content_encoding"]) == ("frames", 2, "zstd")

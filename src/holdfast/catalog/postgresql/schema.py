@@ -241,8 +241,7 @@ CREATE TRIGGER member_synced AFTER UPDATE OF synced ON blobs FOR EACH ROW
 """
 
 
-# For people who look from outside. A key that is a UUID is the id. Of no other records is the config
-# looked at.
+# For people who look from outside. A key that is a UUID is the id. Of no other records is the config looked at.
 _VIEWS = r"""
 CREATE VIEW labox_manifests AS
   SELECT CASE WHEN uuid ~ '^[0-9a-f]{32}$' THEN uuid ELSE md5(scope||'/'||key) END::uuid AS id, tags::json AS tags,
@@ -257,8 +256,9 @@ CREATE VIEW labox_contents AS
   SELECT value->>'name' AS content_key, value->>'type' AS content_type, value->>'encoding' AS content_encoding,
     value->>'digest' AS content_hash, value->>'algorithm' AS content_hash_algorithm,
     (value->>'size')::int8 AS content_size, value->>'serializer' AS serializer_name,
-    value->'config' AS serializer_config, CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
-    storages.name AS storage_name, b.place::json AS storage_config, m.created_at, m.id AS manifest_id
+    value->'config'->'config' AS serializer_config, CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
+    coalesce(storages.name, 'holdfast.inline@v1') AS storage_name, b.place::json AS storage_config,
+    m.created_at, m.id AS manifest_id
   FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
     CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN m.id IS NOT NULL THEN labels(r.config)->'contents' END) AS value
     LEFT JOIN members ON bundle=r.blob AND n=(value->>'member')::int4
