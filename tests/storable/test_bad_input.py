@@ -465,7 +465,7 @@ def test_a_field_in_any_memory_storage_says_so(open_here: Open) -> None:
         assert {record.durability for record in scope.list()} == {"session"}
 
 
-def test_a_run_is_still_one(open_here: Open) -> None:
+def test_classes_that_were_refused_leave_the_others_as_they_were(open_here: Open) -> None:
     """The classes of these tests are as they were."""
     with open_here() as store:
         store.namespace("prod").put("run", run())

@@ -223,7 +223,7 @@ def test_a_cancelled_put_leaves_nothing(open_here: Open, tmp_path: Path) -> None
         assert store.verify().fine
 
 
-def test_power(open_here: Open) -> None:
+def test_an_object_put_with_power_is_on_disk(open_here: Open) -> None:
     with open_here() as store:
         record = store.namespace("prod").put("run", run(), durability="power")
         assert record.durability == "power"

@@ -80,7 +80,7 @@ class Body(StorableDataclass, class_id="a0000004"):
     other: Any = None
 
 
-def test_odd_contents(open_store: Open) -> None:
+def test_contents_of_any_name_size_and_storage_come_back(open_store: Open) -> None:
     with open_store() as store:
         scope = store.namespace("prod")
         scope.put("body", Body(body=np.arange(50), other={1: np.arange(ROWS), "1": np.ones(ROWS)}))
@@ -242,7 +242,7 @@ def test_memoized_results(open_here: Open) -> None:
         assert calls == [4.0]
 
 
-def test_async(open_store: Open) -> None:
+def test_async_programs_get_objects_whole(open_store: Open) -> None:
     """Async programs get objects whole, as nobody may wait for an attribute; streams are asynchronous ones."""
 
     async def lines() -> Any:

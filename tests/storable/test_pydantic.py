@@ -106,7 +106,7 @@ def test_a_model_comes_back_as_it_was(open_store: Open) -> None:
         }  # fmt: skip
 
 
-def test_streams(open_store: Open) -> None:
+def test_a_models_stream_is_read_as_it_was_written_in_either_way(open_store: Open) -> None:
     async def lines() -> Any:
         for n in range(3):
             yield {"n": n}
