@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from io import BufferedReader, BytesIO, FileIO, RawIOBase
@@ -312,7 +312,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
         raise _wrong_size(where, storage, there.size, row.size)  # not first read: it may be larger than all memory
-    with _named(where):
+    with named(where):
         stored: Buffer = yield Transfer(storage, "read_sized", (config, row.size), {})
     if len(stored) != row.size:
         raise _wrong_size(where, storage, len(stored), row.size)
@@ -326,18 +326,9 @@ def _cache_of(kernel: Kernel, storage: Storage, row: ValueRow) -> DiskCache | No
 
 
 def _fetch(storage: Storage, config: Any, row: ValueRow, where: str) -> Iterator[bytes]:
-    with _named(where):
+    with named(where):
         # One byte more than there should be is enough to tell that there are too many.
         yield from _stoppable(storage.read_stream(config, 0, row.size + 1))
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    """What a storage says of bytes, with the record that they are of."""
-    try:
-        yield
-    except (ValueLost, StoreError) as error:
-        raise type(error)(f"{where}: {error}") from error
 
 
 def _wrong_size(where: str, storage: Storage, found: int, expected: int) -> IntegrityError:

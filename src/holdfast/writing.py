@@ -325,7 +325,7 @@ def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
     is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
     storage = kernel.storage_of(fresh.storage)
     if isinstance(storage, MappedStorage):
-        for row in _named(kernel, change):
+        for row in _there(kernel, change):
             if row.blob is not None and (row.storage, row.digest) == (fresh.storage, change.digest):
                 there = storage.identity(json.loads(str(row.storage_config)))
                 if there != recorded_identity(row):
@@ -335,7 +335,7 @@ def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
     return fresh.config
 
 
-def _named(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
+def _there(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
     """The rows of the blobs that the records of a put's key name now."""
     for row in map(ValueRow._make, kernel.catalog.find(change.path, change.key)):
         if row.storage == BUNDLE and row.blob is not None:
