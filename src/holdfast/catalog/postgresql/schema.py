@@ -256,7 +256,8 @@ CREATE VIEW labox_contents AS
   SELECT value->>'name' AS content_key, value->>'type' AS content_type, value->>'encoding' AS content_encoding,
     value->>'digest' AS content_hash, value->>'algorithm' AS content_hash_algorithm,
     (value->>'size')::int8 AS content_size, value->>'serializer' AS serializer_name,
-    value->'config'->'config' AS serializer_config, CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
+    value->'config'->'config' AS serializer_config,
+    CASE WHEN (value->>'stream')::bool THEN 2 ELSE 1 END AS serializer_type,
     coalesce(storages.name, 'holdfast.inline@v1') AS storage_name, b.place::json AS storage_config,
     m.created_at, m.id AS manifest_id
   FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0

@@ -201,7 +201,8 @@ CREATE VIEW labox_contents AS
     json_extract(value, '$.algorithm') AS content_hash_algorithm, json_extract(value, '$.size') AS content_size,
     json_extract(value, '$.serializer') AS serializer_name, json_extract(value, '$.config.config') AS serializer_config,
     CASE WHEN json_extract(value, '$.stream') THEN 2 ELSE 1 END AS serializer_type,
-    coalesce(storages.name, 'holdfast.inline@v1') AS storage_name, b.place AS storage_config, m.created_at, m.id AS manifest_id
+    coalesce(storages.name, 'holdfast.inline@v1') AS storage_name, b.place AS storage_config,
+    m.created_at, m.id AS manifest_id
   FROM labox_manifests m JOIN records r ON r.scope=m.scope AND r.key=m.key AND r.tier=0
     JOIN json_each(r.config, '$.contents') LEFT JOIN members ON bundle=r.blob AND n=json_extract(value, '$.member')
     LEFT JOIN blobs b ON b.id=members.blob LEFT JOIN storages ON storages.id=b.storage;
