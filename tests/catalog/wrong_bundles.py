@@ -3,6 +3,8 @@ wrong_catalogs.py, and run like it."""
 
 from __future__ import annotations
 
+import time
+
 from holdfast.catalog.base import Blob, NewBlob, Put
 from holdfast.catalog.sqlite import SQLiteCatalog
 from holdfast.errors import HoldfastError
@@ -206,6 +208,99 @@ class TakesAllThatIsNew(SQLiteCatalog):
 class TestTakesAllThatIsNew(Wrong):
     kind = TakesAllThatIsNew
     caught_by = "test_equal_members_are_kept_once"
+
+
+class ForgetsWhichFilesTheyAre(SQLiteCatalog):
+    """Does not tell by what a member's file is known to be the one that was written."""
+
+    def members(self, blob):
+        return [row._replace(inode=None) for row in super().members(blob)]
+
+
+class TestForgetsWhichFilesTheyAre(Wrong):
+    kind = ForgetsWhichFilesTheyAre
+    caught_by = "test_several_pieces_are_there_as_they_were_put"
+
+
+class TakesACopyThatIsThere(SQLiteCatalog):
+    """Says of a record that has been taken over that the new bytes are needed."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        return [
+            each if each.row is not None else each._replace(members=(True,) * len(change.put.members))
+            for change, each in zip(changes, done, strict=True)
+        ]
+
+
+class TestTakesACopyThatIsThere(Wrong):
+    kind = TakesACopyThatIsThere
+    caught_by = "test_a_copy_of_another_catalogs_record"
+
+
+class ForgetsWhenMembersWereWritten(SQLiteCatalog):
+    """Takes members whose place was collected since they were written there."""
+
+    def commit(self, changes, **options):
+        def timeless(change):
+            members = tuple(member._replace(since=None) for member in change.members)
+            return change._replace(members=members)
+
+        return super().commit([timeless(each) if isinstance(each, Put) else each for each in changes], **options)
+
+
+class TestForgetsWhenMembersWereWritten(Wrong):
+    kind = ForgetsWhenMembersWereWritten
+    caught_by = "test_members_at_a_place_that_was_collected_are_to_be_written_again"
+
+
+class WaitsForAllToBeSynced(SQLiteCatalog):
+    """Takes a bundle of members that are on disk as one that may be lost."""
+
+    def commit(self, changes, **options):
+        done = super().commit(changes, **options)
+        self.write("UPDATE blobs SET synced=0 WHERE storage=0")
+        return done
+
+
+class TestWaitsForAllToBeSynced(Wrong):
+    kind = WaitsForAllToBeSynced
+    caught_by = "test_what_is_on_disk_when_it_is_put"
+
+
+class LooksBeforeItMarks(SQLiteCatalog):
+    """Looks which bundles wait for other members, and then marks: others may do so at the same time."""
+
+    def mark_synced(self, ids):
+        self.write("DROP TRIGGER IF EXISTS members_synced")
+        rows = self.read("SELECT bundle,blob FROM members JOIN blobs ON blobs.id=blob WHERE synced=0")
+        waiting = {bundle for bundle, blob in rows if blob not in ids}
+        time.sleep(0.02)
+        super().mark_synced(ids)
+        for (bundle,) in self.read("SELECT id FROM blobs WHERE storage=0 AND synced=0"):
+            if bundle not in waiting:
+                self.write("UPDATE blobs SET synced=1 WHERE id=?", (bundle,))
+
+
+class TestLooksBeforeItMarks(Wrong):
+    kind = LooksBeforeItMarks
+    caught_by = "test_two_that_sync_the_last_members_at_once"
+
+
+class BringsBundlesBackAnew(SQLiteCatalog):
+    """Gives the version that comes back for a lost member a number of its own."""
+
+    def mark_lost(self, id):
+        keys = self.read("SELECT scope,key FROM records WHERE blob IN (SELECT bundle FROM members WHERE blob=?)", (id,))
+        done = super().mark_lost(id)
+        for row in keys:
+            self.write("UPDATE records SET version=version+7 WHERE scope=? AND key=?", row)
+        return done
+
+
+class TestBringsBundlesBackAnew(Wrong):
+    kind = BringsBundlesBackAnew
+    caught_by = "test_the_version_before_comes_back"
 
 
 FAULTS = [kind for name, kind in dict(globals()).items() if name.startswith("Test")]

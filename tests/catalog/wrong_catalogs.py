@@ -397,6 +397,19 @@ class TestForgetsWhatWasThere(Wrong):
     caught_by = "test_a_write_that_began_before_is_to_be_done_again"
 
 
+class OverrulesTheStorage(SQLiteCatalog):
+    """Takes equal bytes that lie elsewhere for those that a storage put where it wanted them."""
+
+    def commit(self, changes, **options):
+        changes = [change._replace(since=None) if isinstance(change, Put) else change for change in changes]
+        return super().commit(changes, **options)
+
+
+class TestOverrulesTheStorage(Wrong):
+    kind = OverrulesTheStorage
+    caught_by = "test_equal_bytes_lie_where_their_storage_says"
+
+
 class StaysOpen(SQLiteCatalog):
     """Goes on after close."""
 

@@ -84,6 +84,23 @@ class NeedsAllAtOnce(TrackStream):
         return data + bytes(size - len(data))
 
 
+class ReadsWhereItWrites(TrackStream):
+    """Keeps what it is reading where it keeps what it is writing."""
+
+    last: str | None = None
+
+    def one(self, value: Track) -> bytes:
+        self.last = None
+        return super().one(value)
+
+    def deserialize_stream(self, file: BinaryIO) -> Iterator[Any]:
+        for track in super().deserialize_stream(file):
+            self.last = track.name
+            yield track
+            if self.last != track.name:
+                raise DecodeError("another track came in between")
+
+
 class SortsTheItems(TrackStream):
     def one(self, value: Track) -> bytes:
         data = super().one(value)
@@ -265,6 +282,7 @@ FAULTS = [
     planted(GivesText, "test_pieces_are_bytes"),
     planted(LosesTheLast, "test_streams_come_back"),
     planted(NeedsAllAtOnce, "test_streams_come_back"),
+    planted(ReadsWhereItWrites, "test_results_can_be_put_again"),
     planted(SortsTheItems, "test_putting_changes_nothing"),
     planted(TakesAll, "test_items_are_taken_as_bytes_are_given"),
     planted(TakesTheFirstAtOnce, "test_items_are_taken_as_bytes_are_given"),
