@@ -242,11 +242,10 @@ class ForgetsWhenMembersWereWritten(SQLiteCatalog):
     """Takes members whose place was collected since they were written there."""
 
     def commit(self, changes, **options):
-        def timeless(change):
-            members = tuple(member._replace(since=None) for member in change.members)
-            return change._replace(members=members)
+        def just_now(change):
+            return change._replace(members=tuple(each._replace(since=self.begin()) for each in change.members))
 
-        return super().commit([timeless(each) if isinstance(each, Put) else each for each in changes], **options)
+        return super().commit([just_now(each) if isinstance(each, Put) else each for each in changes], **options)
 
 
 class TestForgetsWhenMembersWereWritten(Wrong):
