@@ -88,6 +88,7 @@ class Content(NamedTuple):
         storage: name of the storage that holds the bytes, None when they lie in the catalog.
         storage_config: where in that storage; None for an object's, whose places ``scope.contents`` gives.
         stream: whether it is a stream of values.
+        ephemeral: whether the bytes end with a process.
     """
 
     algorithm: str | None
@@ -100,6 +101,7 @@ class Content(NamedTuple):
     storage: str | None
     storage_config: Any
     stream: bool = False
+    ephemeral: bool = False
 
 
 def from_epoch(seconds: float | None) -> datetime | None:
@@ -161,8 +163,7 @@ class Record:
         row = self.row
         if self._volatile or row.tier == EPHEMERAL:
             return "session"
-        parts = json.loads(row.config)["contents"] if row.storage == BUNDLE and row.config else ()
-        if any(part.get("ephemeral") for part in parts):
+        if row.storage == BUNDLE and any(content.ephemeral for content in self.contents.values()):
             return "session"
         synced = bool(row.flags & POWER) if row.storage is None else bool(row.synced)
         return "power" if synced else "process"
@@ -236,6 +237,7 @@ class Record:
                 serializer_config=json.loads(row.config) if row.config else None,
                 storage=self._storage,
                 storage_config=json.loads(row.storage_config) if row.storage_config else None,
+                ephemeral=self._volatile,
             )
         }
 
@@ -263,6 +265,7 @@ def _content(part: Mapping[str, Any]) -> Content:
     return Content(
         part.get("algorithm"), None if digest is None else bytes.fromhex(digest), part["size"], part["type"],
         part.get("encoding"), part["serializer"], part.get("config"), part.get("storage"), None, part["stream"],
+        bool(part.get("ephemeral")),
     )  # fmt: skip
 
 

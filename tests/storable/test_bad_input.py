@@ -458,6 +458,7 @@ def test_a_field_in_any_memory_storage_says_so(open_here: Open) -> None:
         scope = store.namespace("prod")
         assert scope.put("value", memory, durability="power").durability == "session"
         assert scope.record("value").durability == "session"
+        assert scope.contents("value")["item"].ephemeral
         assert scope.get("value").value.shape == (ROWS,)
         with scope.transaction() as tx:
             tx.put("other", memory)
