@@ -109,7 +109,7 @@ def test_an_inline_content() -> None:
     assert list(record().contents) == ["value"]
     assert content == (
         *("sha256", bytes(range(32)), 12, "application/x-msgpack", "zstd", "holdfast.value@v1", {"rows": 4}),
-        *(None, None, False),
+        *(None, None, False, False),
     )
 
 
