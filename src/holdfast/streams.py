@@ -269,6 +269,9 @@ def check_values(registry: Registry, values: Any) -> None:
 
 
 def _drawn(values: Any) -> AbstractContextManager[Iterator[Any]]:
+    check_whole = getattr(type(values), "check_whole", None)  # of a stream that was got, asynchronous or not
+    if check_whole is not None:
+        check_whole(values)
     if isinstance(values, AsyncIterable):
         from .storages.loops import drawn  # with asyncio behind it
 
