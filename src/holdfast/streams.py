@@ -37,6 +37,7 @@ __all__ = [
     "Whole",
     "check_text",
     "check_values",
+    "check_whole",
     "flat",
     "guess_type",
     "parse_mode",
@@ -268,7 +269,19 @@ def check_values(registry: Registry, values: Any) -> None:
     raise InvalidArgumentError(f"a stream is an iterable of values, or an asynchronous one, not {kind.__qualname__}")
 
 
+def check_whole(values: Any) -> None:
+    """Refuse a stream that was got, asynchronous or not, if items of it were read already.
+
+    Raises:
+        EncodeError: they were, and would not be put.
+    """
+    check = getattr(type(values), "check_whole", None)
+    if check is not None:
+        check(values)
+
+
 def _drawn(values: Any) -> AbstractContextManager[Iterator[Any]]:
+    check_whole(values)
     if isinstance(values, AsyncIterable):
         from .storages.loops import drawn  # with asyncio behind it
 

@@ -320,19 +320,17 @@ def sync_blobs(kernel: Kernel, blobs: Sequence[B]) -> list[B]:
     return there
 
 
-def _place_to_leave(kernel: Kernel, change: Put, fresh: NewBlob) -> str:
+def _place_to_leave(kernel: Kernel, there: ValueRow | MemberRow | None, fresh: NewBlob) -> str:
     """Of two places with equal bytes, ours and the one that was there, the one to delete: ours, unless the other file
     is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
     storage = kernel.storage_of(fresh.storage)
-    if isinstance(storage, MappedStorage):
-        for row in _there(kernel, change):
-            if row.blob is not None and (row.storage, row.digest) == (fresh.storage, change.digest):
-                there = storage.identity(json.loads(str(row.storage_config)))
-                if there != recorded_identity(row):
-                    synced = storage.sync([json.loads(fresh.config)])[0]
-                    kernel.catalog.trust(row.blob, fresh._replace(synced=synced))
-                    return str(row.storage_config)
-    return fresh.config
+    if not isinstance(storage, MappedStorage) or there is None or there.blob is None:
+        return fresh.config
+    if storage.identity(json.loads(str(there.storage_config))) == recorded_identity(there):
+        return fresh.config
+    synced = storage.sync([json.loads(fresh.config)])[0]
+    kernel.catalog.trust(there.blob, fresh._replace(synced=synced))
+    return str(there.storage_config)
 
 
 def _there(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
@@ -346,13 +344,17 @@ def _there(kernel: Kernel, change: Put) -> Iterator[ValueRow | MemberRow]:
 
 def settle(kernel: Kernel, change: Put, done: Committed) -> None:
     """After a commit: delete bytes that were there already, and have new ones put on disk in the background."""
+    there: dict[tuple[int | None, bytes | None], ValueRow | MemberRow] | None = None
     for n, put, blob in parts(change):
         if done.members[n] if done.members else done.taken:
             if not blob.synced:
                 kernel.dirty()
             continue
         try:
-            let_go(kernel, put._replace(blob=blob._replace(config=_place_to_leave(kernel, put, blob))))
+            if there is None:  # once, as an object may have thousands
+                there = {(row.storage, row.digest): row for row in _there(kernel, change)}
+            place = _place_to_leave(kernel, there.get((blob.storage, put.digest)), blob)
+            let_go(kernel, put._replace(blob=blob._replace(config=place)))
         except StoreError as error:
             # The value is stored: an error would say that it is not. The bytes are found by gc when this writer ended.
             import logging

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ import pytest
 from plotly import graph_objects as go
 
 import holdfast
-from holdfast.compat.labox import ManifestRecord, NotRegistered, Registry, Storage, Unpacker
+from holdfast.compat.labox import ManifestRecord, NotRegistered, Registry, Storage, Unpacker, load_one, save_one
 from holdfast.compat.labox.builtin import (
     CsvSerializer,
     JsonStreamSerializer,
@@ -143,6 +144,28 @@ def test_a_stream_of_mixed_types(place: Place) -> None:
     refused(place, StorableStream(mixed()), registry, holdfast.EncodeError, "StorableStream.item", "item 3", "object")
     refused(place, Report(rows=mixed()), registry, holdfast.EncodeError, "Report.rows", "item 3", "object")
     refused(place, StorableStream(frames()), registry, holdfast.EncodeError, "StorableStream.item", "item 2", "b: ")
+
+
+async def counted() -> AsyncGenerator[Any]:
+    for number in range(3):
+        yield {"n": number}
+
+
+def test_a_loaded_stream_of_which_something_was_read(place: Place) -> None:
+    registry = place.registry(place.shipped(), storables=[Report])
+    manifest = place.save(StorableStream(counted()), registry)
+
+    async def save_the_rest() -> None:
+        async with AsyncExitStack() as stack:
+            loaded = await load_one(manifest, StorableStream, registry=registry, session=place.session, stack=stack)
+            stream = loaded.value_stream
+            assert await anext(stream) == {"n": 0}
+            with pytest.raises(ExceptionGroup) as caught:
+                await save_one(StorableStream(stream), registry=registry, session=place.session)
+            (error,) = errors_of(caught.value)
+            assert "was read already" in str(error)
+
+    run(save_the_rest())
 
 
 def test_what_is_no_stream(place: Place) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import gc
 import os
 import pickle
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,7 +37,8 @@ from holdfast.serializers.base import StreamSerializer
 
 from ..aio.running import stray_files, trickle
 from ..serializers.equality import identical
-from .tools import LARGE, file_of
+from .test_sharing import in_threads
+from .tools import LARGE, file_of, in_fork
 
 FRAMES = [np.full((50, 200), number) for number in range(12)]
 """Together more than what lies in the catalog."""
@@ -229,6 +232,105 @@ def test_a_stream_is_no_value_but_a_stream_to_put(scope):
     scope.copy("k", "same")
     scope.rename("same", "other")
     assert same(scope.get("other"))
+
+
+@pytest.mark.parametrize("taken", [1, len(FRAMES), None])
+def test_a_stream_that_was_read_is_not_put_without_what_was_read(scope, taken):
+    scope.put_stream("k", FRAMES)
+    scope.put_stream("copy", [1, 2])
+    stream = scope.get("k")
+    for _ in zip(range(taken or 99), stream, strict=False):
+        pass
+    with pytest.raises(EncodeError, match=rf"/k was read already, and its first {taken or 12} items .* get it again"):
+        scope.put_stream("copy", stream)
+    assert list(scope.get("copy")) == [1, 2], "it is as it was"
+    scope.put_stream("rest", (item for item in stream))
+    assert same(scope.get("rest"), FRAMES[taken or 12 :])
+    scope.put_stream("none", [])
+    none = scope.get("none")
+    assert list(none) == []
+    with pytest.raises(EncodeError, match="was read already"):
+        scope.put_stream("copy", none)
+
+
+def test_an_asynchronous_stream_that_was_read_is_not_put(scope):
+    async def main() -> None:
+        inner = scope.aio
+        await inner.put_stream("copy", await inner.get("k"))
+        stream = await inner.get("k")
+        await anext(stream)
+        with pytest.raises(EncodeError, match="/k was read already"):
+            await inner.put_stream("copy", stream)
+
+    scope.put_stream("k", FRAMES)
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert same(scope.get("copy"))
+
+
+@pytest.mark.parametrize("serializer", ["holdfast.json-lines@v1", "holdfast.value-stream@v1"])
+def test_a_stream_is_of_the_process_that_got_it(scope, serializer):
+    """A fork has the same open file: what one reads, the other would miss."""
+    items = [{"n": n, "text": "x" * 100} for n in range(5000)]
+    scope.put_stream("k", items, serializer=serializer)
+    begun, unread, closed = (scope.get("k") for _ in range(3))
+    next(begun)
+
+    def child() -> None:
+        for stream in (begun, unread):
+            with pytest.raises(ClosedError, match="read by the process that got it: get it again in the fork"):
+                list(stream)
+        closed.close()
+        assert list(scope.get("k")) == items
+
+    assert in_fork(child) == 0
+    assert [items[0], *begun] == list(unread) == list(closed) == items
+
+
+def test_a_stream_is_read_by_one_thread_at_once(scope):
+    """A second one is told so, and the first goes on: no item is lost, or read twice."""
+    scope.put_stream("k", range(40), serializer="holdfast.json-lines@v1")
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            stream, seen = scope.get("k"), list[int]()
+
+            def read(_: int, stream: Any = stream, seen: Any = seen) -> None:
+                with suppress(ClosedError):
+                    for item in stream:
+                        seen += [item]
+
+            in_threads(3, read)
+            assert sorted(seen) == list(range(40))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_stream_is_not_closed_while_another_thread_reads_it(tmp_path):
+    inside, go = threading.Event(), threading.Event()
+
+    class Slow(Lazy):
+        takes = 99
+
+        def deserialize_stream(self, file: Any) -> Iterator[Any]:
+            for byte in file.read():
+                inside.set()
+                assert go.wait(10)
+                yield byte
+
+    with holdfast.open(tmp_path / "store", registry=holdfast.Registry([Slow])) as store:
+        scope = store.namespace("a")
+        scope.put_stream("k", [1, 2, 3], serializer=Slow.name)
+        stream, seen = scope.get("k"), []
+        thread = threading.Thread(target=lambda: seen.extend(stream))
+        thread.start()
+        assert inside.wait(10)
+        for use in (stream.close, lambda: next(stream)):
+            with pytest.raises(ClosedError, match="is being read by another thread"):
+                use()
+        go.set()
+        thread.join()
+        assert seen == [1, 2, 3]
 
 
 def test_conditions_hold(scope, store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import sqlite3
@@ -9,7 +10,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,150 @@ def test_a_stream_that_fails_half_way_leaves_nothing(open_store: Open, archive: 
         store.gc()
         assert not list(archive.prefix.iterdir())
         assert store.verify().fine
+
+
+def test_a_stream_that_was_read_is_not_put_without_what_was_read(open_here: Open, archive: FileStorage) -> None:
+    def count(old: Any) -> Any:
+        old.speed = sum(1 for _ in old.lines)
+        return old
+
+    with open_here() as store:
+        scope = store.namespace("prod")
+        scope.put("run", run())
+        names = sorted(archive.prefix.iterdir())
+        with pytest.raises(EncodeError, match=r"Run\.lines.* was read already, and its first 5 items .* get it again"):
+            scope.update("run", count)
+        got = scope.get("run")
+        assert next(got.lines) == {"n": 0}
+        for value in (got, holdfast.StorableStream(got.lines, storage=ARCHIVE)):
+            with pytest.raises(EncodeError, match="was read already, and its first 1 items"):
+                scope.put("run", value)
+        assert [line["n"] for line in scope.get("run").lines] == list(range(5))
+        assert sorted(archive.prefix.iterdir()) == names
+        got = scope.get("run")
+        assert got.lines is got.lines, "a stream that was only looked at is put"
+        got.frame = None
+        scope.put("run", got)
+        assert [line["n"] for line in scope.get("run").lines] == list(range(5))
+
+
+def test_an_asynchronous_stream_that_was_read(open_here: Open) -> None:
+    async def main(scope: Any) -> None:
+        got = await scope.get("run")
+        assert await anext(got.lines) == {"n": 0}
+        with pytest.raises(EncodeError, match=r"Run\.lines.* was read already"):
+            await scope.put("run", got)
+
+    with open_here() as store:
+        scope = store.namespace("prod")
+        scope.put("run", run())
+        asyncio.run(asyncio.wait_for(main(scope.aio), 30))
+        assert len(list(scope.get("run").lines)) == 5
+
+
+def test_one_iterator_for_two_fields(open_here: Open) -> None:
+    one = iter([{"n": 1}])
+    for value, names in (
+        (Asking(good=one, lines=one), "good and lines"),
+        (Asking(good=[one, {"a": one}]), "good/0 and good/1/a"),
+        (Asking(good=holdfast.StorableStream(one), lines=one), "good/item and lines"),
+    ):
+        with open_here() as store:
+            with pytest.raises(EncodeError, match=HERE + f"Asking: {names} are one iterator, which is read once"):
+                store.namespace("prod").put("k", value)
+            assert not store.namespace("prod").exists("k")
+    assert next(one) == {"n": 1}, "it is as it was"
+    lines = [{"n": 1}]
+    with open_here() as store:
+        store.namespace("prod").put("k", Asking(lines=lines, good=lines))
+        assert list(store.namespace("prod").get("k").lines) == lines, "a list is read as often as one likes"
+
+
+@dataclass
+class Scaled(StorableDataclass, class_id="b0000093"):
+    """It asks for what is no field."""
+
+    value: int
+    scale: InitVar[int]
+
+
+@dataclass
+class Optional(StorableDataclass, class_id="b0000094"):
+    """It asks for what is no field, and goes on without."""
+
+    value: int
+    scale: InitVar[int] = 2
+    scaled: int = field(default=0, init=False)
+
+    def __post_init__(self, scale: int) -> None:
+        self.scaled = self.value * scale
+
+
+@dataclass
+class Renaming(StorableDataclass, class_id="b0000095"):
+    """Its constructor has another name for its field."""
+
+    value: int
+
+    def __init__(self, given: int) -> None:
+        self.value = given
+
+
+@dataclass
+class Fewer(StorableDataclass, class_id="b0000096"):
+    """Its constructor does not take all fields."""
+
+    value: int
+    other: int = 0
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+@dataclass(init=False)
+class Without(StorableDataclass, class_id="b0000097"):
+    """It has no constructor."""
+
+    value: int = 1
+
+
+@dataclass
+class Anything(StorableDataclass, class_id="b0000098"):
+    """Its constructor takes anything."""
+
+    value: int
+    other: int = 0
+
+    def __init__(self, value: int, **more: Any) -> None:
+        self.value, self.other = value, more.get("other", 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (Scaled(value=1, scale=2), r"Scaled could not be made again .*: missing a required argument: 'scale'"),
+        (Renaming(1), r"Renaming could not be made again .*: (missing a required argument: 'given'|.*'value')"),
+        (Fewer(1), r"Fewer could not be made again .*: got an unexpected keyword argument 'other'"),
+        (Without(), r"Without could not be made again .*: got an unexpected keyword argument 'value'"),
+    ],
+    ids=lambda part: "" if isinstance(part, str) else type(part).__name__,
+)
+def test_a_constructor_that_could_not_make_it_again(open_here: Open, value: Any, message: str) -> None:
+    with open_here() as store:
+        scope = store.namespace("prod")
+        for thing in (value, Asking(good=[value]), value):
+            with pytest.raises(EncodeError, match=HERE + message):
+                scope.put("k", thing)
+        assert not scope.exists("k")
+
+
+def test_constructors_that_make_it_again(open_here: Open) -> None:
+    with open_here() as store:
+        scope = store.namespace("prod")
+        scope.put("k", Optional(value=3, scale=7))
+        assert (scope.get("k").value, scope.get("k").scaled) == (3, 6), "what is no field has its default"
+        scope.put("k", Anything(3, other=4))
+        assert (scope.get("k").value, scope.get("k").other) == (3, 4)
 
 
 def test_an_object_that_holds_itself(open_here: Open) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import subprocess
 import sys
+import threading
 import types
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +22,8 @@ from holdfast.registry import Registry
 from holdfast.serializers.base import Serializer
 from holdfast.storable.base import Storable, Unpacker
 from holdfast.storages.memory import MemoryStorage
+
+from ..kernel.test_sharing import in_threads
 
 
 class Tagged(Serializer):
@@ -222,6 +227,56 @@ def test_a_class_that_is_defined_anew_takes_its_place() -> None:
     define()
     last = define()
     assert Registry().storable("33aa22bb".ljust(32, "0")) is last
+
+
+def test_two_classes_of_one_id_in_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no place in their module, and yet are two while both are there."""
+
+    def first() -> Any:
+        class Local(Storable, class_id="55aa22bb", unpacker=Whole()):
+            pass
+
+        return Local
+
+    def second() -> Any:
+        class Other(Storable, class_id="55aa22bb", unpacker=Whole()):
+            pass
+
+        return Other
+
+    held = first()
+    again = first()
+    assert Registry().storable("55aa22bb".ljust(32, "0")) is again is not held, "the function ran anew"
+    with pytest.raises(InvalidArgumentError, match=r"\.Local and .*\.Other have the same class_id"):
+        second()
+    del again
+    gc.collect()
+    held = second()  # nobody has the one that was known
+    assert Registry().storable("55aa22bb".ljust(32, "0")) is held
+
+
+def test_threads_define_classes_of_one_id() -> None:
+    """The others are refused while the first one is still without a place in its module."""
+    made: dict[str, list[Any]] = {}
+    meet = threading.Barrier(8)
+
+    def define(number: int) -> None:
+        for turn in range(20):
+            class_id = f"66aa{turn:04x}".ljust(32, "0")
+            meet.wait(10)
+            with suppress(InvalidArgumentError):
+                made.setdefault(class_id, []).append(type(f"Of{number}", (Storable,), {}, class_id=class_id))
+        meet.wait(10)  # a class of a thread that has ended, and in no module, is gone
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        in_threads(8, define)
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(made) == 20
+    for class_id, classes in made.items():
+        assert [Registry().storable(class_id)] == classes
 
 
 def test_no_unpacker() -> None:

@@ -54,6 +54,10 @@ class AsyncStream(Generic[T]):
                 raise
             self._error = problem
 
+    def check_whole(self) -> None:
+        """See :meth:`holdfast.Stream.check_whole`."""
+        self._sync.check_whole()
+
     async def close(self) -> None:
         """Read no more of it."""
         self._ahead.clear()

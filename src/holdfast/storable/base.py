@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from operator import attrgetter
@@ -14,6 +16,8 @@ from ..errors import InvalidArgumentError
 __all__ = ["Storable", "StorableConfig", "Unpacker", "check_class_id", "full_name", "known_storable", "twice"]
 
 _known: WeakValueDictionary[str, type[Storable]] = WeakValueDictionary()
+_definers: dict[str, int] = {}  # the threads that defined them
+_entering = threading.RLock()  # a destructor may define a class anywhere
 
 
 class Unpacker(ABC):
@@ -88,10 +92,7 @@ class Storable:
         elif "_storable_class_id" not in vars(cls):  # a dataclass with slots is made a second time, with what it has
             cls._storable_class_id = None
         if cls._storable_class_id is not None:
-            other = _known.get(cls._storable_class_id)
-            if other is not None and not _succeeds(cls, other):
-                raise twice(cls._storable_class_id, other, cls)
-            _known[cls._storable_class_id] = cls
+            _enter(cls, cls._storable_class_id)
 
     @classmethod
     def storable_config(cls, *, allow_none: bool = False) -> StorableConfig | None:
@@ -158,7 +159,25 @@ def _suggested() -> str:
     return token_hex(4)
 
 
-def _succeeds(new: type, old: type) -> bool:
+def _enter(cls: type[Storable], class_id: str) -> None:
+    """Make it the class of its id, unless another one is."""
+    collected = False
+    while True:
+        other = _known.get(class_id)
+        if other is None or _succeeds(cls, other, _definers.get(class_id)):
+            with _entering:  # nothing of others runs in here, which could wait for another thread
+                if _known.get(class_id) is other:
+                    _known[class_id], _definers[class_id] = cls, threading.get_ident()
+                    return
+        elif collected:
+            raise twice(class_id, other, cls)
+        else:
+            del other
+            gc.collect()  # classes refer to themselves: one that nobody has any more may still be there
+            collected = True
+
+
+def _succeeds(new: type, old: type, definer: int | None) -> bool:
     """Whether a class takes the place of another one: it is defined anew, or that one is not to be found any more."""
     if full_name(new) == full_name(old):
         return True
@@ -168,5 +187,6 @@ def _succeeds(new: type, old: type) -> bool:
         return True  # imported by a module that runs as __main__
     try:
         return attrgetter(old.__qualname__)(modules[1]) is not old
-    except AttributeError:
-        return True
+    except AttributeError:  # it was deleted; or it never had a place in its module, or is getting it only now
+        busy = definer != threading.get_ident() and any(thread.ident == definer for thread in threading.enumerate())
+        return "<locals>" not in old.__qualname__ and not busy

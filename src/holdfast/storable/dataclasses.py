@@ -67,7 +67,12 @@ class DataclassUnpacker(FieldUnpacker):
     name = "holdfast.dataclass@v1"
 
     def fields_of(self, obj: Any) -> Iterator[Field]:
-        """The fields that its constructor takes."""
+        """The fields that its constructor takes.
+
+        Raises:
+            EncodeError: one was never set; or the constructor takes something else, so that it could not make it again.
+        """
+        _check_constructor(type(obj))
         for name, (_, serializer, storage) in _fields(type(obj)).items():
             standing = _static(type(obj), name)
             try:
@@ -117,6 +122,27 @@ def _fields(cls: type) -> dict[str, tuple[bool, Any, Any]]:
                 found[field.name] = required, of("serializer", of("stream_serializer")), of("storage")
         cls._storable_fields = found  # type: ignore[attr-defined]
     return found
+
+
+def _check_constructor(cls: type) -> None:
+    """Refuse a class whose constructor cannot be called with its fields by name."""
+    fault: str | None = vars(cls).get("_storable_fault")
+    if fault is None:
+        from inspect import signature
+
+        own: Any = cls.__init__  # type: ignore[misc]
+        fault, given = "", dict.fromkeys(_fields(cls))
+        try:
+            signature(_nothing if own is object.__init__ else own).bind(None, **given)
+        except TypeError as error:
+            fault = f"{error}; give what is no field a default, and declare by field(init=False) what it does not take"
+        cls._storable_fault = fault  # type: ignore[attr-defined]
+    if fault:
+        raise EncodeError(f"{full_name(cls)} could not be made again of its fields by its constructor: {fault}")
+
+
+def _nothing(self: object) -> None:
+    """What ``object.__init__`` takes."""
 
 
 class StorableDataclass(FieldStorable, unpacker=DataclassUnpacker()):

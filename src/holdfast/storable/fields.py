@@ -14,7 +14,7 @@ The body is ``{"fields": {name: value}, "marked": [names]}``. In the values of m
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -81,7 +81,8 @@ class FieldUnpacker(Unpacker):
         """See the contract."""
         serializer = obj.storable_body_serializer(registry)
         is_rich = getattr(serializer, "name", serializer) in (None, VALUE)
-        taking = _Taking(registry, self, is_rich or getattr(serializer, "keeps_plain_values", False))
+        is_rich = is_rich or getattr(serializer, "keeps_plain_values", False)
+        taking = _Taking(registry, self, full_name(type(obj)), is_rich)
         try:
             body = taking.body(self, obj, "")
         except RecursionError as error:
@@ -103,12 +104,14 @@ class _Taking:
         contents: those beside the body.
     """
 
-    def __init__(self, registry: Registry, unpacker: FieldUnpacker, rich: bool) -> None:
+    def __init__(self, registry: Registry, unpacker: FieldUnpacker, kind: str, rich: bool) -> None:
         self._registry = registry
         self._unpacker = unpacker
+        self._kind = kind
         self._rich = rich  # the body may have all plain values, and not only those of JSON
         self._marks = 0
         self._within: set[int] = set()
+        self._once: dict[int, str] = {}  # iterators, and the contents that they are
         self.contents: dict[str, dict[str, Any]] = {}
 
     def body(self, unpacker: FieldUnpacker, obj: Any, path: str) -> dict[str, Any]:
@@ -190,6 +193,10 @@ class _Taking:
     def _named(self, name: str, content: dict[str, Any]) -> str:
         while name in self.contents or name == BODY:
             name += "_"
+        stream = content.get("value_stream")
+        if isinstance(stream, (AsyncIterator, Iterator)) and self._once.setdefault(id(stream), name) != name:
+            both = f"{self._once[id(stream)]} and {name}"
+            raise EncodeError(f"{self._kind}: {both} are one iterator, which is read once: give each its own")
         self.contents[name] = content
         return name
 

@@ -12,6 +12,7 @@ from .....api import Scope
 from .....contents import named
 from .....objects import put_contents, taken_apart
 from .....storable.base import Storable, full_name
+from .....streams import check_whole
 from ...common.anyio import TaskFuture, Tasks
 from ..database import ManifestRecord
 from ..registry import Registry
@@ -94,6 +95,7 @@ async def _one(registry: Registry, content: Mapping[str, Any]) -> dict[str, Any]
         told["serializer"] = serializer or registry.get_serializer_by_type(type(told["value"]))
         return told
     stream = told["value_stream"]
+    check_whole(stream)
     if serializer is None and isinstance(stream, AsyncIterable):
         items = aiter(stream)
         first = await anext(items, _NONE)
