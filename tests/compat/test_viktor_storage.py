@@ -131,6 +131,7 @@ def test_v03_list_gives_files_by_key(store: holdfast.Store) -> None:
             Storage().list(prefix=3, scope="entity")  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_v03_listing_100_000_keys_reads_no_content(store: holdfast.Store) -> None:
     """1,000 of them are of a MB, a GB in all (of the same bytes, so that the test is quick)."""
     scope = store.workspace("w")

@@ -84,7 +84,13 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize("old, new", EDITS, ids=[old for old, _ in EDITS])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        pytest.param(*edit, id=edit[0], marks=pytest.mark.long if number % 3 else [])
+        for number, edit in enumerate(EDITS)
+    ],
+)
 def test_what_ran_before_an_edit_is_not_taken_for_what_runs_after(old: str, new: str, tmp_path: Path) -> None:
     (tmp_path / "edited.py").write_text(EDITED)
     (tmp_path / "helper.py").write_text(HELPER)

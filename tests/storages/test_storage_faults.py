@@ -14,6 +14,9 @@ from .wrong_storages import FAULTS
 ROOT = Path(__file__).parents[2]
 
 
+pytestmark = pytest.mark.long
+
+
 @pytest.fixture(scope="module")
 def failures() -> dict[str, str]:
     """The first test that fails on each wrong storage, by the name of its class."""

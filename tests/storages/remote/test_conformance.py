@@ -21,6 +21,8 @@ _google = pytest.mark.timeout(400) if os.environ.get("HOLDFAST_TEST_GCS") else p
 
 
 class TestS3(StorageSuite):
+    LEFT = 1050  # a batch is of 1,000
+
     @pytest.fixture
     def storage(self, s3_url):
         storage = ObjectStorage(s3_url, credentials=S3_KEYS)
