@@ -167,7 +167,6 @@ def test_a_clock_that_was_set_back_keeps_nobody_in_the_queue(catalog: SQLiteCata
 
 def test_eight_writers_all_get_their_turn(catalog: SQLiteCatalog) -> None:
     """Loosely: what is promised is measured by the benchmarks, on a machine that does nothing else."""
-    stop = time.monotonic() + 1.5
     waits: list[float] = []
     counts: list[int] = []
 
@@ -175,6 +174,10 @@ def test_eight_writers_all_get_their_turn(catalog: SQLiteCatalog) -> None:
         def child() -> list[float]:
             mine = SQLiteCatalog(catalog.path)
             codec, longest, count = mine.codec_id(INTEGER), 0.0, 0
+            put(mine, f"began {number}")
+            while len(mine.keys(FLOW, "began ", "began~", 9)) < 8:
+                time.sleep(0.01)
+            stop = time.monotonic() + 1.5
             while (begin := time.monotonic()) < stop:
                 mine.add(FLOW, "count", 1, codec)
                 longest = max(longest, time.monotonic() - begin)
