@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from holdfast.errors import StoreError
+from holdfast.testing.ports import free_port
 from holdfast.testing.postgresql import Server
 
 from ..kernel.tools import pattern, wait_for
@@ -20,7 +21,6 @@ from ..storages.remote.servers import (
     AZURE_ACCOUNT,
     CuttingProxy,
     azurite_program,
-    free_port,
     make_container,
     running,
 )

@@ -9,9 +9,9 @@ import pytest
 
 import holdfast
 from holdfast.errors import StoreError
+from holdfast.testing.ports import free_port
 
 from ..kernel.tools import LARGE, pattern
-from ..storages.remote.servers import free_port
 
 
 def test_a_place_under_two_urls(s3_endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,8 +154,8 @@ class Copying(Run):
         there = None if self._kernel.storage.shares and here.tags != line.tags else value  # a router may go by tags
         if here.content == line.content and (anew or here.version >= line.version):
             if here.signature is None and line.signature is not None and self._source.signer is not None:
-                for name in ("version", "created", "updated", "flags"):
-                    setattr(line, name, getattr(here, name))
+                line.version, line.flags = here.version, here.flags
+                line.created, line.updated = here.created, here.updated
                 return self._put(line, pieces, value, None, Delete(self._path, line.key, if_version=here.version))
             self._there(line)
         elif here.updated > line.updated and not self._replace:

@@ -25,7 +25,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -33,6 +32,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import MissingExtraError, StoreError
+from .ports import free_port
 
 __all__ = ["Server", "main"]
 
@@ -62,7 +62,7 @@ class Server:
         # PostgreSQL refuses to run as root; any other user will do.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         self.folder = tempfile.mkdtemp(prefix="holdfast-postgresql-")
-        self.port = _free_port()
+        self.port = free_port()
         self.password = secrets.token_hex(16)
         self._server: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -241,13 +241,6 @@ class Server:
 def _version(folder: str) -> int:
     told = subprocess.run([os.path.join(folder, "bin", "postgres"), "-V"], capture_output=True, text=True, check=True)
     return int(re.findall(r"[0-9]+", told.stdout)[0])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _status(process: int | str) -> list[str]:

@@ -24,19 +24,13 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.testing.ports import free_port
+
 AZURITE = "3.37.0"
 AZURE_ACCOUNT = "devstoreaccount1"
 # The one key that azurite knows; it is in its documentation, and protects nothing.
 AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START = 60.0
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

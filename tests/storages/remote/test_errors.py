@@ -25,10 +25,11 @@ from holdfast.errors import (
     ValueLost,
 )
 from holdfast.storages.objectstore import ObjectStorage
+from holdfast.testing.ports import free_port
 
 from .conftest import AZURE_KEYS, GCS_KEYS, S3_KEYS
 from .helpers import no_digest, put
-from .servers import AZURE_KEY, free_port, moto
+from .servers import AZURE_KEY, moto
 
 pytestmark = pytest.mark.timeout(400)  # npm may have to install azurite first
 

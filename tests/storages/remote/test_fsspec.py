@@ -25,11 +25,12 @@ from holdfast.errors import (
     ValueLost,
 )
 from holdfast.storages.fsspec import FsspecStorage
+from holdfast.testing.ports import free_port
 from holdfast.testing.processes import in_child
 
 from .conftest import FTP_KEYS
 from .helpers import no_digest, pattern, put
-from .servers import FTP, free_port, running
+from .servers import FTP, running
 
 MB = 1 << 20
 

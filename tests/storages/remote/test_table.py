@@ -20,10 +20,11 @@ from holdfast.errors import (
 from holdfast.storages.fsspec import FsspecStorage
 from holdfast.storages.objectstore import ObjectStorage, RoutedStorage, simple_s3_router
 from holdfast.storages.remote import RemoteStorage
+from holdfast.testing.ports import free_port
 
 from .conftest import AZURE_KEYS, FTP_KEYS, S3_KEYS
 from .helpers import names_in, no_digest, pattern, put
-from .servers import AZURE_ACCOUNT, CuttingProxy, azurite_on, free_port, make_container
+from .servers import AZURE_ACCOUNT, CuttingProxy, azurite_on, make_container
 from .test_errors import guarded  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.timeout(400)  # npm may have to install azurite first

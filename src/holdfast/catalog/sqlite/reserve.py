@@ -54,7 +54,7 @@ class Reserve:
         return _SMALL if os.stat(str(self._database)).st_size < _YOUNG else _LARGE
 
     def _size(self) -> int:
-        return _size(str(self._path))
+        return _file_size(str(self._path))
 
     def _next_size(self) -> int:
         """Size of the file to make now, 0 for none: what there is beside the old one."""
@@ -68,7 +68,7 @@ class Reserve:
         room will do.
         """
         growth = self._growth(connection)
-        room = self._space() + self._size() + (0 if growth else _size(f"{self._database}-wal"))
+        room = self._space() + self._size() + (0 if growth else _file_size(f"{self._database}-wal"))
         return growth + _MARGIN <= room
 
     def release(self) -> bool:
@@ -110,7 +110,7 @@ class Reserve:
         return space.f_bavail * space.f_frsize
 
 
-def _size(path: str) -> int:
+def _file_size(path: str) -> int:
     try:
         return os.stat(path).st_size
     except FileNotFoundError:
