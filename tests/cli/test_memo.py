@@ -254,10 +254,10 @@ def test_an_unclear_call_is_not_forgotten(store: holdfast.Store, model: Any, at:
 
 def test_forget_by_age_or_all(filled: holdfast.Store, model: Any, at: list[str]) -> None:
     assert run("memo", "forget", "simulate", "--older-than", "1h", *at).out == "nothing to forget\n"
-    time.sleep(0.2)
+    time.sleep(1)
     with filled.context():
         model.simulate(9)
-    assert run("memo", "forget", "simulate", "--older-than", "0.2s", "--json", *at).json["results"] == 2
+    assert run("memo", "forget", "simulate", "--older-than", "1s", "--json", *at).json["results"] == 2
     assert run("memo", "forget", "simulate", "--all", "--yes", "--json", *at).json["results"] == 1
     assert list(filled.scope("memo:model.simulate")) == []
     assert run("memo", "ls", "simulate", *at) == (0, "", "no results are stored\n", b"")

@@ -294,13 +294,22 @@ def test_a_config_that_lies_is_told(store: holdfast.Store, scope: holdfast.Scope
     scope.put("fine", 1)
     store.close()
     connection = apsw.Connection(os.path.join(store.config.store, "catalog.sqlite"))
-    for old, new in (('"member":1', '"member":7'), ('"member":1', '"member":0'), ('"at":0', '"at":"x"')):
+    lies = (
+        ('"member":1', '"member":7', "Track.two"),
+        (
+            '"member":1',
+            '"member":0',
+            "other bytes for namespace:prod/workflow:forecast/track [tests.kernel.test_bundles.Track.two]",
+        ),
+        ('"at":0', '"at":"x"', "a config that Holdfast cannot have written"),
+    )
+    for old, new, told in lies:
         connection.execute("UPDATE records SET config=replace(config,?1,?2) WHERE key='track'", (old, new))
         assert connection.changes() == 1
         with holdfast.open(store.config.store) as opened:
             (problem,) = opened.verify().problems
             assert problem.address == "namespace:prod/workflow:forecast/track"
-            assert "Track." in problem.message
+            assert told in problem.message
             with pytest.raises(holdfast.HoldfastError):
                 opened.namespace("prod").workflow("forecast").get_bytes(
                     "track", content="two" if "1" in old else "body"

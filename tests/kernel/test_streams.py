@@ -164,8 +164,9 @@ def test_files_are_closed(scope):
 
     use()  # a first time, which may open what stays open
     before = open_files()
-    use()
-    assert open_files() <= before
+    for _ in range(10):
+        use()
+    assert open_files() < before + 10  # a connection of the store's own may have been opened meanwhile
 
 
 # --- what is told by what -----------------------------------------------------------------------------------------

@@ -20,10 +20,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from ...address import Path
-from ...model import Codec, RecordRow, ScopeInfo
+from ...model import BUNDLE, Codec, RecordRow, ScopeInfo
 from .rows import (
     ABSENT,
-    BUNDLE,
     HEAD,
     HIGHEST,
     UNCHANGED,

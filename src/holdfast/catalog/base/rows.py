@@ -6,11 +6,10 @@ from typing import Any, Final, NamedTuple, Union
 
 from ...address import Path
 from ...errors import ConflictError
-from ...model import BUNDLE, DURABLE, RecordRow
+from ...model import DURABLE, RecordRow
 
 __all__ = [
     "ABSENT",
-    "BUNDLE",
     "HEAD",
     "HIGHEST",
     "UNCHANGED",
