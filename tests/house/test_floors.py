@@ -39,7 +39,9 @@ KERNEL = [
     "scope",
     "store",
 ]
-VIEWS = ["artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange"]
+VIEWS = [
+    "artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange", "tokens",
+]  # fmt: skip
 
 CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base"]
 
