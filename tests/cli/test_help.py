@@ -18,7 +18,7 @@ from holdfast.cli import app
 from .running import environment, process, run
 
 GROUP: Any = typer.main.get_command(app)
-COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "memo"]
+COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "serve", "memo"]
 MEMO = ["ls", "explain", "forget", "stats"]
 
 

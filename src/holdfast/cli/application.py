@@ -20,6 +20,7 @@ from .get import get
 from .ls import ls
 from .put import put
 from .rm import rm
+from .serve import serve
 from .stat import stat
 from .tour import tour
 from .verify import verify
@@ -43,7 +44,7 @@ app = typer.Typer(
 
 _memo = typer.Typer(name="memo", help=_flowing(memo.__doc__ or ""), callback=hand_down, invoke_without_command=True)
 _GROUPS = {
-    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync),
+    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, serve),
     _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
 }
 for _group, _commands in _GROUPS.items():

@@ -1,0 +1,73 @@
+"""``holdfast serve``: the store over HTTP."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from .arguments import JsonOption, StorageOption, StoreOption, open_store
+from .printing import answer, json_line
+
+__all__ = ["serve"]
+
+
+def _number(help: str, metavar: str = "BYTES", least: float = 1) -> Any:
+    return typer.Option(metavar=metavar, min=least, help=help, show_default=True)
+
+
+def serve(
+    host: Annotated[str, typer.Option(metavar="HOST", help="Name or address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 for any that is free.")] = 8080,
+    max_body: Annotated[int, _number("Bytes of one body that is stored.")] = 1 << 40,
+    max_json: Annotated[int, _number("Bytes of one body that is read as JSON.")] = 16 << 20,
+    max_headers: Annotated[int, _number("Bytes of a request's line and header fields.", least=1024)] = 32 << 10,
+    max_requests: Annotated[int, _number("Requests at once; one more is answered 503.", "N")] = 1000,
+    max_connections: Annotated[int, _number("Connections at once; one more is closed.", "N")] = 8000,
+    header_time: Annotated[float, _number("In which a request's header must have come.", "SECONDS", 0.1)] = 20.0,
+    idle_time: Annotated[float, _number("In which a body, or who reads one, must go on.", "SECONDS", 0.1)] = 60.0,
+    request_time: Annotated[float, _number("Of one request in all.", "SECONDS", 0.1)] = 7200.0,
+    shutdown_time: Annotated[float, _number("For requests to end when the service does.", "SECONDS", 0.1)] = 30.0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell of failures only, not of each request.")] = False,
+    storage: StorageOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the store over HTTP, until Ctrl-C or SIGTERM; requests that were taken on are finished.
+
+    Without tokens (holdfast token create) only this machine is served. The URL is printed when it listens; requests
+    and failures are told on stderr, a line of JSON each.
+
+    \b
+    Examples:
+      holdfast serve --store data
+      holdfast serve --store postgresql://db/holdfast --host 0.0.0.0 --port 8080 --max-body 1000000000
+    """
+    from ..service.base import Limits
+    from ..service.journal import Journal
+    from ..service.server import serve as make_server
+
+    limits = Limits(
+        max_body,
+        max_json,
+        max_headers,
+        max_requests,
+        max_connections,
+        header_time,
+        idle_time,
+        request_time,
+        shutdown_time,
+    )
+    with open_store(store, create=True, storage=storage) as opened:
+        journal = Journal(sys.stderr, all_requests=not quiet)
+
+        def listening(url: str) -> None:
+            where = opened.config.store
+            answer(as_json, {"url": url, "store": where}, f"serving {where} on {url}", json_line)
+            sys.stdout.flush()
+
+        try:
+            make_server(opened, host=host, port=port, limits=limits, journal=journal, listening=listening).run()
+        finally:
+            journal.close()

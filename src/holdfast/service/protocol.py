@@ -1,0 +1,127 @@
+"""Connections: uvicorn's own, with limits on the size of headers, on their number, and on silence."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .answer import json_answer
+from .base import Service
+from .problems import problem
+
+__all__ = ["Connection", "sweep"]
+
+_REASONS = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+
+
+class _Refused(Exception):
+    """Raised out of the parser: the request is not even looked at."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a client.
+
+    Attributes:
+        service: set in the subclass that a server makes.
+    """
+
+    service: Service
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.in_header = True
+        self.taken = 0  # bytes of a header that is not complete
+        self.since = self.stalled = monotonic()
+        self.refused: tuple[int, str, str] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, unless there are too many."""
+        super().connection_made(transport)
+        most = self.service.limits.connections
+        if len(self.connections) > most:
+            self.refuse(503, "busy", f"more than {most} connections at once: try again")
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come."""
+        if self.in_header:
+            self.taken += len(data)
+        super().data_received(data)
+        if self.in_header and self.taken > self.service.limits.headers and not self.transport.is_closing():
+            self._too_large()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self.in_header, self.since = True, monotonic()
+
+    def on_headers_complete(self) -> None:
+        """Its header is complete."""
+        self.in_header, self.taken = False, 0
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > self.service.limits.headers:
+            most = self.service.limits.headers
+            self.refused = 431, "headers_too_large", f"the header has more than the {most} bytes that are taken"
+            raise _Refused
+        super().on_headers_complete()
+
+    def _too_large(self) -> None:
+        most = self.service.limits.headers
+        self.refuse(431, "headers_too_large", f"the header has more than the {most} bytes that are taken")
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, or was refused in the middle of its header."""
+        cycle: Any = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # the body of a request that is being answered is malformed
+            cycle.message_event.set()
+        self.refuse(*(self.refused or (400, "invalid_argument", "this is no well-formed HTTP request")))
+
+    def refuse(self, status: int, code: str, message: str) -> None:
+        """Answer without asking the application, and close."""
+        answer = json_answer(status, problem(code, message, ""))
+        assert isinstance(answer.body, bytes)
+        head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\nconnection: close\r\n" % (status, _REASONS[status])
+        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(answer.body) + answer.body)
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        self.stalled = monotonic()
+        super().pause_writing()
+
+    def check(self, now: float) -> None:
+        """Close the connection if nothing has come for too long, or nothing was taken."""
+        limits = self.service.limits
+        if self.transport.is_closing():
+            return
+        if self.flow.write_paused:
+            if now - self.stalled > limits.idle_time:
+                self.transport.abort()
+            return
+        cycle: Any = self.cycle  # None before the first request
+        busy = cycle is not None and not cycle.response_complete
+        # Between two requests uvicorn's own timer runs, until something comes.
+        if not busy and self.timeout_keep_alive_task is None and now - self.since > limits.header_time:
+            self.refuse(408, "timeout", f"no request came in {limits.header_time:g} seconds")
+
+
+async def sweep(service: Service, connections: set[Any]) -> None:
+    """Look after connections and requests whose time is over, for ever."""
+    pause = min(1.0, service.limits.header_time / 4, service.limits.idle_time / 4, service.limits.request_time / 4)
+    while True:
+        await asyncio.sleep(pause)
+        now = monotonic()
+        for connection in list(connections):
+            connection.check(now)
+        for exchange, task in list(service.active.items()):
+            if now - exchange.began > service.limits.request_time and not exchange.late and task is not None:
+                exchange.late = True
+                task.cancel()

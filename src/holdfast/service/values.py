@@ -1,0 +1,213 @@
+"""``/v1/values``: the bytes of one record, there and back; and what is known of it, ``/v1/records`` and ``/v1/add``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+from ..address import Path, format_address
+from ..catalog.base import HEAD, Edit
+from ..errors import InvalidArgumentError
+from ..kernel import Kernel
+from ..model import Record
+from ..options import Plan, PutOptions, expiry, tags_text
+from ..reading import load
+from ..registry import VALUE
+from ..serializers.exact_json import dump
+from ..serializers.exact_json import load as load_json
+from ..writing import Encoded, put_inline, put_stored
+from .answer import JSON, Answer, json_answer
+from .base import Exchange, Service
+from .conditions import expected_version, tag
+from .content import Found, content_answer
+from .fields import expiry_of, given_options, held_lease, record_fields, record_json
+from .problems import Refusal
+
+__all__ = ["add", "delete", "get", "made", "patch", "put", "record", "store_body"]
+
+_JSON_TYPE = "application/json"
+_JSON_NAME = "holdfast.json@v1"
+_JSON_MOST = 4 << 20  # bytes of a body that is taken for a value, and of a value that is shown as JSON
+_BRIEF = 1 << 14  # bytes that are put, or read as JSON, in the loop
+_SHOWN = (_JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
+"""Serializers whose values are decoded here: reading their bytes runs no code of anybody's."""
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _look(service: Service, path: Path, key: str, version: int | None) -> Found:
+    scope = service.scope(path)
+    row = scope._entry(key) if version is None else scope._version(key, version)
+    return Found(row, service.kernel.catalog.codec(row[12]))
+
+
+async def get(exchange: Exchange) -> Answer:
+    """The bytes of a record, or with ``as=json`` its value as JSON."""
+    version = content = None
+    if exchange.query:
+        version = exchange.whole_number("version", -1, (1 << 63) - 1) if "version" in exchange.query else None
+        content = exchange.argument("content")
+        shown = exchange.argument("as")
+        if shown is not None:
+            return await _as_json(exchange, shown, version)
+    assert exchange.key is not None
+    return await content_answer(
+        exchange, partial(_look, exchange.service, exchange.path, exchange.key, version), content
+    )
+
+
+async def _as_json(exchange: Exchange, wanted: str, version: int | None) -> Answer:
+    if wanted != "json":
+        raise InvalidArgumentError(f"as={wanted:.80}: a value is shown as json only")
+    assert exchange.key is not None
+    service, path, key = exchange.service, exchange.path, exchange.key
+    found = await service.driver.look(partial(_look, service, path, key, version))
+    data = await service.driver.away(partial(_shown, service.kernel, path, key, found))
+    fields = [field for field in record_fields(found.row, found.codec) if field[0] != b"content-type"]
+    return Answer(200, [JSON, *fields], data)
+
+
+def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
+    where, data = format_address(path, key), found.row[HEAD + 9]
+    name = found.codec.serializer
+    nested = name == VALUE and isinstance(data, bytes) and b"@v" in data  # as in the name of another serializer
+    if name not in _SHOWN or nested or (name == VALUE and not isinstance(data, bytes)):
+        told = f"{where} is {name or 'a file'} of {found.codec.content_type}, which has no form as JSON: get its bytes"
+        raise Refusal(406, "not_acceptable", told)
+    if found.row[11] > _JSON_MOST:
+        raise Refusal(406, "not_acceptable", f"{where} has more than {_JSON_MOST} bytes: get them as they are")
+    try:
+        return dump(load(kernel, path, key, found.row[HEAD:]))
+    except TypeError as error:  # an EncodeError is one
+        raise Refusal(406, "not_acceptable", f"{where} has no form as JSON: {error}") from None
+
+
+async def record(exchange: Exchange) -> Answer:
+    """What is known of a record, or with ``history=true`` of the versions that are kept beside it."""
+    assert exchange.key is not None
+    look, scope, key = exchange.service.driver.look, exchange.scope, exchange.key
+    if exchange.flag("history"):
+        return json_answer(200, {"records": [record_json(old) for old in await look(partial(scope.history, key))]})
+    found = await look(partial(scope.record, key))
+    return json_answer(200, record_json(found), [(b"etag", tag(found.version))])
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def made(exchange: Exchange, record: Record) -> Answer:
+    """The answer to a put: 201 for a new key, 200 for one that was there."""
+    exchange.service.wrote(exchange.path)
+    new = record.row.created == record.row.updated
+    return json_answer(201 if new else 200, record_json(record), [(b"etag", tag(record.version))])
+
+
+async def put(exchange: Exchange) -> Answer:
+    """Store the body."""
+    options = given_options(exchange)
+    if exchange.conditional:
+        options["if_version"] = await expected_version(exchange)
+    return made(exchange, await store_body(exchange, options))
+
+
+async def store_body(exchange: Exchange, options: PutOptions) -> Record:
+    """Store the body under the key that the route names: JSON as a value, all else as a file."""
+    service, key = exchange.service, exchange.key
+    assert key is not None
+    as_json = options.get("content_type") == _JSON_TYPE
+    most = _JSON_MOST if as_json else min(_BRIEF, service.kernel.inline)
+    pieces = exchange.pieces(service.limits.body)
+    first: list[bytes] = []
+    size = 0
+    while not exchange.whole and size <= most:
+        piece = await anext(pieces, b"")
+        size += len(piece)
+        first.append(piece)
+    scope = exchange.scope
+    if not exchange.whole or size > most:
+        return await scope.aio.put_chunks(key, _chained(first, pieces), **options)
+    data = first[0] if len(first) == 1 else b"".join(first)
+    plan, driver = scope._plan(options), service.driver
+    what = (service.kernel, exchange.path, key, data, plan, as_json)
+    if size <= _BRIEF and size <= service.kernel.inline and not plan.power:
+        return await driver.brief(partial(_put_small, *what))
+    if size <= service.kernel.inline:
+        return await driver.away(partial(_put_small, *what))
+    encoded = await driver.away(partial(_encoded, service.kernel, data, plan, as_json))
+    return await driver.drive(
+        partial(put_stored, service.kernel, service.kernel.catalog, exchange.path, key, encoded[0], plan)
+    )
+
+
+async def _chained(first: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while first:
+        yield first.pop(0)
+    async for piece in pieces:
+        yield piece
+
+
+def _encoded(kernel: Kernel, data: bytes, plan: Plan, as_json: bool) -> tuple[Encoded, int | None]:
+    """A body as its record will have it: JSON is kept as it came, but for an integer that can be added to."""
+    if as_json:
+        try:
+            value = load_json(data, "")
+        except ValueError as error:
+            told = f"the body is not JSON{error}; another content type than {_JSON_TYPE} stores it as it is"
+            raise InvalidArgumentError(told) from None
+        if type(value) is int and -(1 << 63) <= value < 1 << 63 and str(value).encode() == data:
+            return Encoded(kernel.integer, [], 8, None, None), value
+    codec = kernel.codec_ids[_JSON_NAME if as_json else None, plan.content_type or "", None]
+    return Encoded(codec, [data], len(data), None, None), None
+
+
+def _put_small(kernel: Kernel, path: Path, key: str, data: bytes, plan: Plan, as_json: bool) -> Record:
+    encoded, integer = _encoded(kernel, data, plan, as_json)
+    return put_inline(kernel, kernel.catalog, path, key, encoded, integer, plan)
+
+
+async def patch(exchange: Exchange) -> Answer:
+    """Change a record's tags, its expiry, or both, in one commit; its bytes stay."""
+    given = await exchange.json()
+    unknown = given.keys() - {"tags", "expires"}
+    if unknown or not given:
+        raise InvalidArgumentError("a record is changed by tags, expires, or both, in a JSON object")
+    service, key = exchange.service, exchange.key
+    assert key is not None
+    columns: dict[str, Any] = {}
+    if "tags" in given:
+        if not isinstance(given["tags"], dict | None):
+            raise InvalidArgumentError("tags must be a JSON object of strings, or null for none")
+        columns["tags"] = tags_text(given["tags"])
+    if "expires" in given:
+        columns["expires"] = expiry(expiry_of(given["expires"]), service.kernel.catalog.now)
+    expected = await expected_version(exchange, missing_ok=False)
+    change = Edit(exchange.path, key, **columns, if_version=expected)
+    lease = exchange.header(b"holdfast-lease")
+    held = None if lease is None else held_lease(lease)
+    changed = await service.driver.brief(partial(exchange.scope._change, change, held))
+    service.wrote(exchange.path)
+    return json_answer(200, record_json(changed), [(b"etag", tag(changed.version))])
+
+
+async def delete(exchange: Exchange) -> Answer:
+    """Remove a record."""
+    assert exchange.key is not None
+    lease = exchange.header(b"holdfast-lease")
+    held = None if lease is None else held_lease(lease)
+    expected = await expected_version(exchange, missing_ok=False)
+    await exchange.scope.aio.delete(exchange.key, if_version=expected, lease=held)
+    exchange.service.wrote(exchange.path)
+    return Answer(204, [])
+
+
+async def add(exchange: Exchange) -> Answer:
+    """Add to an integer."""
+    given = await exchange.json()
+    if given.keys() - {"amount"}:
+        raise InvalidArgumentError('add takes {"amount": 1} and nothing else')
+    assert exchange.key is not None
+    entry = await exchange.scope.aio.add(exchange.key, given.get("amount", 1))
+    exchange.service.wrote(exchange.path)
+    return json_answer(200, {"value": entry.value, "record": record_json(entry.record)})

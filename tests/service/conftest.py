@@ -1,0 +1,30 @@
+"""A service of a store in a folder, on a real socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+import holdfast
+
+from .talk import Client, Served, served
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service without tokens, for all tests of a module: each takes a scope of its own."""
+    with holdfast.open(tmp_path_factory.mktemp("served") / "store") as store, served(store) as found:
+        yield found
+
+
+@pytest.fixture
+def client(service: Served) -> Client:
+    return service.client
+
+
+@pytest.fixture
+def at(request: pytest.FixtureRequest) -> str:
+    """A scope that no other test has, as it stands in a URL."""
+    name: str = request.node.name
+    return "namespace:" + "".join(char if char.isalnum() else "-" for char in name)
