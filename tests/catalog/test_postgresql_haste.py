@@ -112,7 +112,9 @@ def test_a_write_in_haste_waits_for_nobody(catalog: PostgreSQLCatalog, write: st
     assert contents(catalog) != before
 
 
-def test_a_cancel_that_came_too_early_is_sent_again(catalog: PostgreSQLCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancel_that_came_too_early_is_sent_again(
+    catalog: PostgreSQLCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server forgets the one that comes before the statement."""
     sent: list[float] = []
     cancel = psycopg.Connection.cancel_safe
