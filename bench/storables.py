@@ -98,8 +98,7 @@ async def main(folder):
         default_storage=True,
     )
     engine = create_async_engine(f"sqlite+aiosqlite:///{folder / 'records.db'}")
-    async with engine.begin() as connection:
-        await connection.run_sync(BaseRecord.metadata.create_all)
+    await BaseRecord.create_all(engine)
     async with async_sessionmaker(engine)() as session:
         for line in sys.stdin:
             what, count, first = json.loads(line)

@@ -78,6 +78,7 @@ FAULTS: list[Callable[[Patch], None]] = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_planted_fault_is_found(
     fault: Callable[[Patch], None], thread: LoopThread, monkeypatch: Patch, capsys: Any

@@ -112,6 +112,24 @@ def test_a_write_in_haste_waits_for_nobody(catalog: PostgreSQLCatalog, write: st
     assert contents(catalog) != before
 
 
+def test_a_cancel_that_came_too_early_is_sent_again(
+    catalog: PostgreSQLCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server forgets the one that comes before the statement."""
+    sent: list[float] = []
+    cancel = psycopg.Connection.cancel_safe
+
+    def late(connection: psycopg.Connection[Any], **options: Any) -> None:
+        sent.append(time.monotonic())
+        if len(sent) > 1:
+            cancel(connection, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "cancel_safe", late)
+    with held(catalog), pytest.raises(BusyError):
+        catalog.impatient(yes, lambda: put(catalog, "key", b"after"))
+    assert len(sent) == 2
+
+
 @pytest.mark.parametrize("write", WRITES)
 def test_busy_means_that_nothing_was_written(
     catalog: PostgreSQLCatalog, url: str, postgresql: Server, write: str

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings("default:no namespaces are allowed here"
 Pair = tuple[Host, Host]
 
 
-@pytest.fixture(scope="module", params=["s3", "azure"])
+@pytest.fixture(scope="module", params=["s3", pytest.param("azure", marks=pytest.mark.long)])
 def store(request: pytest.FixtureRequest, postgresql: Server) -> tuple[str, str]:
     """The URLs of a store and its storage."""
     schema = f"cluster_{request.param}_{time.monotonic_ns()}"

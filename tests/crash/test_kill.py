@@ -317,14 +317,14 @@ def spread(kills: list[Kill], number: int, random: Random) -> list[Kill]:
 
 
 def test_kills(quick_folder: Path) -> None:
-    counts = storm(quick_folder, seed=1, number=60)
+    counts = storm(quick_folder, seed=1, number=40)
     print(dict(counts))
     assert set(counts) >= {BEFORE, BETWEEN, AFTER, OTHER}
 
 
 def test_kills_of_collectors(quick_folder: Path) -> None:
-    counts = storm(quick_folder, seed=2, number=40, only="collect", collect=False)
-    assert counts == {OTHER: 40}
+    counts = storm(quick_folder, seed=2, number=20, only="collect", collect=False)
+    assert counts == {OTHER: 20}
 
 
 @pytest.mark.long

@@ -318,7 +318,7 @@ def check_many(
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
     check_many(lab, same_files, seed=seed, steps=60, cuts=30, durability=durability)
 

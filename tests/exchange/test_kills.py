@@ -99,7 +99,9 @@ CHECKS: dict[str, Callable[[Path, Path, bool], None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", ["export", pytest.param("import", marks=pytest.mark.long), "sync"])
+@pytest.mark.parametrize(
+    "kind", ["export", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("import", "sync"))]
+)
 def test_killed_and_run_again(source: Path, tmp_path: Path, kind: str) -> None:
     random = Random(kind)
     began = time.monotonic()

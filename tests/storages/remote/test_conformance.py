@@ -69,6 +69,7 @@ def routed(url: str, keys: dict[str, str]) -> RoutedStorage:
     return RoutedStorage(url, router, credentials=keys)
 
 
+@pytest.mark.long  # the same storage is under TestS3, and what a router adds in test_routed.py
 class TestRoutedS3(StorageSuite):
     LEFT = 600  # with their notes more than a batch
 

@@ -29,6 +29,7 @@ Statement = tuple[str, tuple[Any, ...]]
 _ROWS, _DONE, _SYNC = ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.PIPELINE_SYNC
 _FAILURES = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE, ExecStatus.NONFATAL_ERROR)
 _CANCEL = 2.0  # seconds
+_AGAIN = 1.0  # seconds: a cancel that came before its statement has no effect, and is not told of
 _WARNING = "01000"  # of a cancelled write: it was committed, but did not come to the standby servers
 _AUTO = [[PyFormat.AUTO] * count for count in range(30)]
 
@@ -43,7 +44,7 @@ class Link:
     """
 
     __slots__ = (
-        "__weakref__", "_connection", "_heard", "_loader", "_names", "_numbers", "_patience", "_pg", "_poll",
+        "__weakref__", "_ask", "_connection", "_heard", "_loader", "_names", "_numbers", "_patience", "_pg", "_poll",
         "cancelled", "pid", "used",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Link:
         self._poll.register(self._pg.socket, select.POLLIN)
         self._patience = patience
         self.cancelled = False
+        self._ask = 0.0  # when a cancel may be sent
         self._heard = _warnings(connection)
         self.pid = os.getpid()  # from here on it is closed when it is collected
         self.script(settings)
@@ -142,7 +144,7 @@ class Link:
         while pg.is_busy():
             haste = self._patience.haste
             while not self._poll.poll(haste and ASK * 1000):
-                if haste is not None and not self.cancelled and haste():
+                if haste is not None and time.monotonic() >= self._ask and haste():
                     self._cancel()
             pg.consume_input()
         result = pg.get_result()
@@ -153,6 +155,7 @@ class Link:
     def _cancel(self) -> None:
         """Tell the server to give up the statement; the answer to that says whether it did."""
         self.cancelled = True
+        self._ask = time.monotonic() + _AGAIN
         try:
             self._connection.cancel_safe(timeout=_CANCEL)
         except psycopg.Error:

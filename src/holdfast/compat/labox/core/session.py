@@ -27,7 +27,8 @@ __all__ = ["bound", "opened", "scope_of"]
 opened: ContextVar[list[Any] | None] = ContextVar("opened", default=None)
 """The streams of the objects that are loaded, for who closes them; None where nobody does."""
 
-_in_memory: WeakKeyDictionary[Any, Store] = WeakKeyDictionary()
+_stores: WeakKeyDictionary[Any, Store] = WeakKeyDictionary()
+"""Those beside the databases of engines."""
 
 
 def scope_of(session: Any) -> Scope:
@@ -51,18 +52,24 @@ def _beside(session: Any) -> Store:
     engine = getattr(engine, "sync_engine", engine)
     url: Any = getattr(engine, "url", None)
     backend = url.get_backend_name() if hasattr(url, "get_backend_name") else None
-    if backend == "postgresql":
-        place = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        return Store(shared_kernel(OpenKernel, find_config(place)))
-    if backend != "sqlite":
+    if backend not in ("postgresql", "sqlite"):
         raise InvalidArgumentError(
             f"session is a Holdfast store or scope, or SQLAlchemy's with PostgreSQL or SQLite, not {session!r}"
         )
-    if url.database not in (None, "", ":memory:"):
-        return Store(shared_kernel(OpenKernel, find_config(f"{url.database}.holdfast")))
-    if engine not in _in_memory:
-        _in_memory[engine] = Store(OpenKernel(find_config(MEMORY)))
-    return _in_memory[engine]
+    store = _stores.get(engine)
+    if store is None or store._kernel.closed:
+        store = _stores[engine] = Store(_kernel_of(url, backend))
+    return store
+
+
+def _kernel_of(url: Any, backend: str) -> OpenKernel:
+    if backend == "postgresql":
+        place = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    elif url.database in (None, "", ":memory:"):
+        return OpenKernel(find_config(MEMORY))
+    else:
+        place = f"{url.database}.holdfast"
+    return shared_kernel(OpenKernel, find_config(place))
 
 
 class _Bound(Registry):
