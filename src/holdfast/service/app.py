@@ -11,9 +11,13 @@ from ..api import Store
 from ..errors import HoldfastError, InvalidArgumentError
 from .answer import Answer
 from .base import Ended, Exchange, Limits, Service
+from .direktiv.problems import Problem
+from .direktiv.problems import answer_of as direktiv_answer
+from .direktiv.routes import PREFIX as DIREKTIV
 from .guard import Guard
 from .journal import Journal
-from .problems import Refusal, answer_of
+from .problems import Refusal
+from .problems import answer_of as service_answer
 from .routes import ROUTES
 from .routing import Route, Router, Verb
 
@@ -36,6 +40,7 @@ class App:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request; see the ASGI specification."""
         exchange = Exchange(self.service, scope, receive, send)
+        answer_of = direktiv_answer if (exchange.raw_path + b"/").startswith(DIREKTIV) else service_answer
         active = self.service.active
         active[exchange] = asyncio.current_task()
         route: Route | None = None
@@ -46,7 +51,7 @@ class App:
             route = None if found is None else found[0]
             try:
                 answer = await self._handle(exchange, found)
-            except (HoldfastError, Refusal) as error:
+            except (HoldfastError, Refusal, Problem) as error:
                 answer = answer_of(error, exchange.id, conditional=exchange.conditional)
                 unexpected = error if answer.status == 500 else None
             await exchange.answer(answer)
@@ -85,7 +90,7 @@ class App:
         route.place(exchange, raw)
         if verb.access in ("read", "write", "admin"):
             exchange.need(verb.access, exchange.path)
-        if verb.parameters is not None and exchange.query:
+        if verb.parameters is not None and not verb.lenient and exchange.query:
             _check_query(exchange, verb)
         return await verb.run(exchange)
 

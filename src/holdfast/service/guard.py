@@ -20,6 +20,7 @@ _ONCE = (
     b"host",
     b"origin",
     b"authorization",
+    b"direktiv-token",
     b"content-length",
     b"content-type",
     b"if-match",
@@ -100,6 +101,8 @@ class Guard:
         if not self._needed:
             return _EVERYTHING
         text = exchange.header(b"authorization")
+        if text is None and b"direktiv-token" in exchange.headers:
+            text = f"Bearer {exchange.header(b'direktiv-token')}"  # as Direktiv's clients send it
         if text is None:
             raise _unauthorized("a token is needed: send it as Authorization: Bearer hft_...", "")
         match = _BEARER.fullmatch(text)

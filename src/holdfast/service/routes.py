@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import openapi, state, values
+from .direktiv.routes import ROUTES as DIREKTIV
 from .routing import ADDRESS, ANY, Parameter, Route, Verb
 
 __all__ = ["ROUTES"]
@@ -66,6 +67,7 @@ VALUES = {
 }  # fmt: skip
 
 ROUTES: tuple[Route, ...] = (
+    *DIREKTIV,
     Route("/v1", {"GET": Verb(state.about, "What this service is.", ANY, {200: "name, version, limits, access"})}),
     Route("/v1/values/{address*}", VALUES, ADDRESS),
     Route("/v1/records/{address*}", {

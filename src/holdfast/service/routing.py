@@ -48,6 +48,7 @@ class Verb(NamedTuple):
         parameters: all there are; of the query no others are taken. None for a verb that looks at them itself.
         body: media type of the body that it takes, None for none.
         gives: media type of the answer's body.
+        lenient: whether parameters of the query that it does not know are passed over.
     """
 
     run: Handler
@@ -57,6 +58,7 @@ class Verb(NamedTuple):
     parameters: tuple[Parameter, ...] | None = ()
     body: str | None = None
     gives: str = "application/json"
+    lenient: bool = False
 
 
 class Route(NamedTuple):

@@ -24,7 +24,7 @@ from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, record_fields, record_json
 from .problems import Refusal
 
-__all__ = ["add", "delete", "get", "made", "patch", "put", "record", "store_body"]
+__all__ = ["add", "delete", "get", "look", "made", "patch", "put", "record", "store_body"]
 
 _JSON_TYPE = "application/json"
 _JSON_NAME = "holdfast.json@v1"
@@ -37,7 +37,8 @@ _SHOWN = (_JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _look(service: Service, path: Path, key: str, version: int | None) -> Found:
+def look(service: Service, path: Path, key: str, version: int | None) -> Found:
+    """A record with all that its answer needs, or this version of it."""
     scope = service.scope(path)
     row = scope._entry(key) if version is None else scope._version(key, version)
     return Found(row, service.kernel.catalog.codec(row[12]))
@@ -54,7 +55,7 @@ async def get(exchange: Exchange) -> Answer:
             return await _as_json(exchange, shown, version)
     assert exchange.key is not None
     return await content_answer(
-        exchange, partial(_look, exchange.service, exchange.path, exchange.key, version), content
+        exchange, partial(look, exchange.service, exchange.path, exchange.key, version), content
     )
 
 
@@ -63,7 +64,7 @@ async def _as_json(exchange: Exchange, wanted: str, version: int | None) -> Answ
         raise InvalidArgumentError(f"as={wanted:.80}: a value is shown as json only")
     assert exchange.key is not None
     service, path, key = exchange.service, exchange.path, exchange.key
-    found = await service.driver.look(partial(_look, service, path, key, version))
+    found = await service.driver.look(partial(look, service, path, key, version))
     data = await service.driver.away(partial(_shown, service.kernel, path, key, found))
     fields = [field for field in record_fields(found.row, found.codec) if field[0] != b"content-type"]
     return Answer(200, [JSON, *fields], data)
@@ -87,10 +88,11 @@ def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
 async def record(exchange: Exchange) -> Answer:
     """What is known of a record, or with ``history=true`` of the versions that are kept beside it."""
     assert exchange.key is not None
-    look, scope, key = exchange.service.driver.look, exchange.scope, exchange.key
+    driver, scope, key = exchange.service.driver, exchange.scope, exchange.key
     if exchange.flag("history"):
-        return json_answer(200, {"records": [record_json(old) for old in await look(partial(scope.history, key))]})
-    found = await look(partial(scope.record, key))
+        past = await driver.look(partial(scope.history, key))
+        return json_answer(200, {"records": [record_json(old) for old in past]})
+    found = await driver.look(partial(scope.record, key))
     return json_answer(200, record_json(found), [(b"etag", tag(found.version))])
 
 

@@ -1,0 +1,258 @@
+"""The files of a namespace: records of its scope ``file:tree``, their type a tag. A directory is a record, too.
+
+A workflow's variables live as long as its file. Scopes are dropped and renamed outside of transactions, so that is done
+before the commit of the file's own change: a request that was broken off is repeated, and ends as it should.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from functools import partial
+from posixpath import dirname
+from typing import Any
+
+from ...address import check_key
+from ...api import Scope
+from ...errors import ExistsError, InvalidArgumentError, NotFoundError
+from ...model import Record
+from ...storages.base import OCTETS
+from ...streams import guess_type
+from ..answer import Answer
+from ..base import Exchange, Service
+from .answers import DONE, data_answer, stamp, too_large
+from .bodies import FileChange, NewFile, clean, decoded_data, read
+from .identity import forget, repoint
+from .namespaces import attempt, in_transaction, namespace_of
+from .problems import Problem, invalid
+from .variables import mime_type
+
+__all__ = ["TREE", "create", "delete", "get", "update"]
+
+TREE = ("file", "tree")
+"""Kind and name of the scope with a namespace's files; keys are their paths without the slash in front."""
+
+_DIRECTORY = "directory"
+_TYPES = ("file", "workflow", _DIRECTORY, "service", "endpoint", "consumer")
+_BAD_PATH = "filesystem path is invalid"
+_BAD_DATA = "file data has invalid base64 string"
+_FOLDER_TYPE = "inode/directory"
+_SPEC_TYPE = "application/yaml"
+_Moved = list[tuple[Scope, str]]
+
+
+def _url_path(exchange: Exchange) -> str:
+    return clean("/" + exchange.parameters.get("path", ""))
+
+
+def _key(path: str) -> str:
+    """The key of a path.
+
+    Raises:
+        Problem: it names nothing that could be in the tree.
+    """
+    try:
+        if path == clean(path):
+            return check_key(path[1:])
+    except InvalidArgumentError:
+        pass
+    raise invalid(_BAD_PATH)
+
+
+def _type(record: Record) -> str:
+    return record.tags.get("type", "file")
+
+
+def _created(record: Record) -> float:
+    return float(record.tags.get("created", record.row.created))
+
+
+def _shown(record: Record, data: bytes | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": f"/{record.key}", "type": _type(record)}
+    if _type(record) != _DIRECTORY:
+        found |= {"size": record.unpacked_size, "mimeType": record.content_type}
+        if data is not None:
+            found["data"] = b64encode(data).decode()
+    return found | {"createdAt": stamp(_created(record)), "updatedAt": stamp(record.row.updated)}
+
+
+def _found(tree: Any, path: str) -> Record:
+    try:
+        record: Record = tree.record(_key(path))
+        return record
+    except NotFoundError:
+        raise Problem("resource_not_found", "filesystem path is not found") from None
+
+
+def _is_directory(tree: Any, path: str) -> bool:
+    try:
+        return path == "/" or _type(_found(tree, path)) == _DIRECTORY
+    except Problem:
+        return False
+
+
+def _children(tree: Scope, prefix: str) -> Iterator[Record]:
+    """The records right below a directory, whose key with a slash is ``prefix``."""
+    start: str | None = ""
+    while start is not None:
+        begin, start = start, None
+        for record in tree.list(prefix, start=begin):
+            name, slash, _ = record.key[len(prefix) :].partition("/")
+            if slash:
+                start = f"{prefix}{name}0"  # "0" is the character behind "/": all that is below it is passed over
+                break
+            yield record
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+async def get(exchange: Exchange) -> Answer:
+    """A file with its data, or a directory with what is in it."""
+    namespace = await namespace_of(exchange, "read")
+    return data_answer(
+        await exchange.service.driver.away(partial(_get, exchange.service, namespace, _url_path(exchange)))
+    )
+
+
+def _get(service: Service, namespace: Scope, path: str) -> dict[str, Any]:
+    tree = namespace.scope(*TREE)
+    if path == "/":
+        made = stamp(namespace.info().since)
+        found = {"path": "/", "type": _DIRECTORY, "createdAt": made, "updatedAt": made}
+        return {**found, "children": [_shown(child) for child in _children(tree, "")]}
+    record = _found(tree, path)
+    if _type(record) == _DIRECTORY:
+        return {**_shown(record), "children": [_shown(child) for child in _children(tree, f"{record.key}/")]}
+    if record.unpacked_size > service.limits.json:
+        raise too_large(service)
+    return _shown(record, tree.get_bytes(record.key))
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+async def create(exchange: Exchange) -> Answer:
+    """Make a file or a directory in the directory of the path."""
+    namespace = await namespace_of(exchange, "write")
+    given = await read(exchange, NewFile)
+    kind = given.type or ""
+    data = b"" if kind == _DIRECTORY else decoded_data(given.data or "", _BAD_DATA)
+    if kind not in _TYPES:
+        raise invalid("field type has invalid string")
+    path = f"{_url_path(exchange).rstrip('/')}/{given.name or ''}"
+    if kind == _DIRECTORY:
+        mime = _FOLDER_TYPE
+    else:
+        guessed = guess_type(path) if kind == "file" else _SPEC_TYPE
+        mime = mime_type(given.mime_type or guessed or OCTETS)
+    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
+    exchange.service.wrote(made.path)
+    return data_answer(_shown(made, data))
+
+
+def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Record:
+    key = _key(path)
+    with (block := in_transaction(service, namespace)) as inside:
+        tree = inside.scope(*TREE)
+        _check_free(tree, path)
+        tree.put_chunks(key, [data], content_type=mime, tags={"type": kind})
+    return block.records[0]
+
+
+def _check_free(tree: Scope, path: str) -> None:
+    if tree.exists(_key(path)):
+        raise Problem("resource_already_exists", "filesystem path already exists")
+    if not _is_directory(tree, dirname(path)):
+        raise invalid("filesystem path has no parent directory")
+
+
+async def update(exchange: Exchange) -> Answer:
+    """Change data or path of a file, or the path of a directory; a workflow's variables go along."""
+    namespace = await namespace_of(exchange, "write")
+    given = await read(exchange, FileChange)
+    data = decoded_data(given.data, _BAD_DATA) if given.data else None
+    path = _url_path(exchange)
+    new = path if not given.path else given.path if given.path[0] == "/" else f"/{given.path}"
+    shown = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data))
+    exchange.service.wrote((*namespace.path, TREE))
+    return data_answer(shown)
+
+
+def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None) -> dict[str, Any]:
+    key = _key(new)
+    moved: _Moved = []  # what to undo
+    try:
+        with in_transaction(service, namespace) as inside:
+            tree = inside.scope(*TREE)
+            record = _found(tree, path)
+            folder = _type(record) == _DIRECTORY
+            if folder and (data is not None or new.startswith(f"{path}/")):
+                raise invalid(_BAD_PATH)
+            if data is not None:
+                tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
+            if new != path:
+                _check_free(tree, new)
+                below = list(tree.list(f"{record.key}/")) if folder else []
+                for each in (record, *below):
+                    target = key + each.key[len(record.key) :]
+                    tree.rename(each.key, target)
+                    tree.set_tags(target, {**each.tags, "created": repr(_created(each))})
+                _move_variables(service, namespace, path, new, folder, moved)
+    except BaseException:
+        for scope, name in reversed(moved):
+            repoint(service, scope, name)
+            scope.rename_scope(name)
+        raise
+    tree = namespace.scope(*TREE)
+    record = _found(tree, new)
+    if folder or record.unpacked_size > service.limits.json:
+        return _shown(record)
+    return _shown(record, tree.get_bytes(record.key))
+
+
+def _workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
+    """The scopes with variables of a workflow, or of all below a directory."""
+    if not folder:
+        scope = namespace.workflow(path)
+        return [scope] if scope.present else []
+    return [scope for scope in namespace.children("workflow") if scope.name.startswith(f"{path}/")]
+
+
+def _move_variables(
+    service: Service, namespace: Scope, path: str, new: str, folder: bool, moved: list[tuple[Scope, str]]
+) -> None:
+    """Let workflows' variables go along with their files; ``moved`` is told how to undo each."""
+    for scope in _workflows(namespace, path, folder):
+        name = new + scope.name[len(path) :]
+        target = namespace.workflow(name)
+        if next(target.keys(limit=1), None) is not None:
+            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already")
+        target.drop(missing_ok=True)
+        repoint(service, scope, name)
+        try:
+            moved.append((scope.rename_scope(name), scope.name))
+        except NotFoundError:
+            continue  # dropped at this moment
+        except ExistsError:
+            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already") from None
+
+
+async def delete(exchange: Exchange) -> Answer:
+    """Remove a file, or a directory with all below it; a workflow's variables go with its file."""
+    namespace = await namespace_of(exchange, "write")
+    await attempt(exchange, partial(_delete, exchange.service, namespace, _url_path(exchange)))
+    exchange.service.wrote((*namespace.path, TREE))
+    return DONE
+
+
+def _delete(service: Service, namespace: Scope, path: str) -> None:
+    with in_transaction(service, namespace) as inside:
+        tree = inside.scope(*TREE)
+        record = _found(tree, path)
+        folder = _type(record) == _DIRECTORY
+        for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
+            tree.delete(key)
+        for scope in _workflows(namespace, path, folder):
+            forget(scope)
+            scope.drop(missing_ok=True)

@@ -1,0 +1,191 @@
+"""The ids of variables: a variable is a record, which has a name only, and a client knows it by a UUID.
+
+A UUID is given when a variable is first shown or made, and stays with it when it is renamed. Two marks tell of it, both
+integers with tags: in ``direktiv:names`` beside the variables, under the name, what its id is; in ``direktiv:ids`` of
+the namespace, under the id, where it lies. An id holds only as long as the name says so too, so that what is out of
+date, as after a rename in Python, leads nowhere. Marks below a workflow go along when it is renamed or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from ...address import Path, format_path, parse_path
+from ...api import Scope
+from ...catalog.base import ABSENT, Change, Put
+from ...errors import ConflictError, NotFoundError
+from ...hashing import NONE
+from ...model import Record
+from ...options import tags_text
+from ..base import Service
+from .problems import missing
+
+__all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take"]
+
+_KIND = "direktiv"
+_FEW = 200  # variables whose marks are looked up one by one
+_BATCH = 500  # ids that are given in one commit
+
+
+class Known(NamedTuple):
+    """What is known of a variable beside its record.
+
+    Attributes:
+        id: of it.
+        created: when it was made, in seconds since 1970, if it was renamed since.
+        marked: when that was noted.
+    """
+
+    id: str
+    created: float | None
+    marked: float
+
+    def since(self, record: Record) -> float:
+        """When the variable was made: not when the record got its present name."""
+        made = record.row.created
+        return self.created if self.created is not None and made <= self.marked else made
+
+
+def _names(scope: Any) -> Any:
+    return scope.scope(_KIND, "names")
+
+
+def _ids(scope: Any, path: Path) -> Any:
+    return scope._at(path[:1]).scope(_KIND, "ids")
+
+
+def _mark(record: Record) -> Known:
+    tags = record.tags
+    created = tags.get("created")
+    return Known(tags.get("id", ""), None if created is None else float(created), record.row.updated)
+
+
+def _record(scope: Any, key: str) -> Record | None:
+    try:
+        found: Record = scope.record(key)
+        return found
+    except NotFoundError:
+        return None
+
+
+def _place(path: Path) -> str:
+    """Where variables lie, from their namespace on."""
+    return format_path(path[1:])
+
+
+# --- from an id to a variable -----------------------------------------------------------------------------------------
+
+
+def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
+    """Scope and name of the variable with this id, in the transaction that ``namespace`` acts in, if it does."""
+    hint = _record(_ids(namespace, namespace.path), id)
+    if hint is None:
+        return None
+    tags = hint.tags
+    for place in (tags.get("at"), tags.get("was")):
+        if place is not None:
+            scope = namespace._at(namespace.path + parse_path(place))
+            mark = _record(_names(scope), tags["name"])
+            if mark is not None and _mark(mark).id == id:
+                return scope, tags["name"], _mark(mark)
+    return None
+
+
+# --- from variables to their ids --------------------------------------------------------------------------------------
+
+
+def identify(service: Service, scope: Scope, names: Sequence[str]) -> dict[str, Known]:
+    """The ids of these variables of a scope; those that have none are given one."""
+    while True:
+        known = _known(scope, names)
+        lacking = [name for name in names if name not in known]
+        if not lacking:
+            return known
+        try:
+            for batch in _batches(lacking):
+                _assign(service, scope, batch)
+        except ConflictError:
+            continue  # another process gives them
+
+
+def _known(scope: Scope, names: Sequence[str]) -> dict[str, Known]:
+    if len(names) > _FEW:
+        return {record.key: _mark(record) for record in _names(scope).list()}
+    records = ((name, _record(_names(scope), name)) for name in names)
+    return {name: _mark(record) for name, record in records if record is not None}
+
+
+def _batches(names: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(names)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
+
+
+def _assign(service: Service, scope: Scope, names: list[str]) -> None:
+    catalog, integer = service.kernel.catalog, service.kernel.integer
+    began = {path: catalog.scope_id(path) for path in {scope.path[:1], scope.path}}
+    if None in began.values():
+        raise missing("(namespace)")
+    changes: list[Change] = []
+    for name in names:
+        id = str(uuid4())
+        marks = (
+            (_names(scope).path, name, {"id": id}),
+            (_ids(scope, scope.path).path, id, {"at": _place(scope.path), "name": name}),
+        )
+        changes += [
+            Put(path, key, integer, NONE, None, 8, 1, tags=tags_text(tags), if_version=ABSENT)
+            for path, key, tags in marks
+        ]
+    catalog.commit(changes, began=began)
+
+
+# --- in a transaction -------------------------------------------------------------------------------------------------
+
+
+def give(scope: Scope, name: str) -> str:
+    """Give a variable that is being made an id."""
+    id = str(uuid4())
+    remember(scope, name, id)
+    return id
+
+
+def remember(scope: Scope, name: str, id: str, created: float | None = None) -> None:
+    """Note that this variable has this id, and when it was made, where its record does not say."""
+    stale = _record(_names(scope), name)
+    if stale is not None and _mark(stale).id != id:
+        _ids(scope, scope.path).delete(_mark(stale).id, missing_ok=True)
+    tags = {"id": id} if created is None else {"id": id, "created": repr(created)}
+    _names(scope).put(name, 1, tags=tags)
+    _ids(scope, scope.path).put(id, 1, tags={"at": _place(scope.path), "name": name})
+
+
+def take(scope: Scope, name: str, id: str) -> None:
+    """Forget the id of a variable that is deleted or renamed."""
+    _names(scope).delete(name, missing_ok=True)
+    _ids(scope, scope.path).delete(id, missing_ok=True)
+
+
+# --- of all variables of a scope --------------------------------------------------------------------------------------
+
+
+def repoint(service: Service, scope: Scope, name: str) -> None:
+    """Let the ids of a scope's variables lead to the name that it is about to get, and still to the present one."""
+    path = (*scope.path[:-1], (scope.kind, name))
+    where = {"at": _place(path), "was": _place(scope.path)}
+    for batch in _batches(_names(scope).keys()):
+        marks = ((key, _record(_names(scope), key)) for key in batch)
+        pairs = [(_mark(mark).id, {**where, "name": key}) for key, mark in marks if mark is not None]
+        integer, ids = service.kernel.integer, _ids(scope, scope.path).path
+        changes = [Put(ids, id, integer, NONE, None, 8, 1, tags=tags_text(tags)) for id, tags in pairs]
+        service.kernel.catalog.commit(changes)
+
+
+def forget(scope: Scope) -> None:
+    """Forget the ids of all variables of a scope that is about to be dropped."""
+    ids = _ids(scope, scope.path)
+    for record in _names(scope).list():
+        ids.delete(_mark(record).id, missing_ok=True)

@@ -1,0 +1,66 @@
+"""The routes of ``/api/v2``; a slash at the end of a path is the same path."""
+
+from __future__ import annotations
+
+from ..base import Handler
+from ..routing import ANY, Parameter, Route, Verb
+from . import files, namespaces, variables
+
+__all__ = ["PREFIX", "ROUTES"]
+
+PREFIX = b"/api/v2/"
+"""What the paths begin with, the slash at their end counted in."""
+
+_JSON = "application/json"
+_IN = {400: "the request says something that is not legal", 404: "there is no such thing, or no such namespace"}
+_RAW = Parameter("raw", "true: the bytes, under their MIME type")
+_LIST = (
+    Parameter("workflowPath", "those of this workflow"),
+    Parameter("instanceId", "those of this instance; it comes before the workflow"),
+    Parameter("name", "the one of this name"),
+    Parameter("limit", "at most so many"),
+    Parameter("after", "the id of a variable: those made after it"),
+    _RAW,
+)
+
+
+def _verb(run: Handler, means: str, done: str, parameters: tuple[Parameter, ...] = (), body: str | None = None) -> Verb:
+    return Verb(run, means, ANY, {200: done, **_IN}, parameters, body, lenient=True)
+
+
+_NAMESPACES = {
+    "GET": _verb(namespaces.listing, "All namespaces, by creation.", "namespaces"),
+    "POST": _verb(namespaces.create, "Make a namespace.", "the namespace", body=_JSON),
+}
+_NAMESPACE = {
+    "GET": _verb(namespaces.get, "A namespace.", "the namespace"),
+    "DELETE": _verb(namespaces.delete, "Remove a namespace with all in it.", "removed"),
+}
+_VARIABLES = {
+    "GET": _verb(variables.listing, "Variables, by creation.", "variables, or the bytes of the only one", _LIST),
+    "POST": _verb(variables.create, "Make a variable.", "the variable", body=_JSON),
+    "DELETE": _verb(
+        variables.delete_several, "Remove variables, all or none.", "removed", (Parameter("ids", "ids with commas"),)
+    ),
+}
+_VARIABLE = {
+    "GET": _verb(variables.get, "A variable with its data.", "the variable, or its bytes", (_RAW,)),
+    "PATCH": _verb(variables.update, "Change name, MIME type or data.", "the variable", body=_JSON),
+    "DELETE": _verb(variables.delete, "Remove a variable.", "removed"),
+}
+_FILES = {
+    "GET": _verb(files.get, "A file with its data, or a directory with its children.", "the file"),
+    "POST": _verb(files.create, "Make a file or a directory in this directory.", "the file", body=_JSON),
+    "PATCH": _verb(files.update, "Change data or path; variables of workflows go along.", "the file", body=_JSON),
+    "DELETE": _verb(files.delete, "Remove a file, or a directory with all below it.", "removed"),
+}
+
+_ALL = "/api/v2/namespaces"
+_ONE = f"{_ALL}/{{namespace}}"
+ROUTES: tuple[Route, ...] = (
+    *(Route(_ALL + end, _NAMESPACES) for end in ("", "/")),
+    *(Route(_ONE + end, _NAMESPACE) for end in ("", "/")),
+    *(Route(f"{_ONE}/variables{end}", _VARIABLES) for end in ("", "/")),
+    *(Route(f"{_ONE}/variables/{{id}}{end}", _VARIABLE) for end in ("", "/")),
+    *(Route(f"{_ONE}/files{end}", _FILES) for end in ("", "/{path*}")),
+)

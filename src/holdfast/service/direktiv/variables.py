@@ -1,0 +1,322 @@
+"""Variables: those of a namespace, of a workflow, of an instance."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import islice
+from math import inf
+from typing import Any, NamedTuple
+
+from ...address import Path
+from ...api import Scope
+from ...errors import InvalidArgumentError, NotFoundError
+from ...kernel import NATIVE_INTEGER
+from ...model import STORABLE, Record
+from ...options import check_content_type
+from ...storages.base import OCTETS
+from ..answer import Answer
+from ..base import Exchange, Service
+from ..content import content_answer
+from ..values import look
+from .answers import DONE, data_answer, stamp, too_large
+from .bodies import NewVariable, VariableChange, clean, decoded_data, is_name, parse_uuid, query, read
+from .identity import Known, find, give, identify, remember, take
+from .namespaces import attempt, in_transaction, namespace_of
+from .problems import Problem, invalid, missing
+
+__all__ = ["create", "delete", "delete_several", "get", "has_instance", "listing", "mime_type", "update"]
+
+_BAD_NAME = "field name has invalid string"
+_BAD_ID = "variable id is invalid uuid string"
+_BAD_PATH = "query param workflowPath invalid file path"
+
+
+class Variable(NamedTuple):
+    """A variable that was found."""
+
+    scope: Scope
+    record: Record
+    known: Known
+
+
+def mime_type(given: str) -> str:
+    """A MIME type that can be kept, and sent as a header field.
+
+    Raises:
+        Problem: it is none.
+    """
+    try:
+        return check_content_type(given)
+    except InvalidArgumentError:
+        raise invalid("field mimeType has invalid string") from None
+
+
+def _shown(variable: Variable, data: bytes = b"") -> dict[str, Any]:
+    scope, record, known = variable
+    level = "namespace" if len(scope.path) == 1 else scope.kind
+    found = {
+        "id": known.id,
+        "type": f"{level}-variable",
+        "reference": scope.name,
+        "name": record.key,
+        "size": _size(scope, record),
+        "mimeType": record.content_type,
+        "createdAt": stamp(known.since(record)),
+        "updatedAt": stamp(record.row.updated),
+    }
+    if data:
+        found["data"] = b64encode(data).decode()
+    return found
+
+
+def _size(scope: Scope, record: Record) -> int:
+    """How many bytes reading it gives: an integer that the catalog keeps is read as its digits."""
+    if record.serializer != NATIVE_INTEGER.serializer:
+        return record.unpacked_size
+    return len(str(scope.get(record.key, 0)))
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _found(namespace: Scope, id: str) -> Variable:
+    """The variable of an id.
+
+    Raises:
+        Problem: there is none in this namespace.
+    """
+    found = find(namespace, id)
+    if found is None:
+        raise missing()
+    scope, name, known = found
+    return Variable(scope, _variable(scope, name), known)
+
+
+def _variable(scope: Scope, name: str) -> Record:
+    """The record of a variable; an object of several contents, which has no bytes of its own, is none.
+
+    Raises:
+        Problem: there is none.
+    """
+    try:
+        record = scope.record(name)
+    except NotFoundError:
+        raise missing() from None
+    if record.serializer == STORABLE:
+        raise missing()
+    return record
+
+
+async def get(exchange: Exchange) -> Answer:
+    """A variable with its data, or with ``raw=true`` its bytes."""
+    namespace = await namespace_of(exchange, "read")
+    id = parse_uuid(exchange.parameters["id"], _BAD_ID)
+    away = exchange.service.driver.away
+    if query(exchange, "raw") == "true":
+        scope, record, _ = await away(partial(_found, namespace, id))
+        return await _raw(exchange, scope, record.key)
+    return data_answer(await away(partial(_with_data, exchange.service, namespace, id)))
+
+
+def _with_data(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
+    variable = _found(namespace, id)
+    if variable.record.unpacked_size > service.limits.json:
+        raise too_large(service)
+    return _shown(variable, variable.scope.get_bytes(variable.record.key))
+
+
+async def _raw(exchange: Exchange, scope: Scope, name: str) -> Answer:
+    exchange.path, exchange.key = scope.path, name
+    return await content_answer(exchange, partial(look, exchange.service, scope.path, name, None))
+
+
+async def listing(exchange: Exchange) -> Answer:
+    """The variables of a level, by creation, without data; or with ``raw=true`` the bytes of the only one."""
+    namespace = await namespace_of(exchange, "read")
+    scope = _level(exchange, namespace)
+    name, limit, after = query(exchange, "name"), _limit(exchange), query(exchange, "after")
+    if after:
+        after = parse_uuid(after, "query param after invalid uuid string")
+    away = exchange.service.driver.away
+    if query(exchange, "raw") == "true":
+        found = await away(partial(_only, scope, name))
+        try:
+            return await _raw(exchange, scope, found[0].key) if len(found) == 1 else Answer(404, [])
+        except NotFoundError:
+            return Answer(404, [])
+    work = partial(_listed, exchange.service, namespace, scope, name, limit, after)
+    return data_answer(await away(work))
+
+
+def _level(exchange: Exchange, namespace: Scope) -> Scope:
+    instance, workflow = query(exchange, "instanceId"), query(exchange, "workflowPath")
+    if instance:
+        instance = parse_uuid(instance, "query param instanceId invalid uuid string")
+    if workflow and workflow != clean(workflow):
+        raise invalid(_BAD_PATH)
+    if instance:
+        return namespace.instance(instance)
+    try:
+        return namespace.workflow(workflow) if workflow else namespace
+    except InvalidArgumentError:
+        raise invalid(_BAD_PATH) from None
+
+
+def _limit(exchange: Exchange) -> int | None:
+    text = query(exchange, "limit")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        raise invalid("query param limit invalid number")
+    return int(text)
+
+
+def _records(scope: Scope, **options: Any) -> Iterable[Record]:
+    return (record for record in scope.list(**options) if record.serializer != STORABLE)
+
+
+def _only(scope: Scope, name: str) -> list[Record]:
+    """The variables that were asked for, two of them if there are several."""
+    if not name:
+        return list(islice(_records(scope), 2))
+    try:
+        return [_variable(scope, name)]
+    except (Problem, InvalidArgumentError):
+        return []
+
+
+def _listed(
+    service: Service, namespace: Scope, scope: Scope, name: str, limit: int | None, after: str
+) -> list[dict[str, Any]]:
+    if name:
+        records = _only(scope, name)
+    elif limit is None and not after:
+        records = list(_records(scope))  # in the order of names, which costs no sorting of each page
+    else:
+        last = _after(namespace, scope, after) if after else None
+        records = list(islice(_records(scope, order="created", after=last), limit))
+    known = identify(service, scope, [record.key for record in records])
+    variables = [Variable(scope, record, known[record.key]) for record in records]
+    if limit is None and not after:
+        variables.sort(key=lambda variable: (variable.known.since(variable.record), variable.record.key))
+    return [_shown(variable) for variable in variables]
+
+
+def _after(namespace: Scope, scope: Scope, id: str) -> Record:
+    found = find(namespace, id)
+    if found is not None and found[0].path == scope.path:
+        return _variable(scope, found[1])
+    raise invalid("query param after is no variable of this list")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+async def create(exchange: Exchange) -> Answer:
+    """Make a variable."""
+    namespace = await namespace_of(exchange, "write")
+    given = await read(exchange, NewVariable)
+    data = decoded_data(given.data or "")
+    path: Path = namespace.path
+    if given.instance_id:
+        path = (*path, ("instance", parse_uuid(given.instance_id, "field instanceId has invalid uuid string")))
+    if given.workflow_path:
+        path = (*namespace.path, ("workflow", clean("/" + given.workflow_path)))
+    if not is_name(given.name):
+        raise invalid(_BAD_NAME)
+    assert given.name is not None
+    mime = mime_type(given.mime_type or OCTETS)
+    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
+    exchange.service.wrote(path)
+    return data_answer(_shown(made, data))
+
+
+def has_instance(namespace: Scope, id: str) -> bool:
+    """Whether there is, or was, this run of a workflow."""
+    return namespace.instance(id).present
+
+
+def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> Variable:
+    if path[-1][0] == "instance" and not has_instance(namespace, path[-1][1]):
+        raise missing()
+    with (block := in_transaction(service, namespace)) as inside:
+        scope = inside._at(path)
+        if scope.exists(name):
+            raise _duplicate()
+        scope.put_chunks(name, [data], content_type=mime)
+        id = give(scope, name)
+    return Variable(service.scope(path), block.records[0], Known(id, None, 0.0))
+
+
+def _duplicate() -> Problem:
+    return Problem("resource_already_exists", "resource already exists")
+
+
+async def update(exchange: Exchange) -> Answer:
+    """Change name, MIME type or data of a variable."""
+    namespace = await namespace_of(exchange, "write")
+    id = parse_uuid(exchange.parameters["id"], _BAD_ID)
+    given = await read(exchange, VariableChange)
+    data = None if given.data is None else decoded_data(given.data)
+    if given.name is not None and not is_name(given.name):
+        raise invalid(_BAD_NAME)
+    mime = None if given.mime_type is None else mime_type(given.mime_type)
+    change = partial(_update, exchange.service, namespace, id, given.name, mime, data)
+    variable = await attempt(exchange, change)
+    exchange.service.wrote(variable.scope.path)
+    if data is None and variable.record.unpacked_size <= exchange.service.limits.json:
+        data = await exchange.service.driver.away(partial(variable.scope.get_bytes, variable.record.key))
+    return data_answer(_shown(variable, data or b""))
+
+
+def _update(
+    service: Service, namespace: Scope, id: str, new: str | None, mime: str | None, data: bytes | None
+) -> Variable:
+    with (block := in_transaction(service, namespace)) as inside:
+        scope, record, known = _found(inside, id)
+        name, created = record.key, known.since(record)
+        if new is not None and new != name:
+            if scope.exists(new):
+                raise _duplicate()
+            scope.rename(name, new)
+            take(scope, name, id)
+            remember(scope, new, id, created)
+            name = new
+        if data is not None:
+            mime = mime or record.content_type
+            scope.put_chunks(name, [data], content_type=mime, tags=record.tags, expires=record.expires)
+        elif mime is not None:
+            scope.set_content_type(name, mime)
+        elif name == record.key:
+            scope.set_tags(name, record.tags)  # nothing else is another, but when it was written
+    (last,) = [made for made in block.records if (made.path, made.key) == (scope.path, name)][-1:]
+    return Variable(service.scope(scope.path), last, Known(id, created, inf))
+
+
+async def delete(exchange: Exchange) -> Answer:
+    """Remove a variable."""
+    return await _delete(exchange, lambda: [exchange.parameters["id"]])
+
+
+async def delete_several(exchange: Exchange) -> Answer:
+    """Remove those that ``ids`` names, all or none."""
+    return await _delete(exchange, lambda: query(exchange, "ids").split(","))
+
+
+async def _delete(exchange: Exchange, named: Callable[[], list[str]]) -> Answer:
+    namespace = await namespace_of(exchange, "write")
+    ids = {parse_uuid(id, _BAD_ID) for id in named()}
+    for path in await attempt(exchange, partial(_remove, exchange.service, namespace, ids)):
+        exchange.service.wrote(path)
+    return DONE
+
+
+def _remove(service: Service, namespace: Scope, ids: set[str]) -> set[Path]:
+    with in_transaction(service, namespace) as inside:
+        variables = [_found(inside, id) for id in ids]
+        for scope, record, known in variables:
+            scope.delete(record.key)
+            take(scope, record.key, known.id)
+    return {variable.scope.path for variable in variables}
