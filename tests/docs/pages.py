@@ -6,20 +6,26 @@ What a page may say in a comment at the end of a Python statement, and the runne
 * ``# raises NotFoundError``: the statement, with the blocks around it that end with it, raises this error (or a
   subclass of it).
 
-A block of shell runs when its first word is ``holdfast``. A command of it may end in ``# exit 3``, its exit code.
+A block of shell runs when its first word is ``holdfast`` or ``curl``. A command of it may end in ``# exit 3``, its exit
+code, or in ``# -> text``, all that it prints. ``holdfast serve`` is started in the background, on a port that is free,
+which later blocks are given in place of the one that the page names; it ends with the page. A block of ``js`` is run by
+Node beside a copy of the JavaScript client; what it prints is what its lines promise by ``// -> text``, in order.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tokenize
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +38,9 @@ _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (?P<title>.+)$", re.MULTILINE)
 _PROMISE = re.compile(r"#\s*(?P<kind>->|raises)\s*(?P<text>.+)$")
 _EXIT = re.compile(r"\s*#\s*exit (?P<code>\d+)\s*$")
+_PRINTS = re.compile(r"\s*(?:#|//)\s*-> (?P<text>.+)$")
+_SERVE = "holdfast serve"
+CLIENT = ROOT / "clients" / "javascript" / "holdfast.mjs"
 
 
 class Block(NamedTuple):
@@ -94,25 +103,63 @@ def dead_links(page: Path) -> list[str]:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
+def runs(block: Block) -> bool:
+    """Whether a block is run; others are for the eye."""
+    return block.language in ("python", "js") or (
+        block.language == "sh" and block.code.split(maxsplit=1)[:1] in (["holdfast"], ["curl"])
+    )
+
+
 def run_page(text: str, folder: Path, where: str) -> int:
     """Run the blocks of a page in order, in one namespace and in ``folder``; gives how many there were."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     count = 0
     before = os.getcwd()
     os.chdir(folder)
-    try:
-        for block in blocks(text):
+    urls: dict[str, str] = {}
+    with ExitStack() as services:
+        services.callback(os.chdir, before)
+        services.callback(_close, namespace)
+        for block in filter(runs, blocks(text)):
+            for shown, real in urls.items():
+                block = block._replace(code=block.code.replace(shown, real))
             if block.language == "python":
                 run_python(block, namespace, where)
-            elif block.language == "sh" and block.code.startswith("holdfast"):
-                run_shell(block, where)
+            elif block.language == "js":
+                run_javascript(block, where)
+            elif block.code.startswith(_SERVE):
+                urls |= dict(services.enter_context(_service(line)) for _, line in _commands(block.code))
             else:
-                continue
+                run_shell(block, where)
             count += 1
-    finally:
-        _close(namespace)
-        os.chdir(before)
     return count
+
+
+@contextmanager
+def _service(command: str) -> Iterator[tuple[str, str]]:
+    """A service that runs meanwhile: its URL as the page has it, and the one that it has here."""
+    words = shlex.split(command)
+    assert words[:2] == _SERVE.split()
+    port = words[words.index("--port") + 1] if "--port" in words else "8080"
+    options = [*words[1:], "--port", "0", "--json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "holdfast", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise Broken(f"{command}: {process.communicate()[1]}")
+            yield f"http://127.0.0.1:{port}", json.loads(line)["url"].replace("0.0.0.0", "127.0.0.1")
+        finally:
+            process.terminate()
+            told = process.communicate(timeout=30)[1]
+    if process.returncode:
+        raise Broken(f"{command} ended with {process.returncode}: {told}")
 
 
 def _close(namespace: dict[str, Any]) -> None:
@@ -200,23 +247,47 @@ def _raises(name: str, place: str) -> Iterator[None]:
 
 
 def run_shell(block: Block, where: str) -> None:
-    """Run the commands of one block by bash, one after the other, and check their exit codes."""
+    """Run the commands of one block by bash, one after the other, and check their exit codes and what they print."""
     script = ["set -u"]
     for number, line in _commands(block.code):
         stated = _EXIT.search(line)
         code = int(stated["code"]) if stated else 0
         command = _EXIT.sub("", line)
+        printed = _PRINTS.search(command)
         place = f"{where}:{block.line + number}"
-        script.append(
-            f"{command}\nfound=$?; [ $found = {code} ] || {{ echo '{place}: exit' $found, not {code} >&2; exit 99; }}"
-        )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        if printed:
+            wanted = shlex.quote(printed["text"])
+            script += [
+                f"printed=$({_PRINTS.sub('', command)})\nfound=$?",
+                f"""[ "$printed" = {wanted} ] || {{ echo '{place}: prints' "$printed" >&2; exit 99; }}""",
+            ]
+        else:
+            script.append(f"{command}\nfound=$?")
+        script.append(f"[ $found = {code} ] || {{ echo '{place}: exit' $found, not {code} >&2; exit 99; }}")
     done = subprocess.run(
-        ["bash", "-c", "\n".join(script)], capture_output=True, text=True, env=environment, timeout=100
+        ["bash", "-c", "\n".join(script)], capture_output=True, text=True, env=_environment(), timeout=100
     )
     if done.returncode:
         raise Broken(f"{done.stderr}\n{done.stdout}")
+
+
+def _environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    return environment
+
+
+def run_javascript(block: Block, where: str) -> None:
+    """Run one block by Node in the working folder, with the client beside it, and check what it prints."""
+    shutil.copy(CLIENT, CLIENT.name)
+    program = Path("example.mjs")
+    program.write_text(block.code, encoding="utf-8")
+    done = subprocess.run(["node", program], capture_output=True, text=True, env=_environment(), timeout=60)
+    if done.returncode:
+        raise Broken(f"{where}:{block.line}: {done.stderr}")
+    wanted = [found["text"] for line in block.code.splitlines() if (found := _PRINTS.search(line))]
+    if done.stdout.splitlines() != wanted:
+        raise Broken(f"{where}:{block.line}: the page says {wanted}, it prints {done.stdout.splitlines()}")
 
 
 def _commands(code: str) -> Iterator[tuple[int, str]]:

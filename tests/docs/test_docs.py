@@ -18,10 +18,12 @@ from tests.docs.pages import (
     blocks,
     dead_links,
     links,
+    run_javascript,
     run_page,
     run_python,
     run_shell,
     runnable_pages,
+    runs,
 )
 from tests.kernel.places import set_keys
 
@@ -48,10 +50,7 @@ def test_examples_run(page: Path, tmp_path: Path, request: pytest.FixtureRequest
         request.getfixturevalue("servers")
     text = page.read_text(encoding="utf-8")
     ran = run_page(text, tmp_path, _name(page))
-    assert ran == sum(
-        block.language == "python" or (block.language == "sh" and block.code.startswith("holdfast"))
-        for block in blocks(text)
-    )
+    assert ran == sum(map(runs, blocks(text)))
 
 
 @pytest.mark.parametrize("page", all_pages(), ids=_name)
@@ -117,8 +116,39 @@ def test_a_wrong_exit_code_is_caught(command: str) -> None:
         run_shell(Block("sh", command + "\n", 1), "page")
 
 
+@pytest.mark.parametrize("command", ["echo three  # -> four", "echo three; exit 3  # -> three", "echo -n  # -> three"])
+def test_what_a_command_does_not_print_is_caught(command: str) -> None:
+    with pytest.raises(Broken):
+        run_shell(Block("sh", command + "\n", 1), "page")
+
+
+@pytest.mark.parametrize("code", ["console.log(1 + 1); // -> 3", "console.log(2);", "// -> 2", "throw new Error(2)"])
+def test_an_untrue_example_of_javascript_is_caught(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Broken):
+        run_javascript(Block("js", code, 1), "page")
+
+
+def test_a_service_runs_for_a_page(tmp_path: Path) -> None:
+    text = """
+```sh
+holdfast serve --store data --port 9090 --quiet
+```
+```sh
+curl -sf http://127.0.0.1:9090/v1/values/namespace:a/b --data-binary 17 -X PUT -o answer
+curl -s http://127.0.0.1:9090/v1/values/namespace:a/b  # -> 17
+```
+```js
+import { open } from "./holdfast.mjs";
+console.log(new TextDecoder().decode(await open("http://127.0.0.1:9090").scope("namespace:a").getBytes("b"))); // -> 17
+```
+"""
+    assert run_page(text, tmp_path, "page") == 3
+    assert (tmp_path / "data").is_dir()
+
+
 def test_stated_exit_codes_and_continued_lines_pass() -> None:
-    run_shell(Block("sh", "holdfast \\\n    --help\nfalse  # exit 1\n", 1), "page")
+    run_shell(Block("sh", "holdfast \\\n    --help\nfalse  # exit 1\necho a b  # -> a b\n", 1), "page")
 
 
 def test_a_dead_link_is_caught(tmp_path: Path) -> None:
