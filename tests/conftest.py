@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,8 +18,36 @@ from .storages.remote.servers import azurite, ftp, moto
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machine decides how long an example takes, so no example fails for its time; pytest-timeout watches the whole.
-settings.register_profile("holdfast", deadline=None, print_blob=True)
+settings.register_profile("holdfast", deadline=None, print_blob=True, max_examples=50)
 settings.load_profile("holdfast")
+
+
+# Those that take longest, the longest first: begun at the end, one process would be busy with one, and the others idle.
+FIRST = [
+    "docs/test_docs.py",
+    "storages/remote/test_objectstore.py",
+    "storages/remote/test_conformance.py",
+    "serializers/test_conformance.py",
+    "serializers/test_streams.py",
+    "storages/remote/test_table.py",
+    "crash/test_kill.py",
+    "crash/test_powercut.py",
+    "house/test_wheel.py",
+    "kernel/test_state_machine.py",
+    "kernel/test_far.py",
+    "catalog/test_postgresql_haste.py",
+    "memoize/test_code_sources.py",
+    "kernel/test_everywhere.py",
+    "cluster/test_tour.py",
+    "catalog/test_postgresql_store.py",
+    "storages/remote/test_routed.py",
+    "compat/test_install.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {str(Path(__file__).parent / name): place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(order)))
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def failed() -> set[tuple[str, str]]:
     return set(re.findall(r"^FAILED \S+::(\w+)::(\w+)", done.stdout, re.MULTILINE))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.removeprefix("Test"))
 def test_the_suite_finds(fault: type[Wrong], failed: set[tuple[str, str]]) -> None:
     assert (fault.__name__, fault.caught_by) in failed

@@ -158,7 +158,7 @@ def test_a_loaded_stream_of_which_something_was_read(place: Place) -> None:
     async def save_the_rest() -> None:
         async with AsyncExitStack() as stack:
             loaded = await load_one(manifest, StorableStream, registry=registry, session=place.session, stack=stack)
-            stream = loaded.value_stream
+            stream: Any = loaded.value_stream
             assert await anext(stream) == {"n": 0}
             with pytest.raises(ExceptionGroup) as caught:
                 await save_one(StorableStream(stream), registry=registry, session=place.session)

@@ -351,6 +351,7 @@ def must_fail(lab: Lab, same_files: dict[str, Any], durability: str = "process",
     raise AssertionError("a safeguard was taken out, and no power cut showed it")
 
 
+@pytest.mark.long
 def test_planted_no_recovery(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.keeper.recover", lambda kernel: 0)
     assert "torn" in must_fail(lab, same_files)
@@ -369,11 +370,13 @@ def test_planted_nothing_kept(lab: Lab, same_files: dict[str, Any], monkeypatch:
     assert "must be at version" in must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_objects_lost_in_part(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.catalog.sql.blobs._OF", "SELECT ?1 AS blob")
     assert "torn" in must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_objects_synced_with_one_file(
     lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
