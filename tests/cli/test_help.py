@@ -18,15 +18,15 @@ from holdfast.cli import app
 from .running import environment, process, run
 
 GROUP: Any = typer.main.get_command(app)
-COMMANDS = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "serve", "memo"]
-MEMO = ["ls", "explain", "forget", "stats"]
+SINGLE = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "serve"]
+GROUPS = {"memo": ["ls", "explain", "forget", "stats"], "token": ["create", "ls", "revoke"]}
 
 
 def test_the_commands_are_all_there() -> None:
     for words in ([], ["--help"], ["-h"]):
         ended = run(*words, env={"COLUMNS": "200"})
         assert ended.code == 0
-        assert re.findall(r"│ (\w+)  +[A-Z]", ended.out) == COMMANDS
+        assert re.findall(r"│ (\w+)  +[A-Z]", ended.out) == [*SINGLE, *GROUPS]
         for code in ("0", "1", "2", "3", "4", "5", "130", "141"):
             assert re.search(rf"^ +{code}  \w", ended.out, re.M), code
 
@@ -47,7 +47,7 @@ def find(words: list[str]) -> tuple[Any, list[str]]:
     return command, left
 
 
-@pytest.mark.parametrize("name", [*COMMANDS[:-1], *(f"memo {name}" for name in MEMO)])
+@pytest.mark.parametrize("name", [*SINGLE, *(f"{group} {name}" for group, names in GROUPS.items() for name in names)])
 def test_every_command_has_examples_that_parse(name: str) -> None:
     command, _ = find(name.split())
     calls = [find(call) for call in examples(command.help)]

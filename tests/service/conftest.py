@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 
 import holdfast
 
+from .direktiv import Api
 from .talk import Client, Served, served
 
 
@@ -28,3 +30,16 @@ def at(request: pytest.FixtureRequest) -> str:
     """A scope that no other test has, as it stands in a URL."""
     name: str = request.node.name
     return "namespace:" + "".join(char if char.isalnum() else "-" for char in name)
+
+
+_namespaces = count(1)
+
+
+@pytest.fixture
+def api(service: Served) -> Iterator[Api]:
+    """A namespace of Direktiv's that no other test has."""
+    client = service.another()
+    found = Api(f"n{next(_namespaces)}", client, service)
+    found.data("POST", "/namespaces", {"name": found.namespace})
+    yield found
+    client.close()

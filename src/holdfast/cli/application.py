@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from inspect import cleandoc
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from .. import __version__
-from . import memo
+from . import memo, token
 from .arguments import StoreOption, hand_down
 from .cat import cat
 from .commands import Commands
@@ -42,15 +43,23 @@ app = typer.Typer(
 )
 """All commands."""
 
-_memo = typer.Typer(name="memo", help=_flowing(memo.__doc__ or ""), callback=hand_down, invoke_without_command=True)
+
+def _group_of(module: ModuleType) -> typer.Typer:
+    name = module.__name__.rpartition(".")[2]
+    return typer.Typer(name=name, help=_flowing(module.__doc__ or ""), callback=hand_down, invoke_without_command=True)
+
+
+_memo, _token = _group_of(memo), _group_of(token)
 _GROUPS = {
     app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, serve),
     _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
+    _token: (token.create, token.ls, token.revoke),
 }
 for _group, _commands in _GROUPS.items():
     for _command in _commands:
         _group.command(_command.__name__.rstrip("_"), help=_flowing(_command.__doc__ or ""))(_command)
 app.add_typer(_memo)
+app.add_typer(_token)
 
 
 def _version(wanted: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from binascii import a2b_base64
 from posixpath import normpath
 from typing import TypeVar
 from uuid import UUID
@@ -88,13 +88,14 @@ async def read(exchange: Exchange, kind: type[T]) -> T:
 def parse(body: bytes, kind: type[T]) -> T:
     """A body as what it should be; ``null`` is one without fields."""
     try:
-        return msgspec.json.decode(body, type=kind | None) or kind()
+        text = body.decode()
+        return msgspec.json.decode(text, type=kind | None) or kind()
     except msgspec.ValidationError:
         wrong = Problem("request_body_bad_json_schema", "request payload has bad json schema")
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise _not_json() from None
     try:
-        msgspec.json.decode(body)  # to its end: what is no JSON has not even a wrong type
+        msgspec.json.decode(text)  # to its end: what is no JSON has not even a wrong type
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise _not_json() from None
     raise wrong
@@ -110,10 +111,13 @@ def decoded_data(text: str, wrong: str | None = None) -> bytes:
     Raises:
         Problem: it is none; told as ``wrong`` data, by default as a body that is no JSON.
     """
+    text = text.translate({10: None, 13: None})
     try:
-        return b64decode(text.translate({10: None, 13: None}), validate=True)
+        if len(text) % 4 == 0:  # strict mode takes one = too many
+            return a2b_base64(text, strict_mode=True)
     except ValueError:
-        raise (_not_json() if wrong is None else invalid(wrong)) from None
+        pass
+    raise _not_json() if wrong is None else invalid(wrong)
 
 
 def is_name(text: str | None) -> bool:
