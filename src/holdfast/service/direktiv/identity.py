@@ -21,7 +21,6 @@ from ...hashing import NONE
 from ...model import Record
 from ...options import tags_text
 from ..base import Service
-from .problems import missing
 
 __all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take"]
 
@@ -98,11 +97,11 @@ def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
 
 
 def identify(service: Service, scope: Scope, names: Sequence[str]) -> dict[str, Known]:
-    """The ids of these variables of a scope; those that have none are given one."""
+    """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped."""
     while True:
         known = _known(scope, names)
         lacking = [name for name in names if name not in known]
-        if not lacking:
+        if not lacking or not scope.present:
             return known
         try:
             for batch in _batches(lacking):
@@ -126,9 +125,9 @@ def _batches(names: Iterable[str]) -> Iterator[list[str]]:
 
 def _assign(service: Service, scope: Scope, names: list[str]) -> None:
     catalog, integer = service.kernel.catalog, service.kernel.integer
-    began = {path: catalog.scope_id(path) for path in {scope.path[:1], scope.path}}
+    began = {scope.path: catalog.scope_id(scope.path)}
     if None in began.values():
-        raise missing("(namespace)")
+        return  # dropped: a mark would make it again
     changes: list[Change] = []
     for name in names:
         id = str(uuid4())

@@ -64,3 +64,4 @@ ROUTES: tuple[Route, ...] = (
     *(Route(f"{_ONE}/variables/{{id}}{end}", _VARIABLE) for end in ("", "/")),
     *(Route(f"{_ONE}/files{end}", _FILES) for end in ("", "/{path*}")),
 )
+"""What :data:`holdfast.service.routes.ROUTES` has of them."""

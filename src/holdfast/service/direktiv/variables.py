@@ -33,7 +33,7 @@ _BAD_ID = "variable id is invalid uuid string"
 _BAD_PATH = "query param workflowPath invalid file path"
 
 
-class Variable(NamedTuple):
+class _Variable(NamedTuple):
     """A variable that was found."""
 
     scope: Scope
@@ -53,7 +53,7 @@ def mime_type(given: str) -> str:
         raise invalid("field mimeType has invalid string") from None
 
 
-def _shown(variable: Variable, data: bytes = b"") -> dict[str, Any]:
+def _shown(variable: _Variable, data: bytes = b"") -> dict[str, Any]:
     scope, record, known = variable
     level = "namespace" if len(scope.path) == 1 else scope.kind
     found = {
@@ -81,7 +81,7 @@ def _size(scope: Scope, record: Record) -> int:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _found(namespace: Scope, id: str) -> Variable:
+def _found(namespace: Scope, id: str) -> _Variable:
     """The variable of an id.
 
     Raises:
@@ -91,10 +91,10 @@ def _found(namespace: Scope, id: str) -> Variable:
     if found is None:
         raise missing()
     scope, name, known = found
-    return Variable(scope, _variable(scope, name), known)
+    return _Variable(scope, _record_of(scope, name), known)
 
 
-def _variable(scope: Scope, name: str) -> Record:
+def _record_of(scope: Scope, name: str) -> Record:
     """The record of a variable; an object of several contents, which has no bytes of its own, is none.
 
     Raises:
@@ -182,7 +182,7 @@ def _only(scope: Scope, name: str) -> list[Record]:
     if not name:
         return list(islice(_records(scope), 2))
     try:
-        return [_variable(scope, name)]
+        return [_record_of(scope, name)]
     except (Problem, InvalidArgumentError):
         return []
 
@@ -198,7 +198,7 @@ def _listed(
         last = _after(namespace, scope, after) if after else None
         records = list(islice(_records(scope, order="created", after=last), limit))
     known = identify(service, scope, [record.key for record in records])
-    variables = [Variable(scope, record, known[record.key]) for record in records]
+    variables = [_Variable(scope, record, known[record.key]) for record in records if record.key in known]
     if limit is None and not after:
         variables.sort(key=lambda variable: (variable.known.since(variable.record), variable.record.key))
     return [_shown(variable) for variable in variables]
@@ -207,7 +207,7 @@ def _listed(
 def _after(namespace: Scope, scope: Scope, id: str) -> Record:
     found = find(namespace, id)
     if found is not None and found[0].path == scope.path:
-        return _variable(scope, found[1])
+        return _record_of(scope, found[1])
     raise invalid("query param after is no variable of this list")
 
 
@@ -238,7 +238,7 @@ def has_instance(namespace: Scope, id: str) -> bool:
     return namespace.instance(id).present
 
 
-def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> Variable:
+def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> _Variable:
     if path[-1][0] == "instance" and not has_instance(namespace, path[-1][1]):
         raise missing()
     with (block := in_transaction(service, namespace)) as inside:
@@ -247,7 +247,7 @@ def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str
             raise _duplicate()
         scope.put_chunks(name, [data], content_type=mime)
         id = give(scope, name)
-    return Variable(service.scope(path), block.records[0], Known(id, None, 0.0))
+    return _Variable(service.scope(path), block.records[0], Known(id, None, 0.0))
 
 
 def _duplicate() -> Problem:
@@ -273,7 +273,7 @@ async def update(exchange: Exchange) -> Answer:
 
 def _update(
     service: Service, namespace: Scope, id: str, new: str | None, mime: str | None, data: bytes | None
-) -> Variable:
+) -> _Variable:
     with (block := in_transaction(service, namespace)) as inside:
         scope, record, known = _found(inside, id)
         name, created = record.key, known.since(record)
@@ -292,7 +292,7 @@ def _update(
         elif name == record.key:
             scope.set_tags(name, record.tags)  # nothing else is another, but when it was written
     (last,) = [made for made in block.records if (made.path, made.key) == (scope.path, name)][-1:]
-    return Variable(service.scope(scope.path), last, Known(id, created, inf))
+    return _Variable(service.scope(scope.path), last, Known(id, created, inf))
 
 
 async def delete(exchange: Exchange) -> Answer:
