@@ -25,7 +25,7 @@ from ..base import Service
 __all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take"]
 
 _KIND = "direktiv"
-_FEW = 200  # variables whose marks are looked up one by one
+_FEW = 2000  # variables whose marks are looked up one by one
 _BATCH = 500  # ids that are given in one commit
 
 
@@ -128,16 +128,14 @@ def _assign(service: Service, scope: Scope, names: list[str]) -> None:
     began = {scope.path: catalog.scope_id(scope.path)}
     if None in began.values():
         return  # dropped: a mark would make it again
+    at, names_path, ids_path = _place(scope.path), _names(scope).path, _ids(scope, scope.path).path
     changes: list[Change] = []
     for name in names:
         id = str(uuid4())
-        marks = (
-            (_names(scope).path, name, {"id": id}),
-            (_ids(scope, scope.path).path, id, {"at": _place(scope.path), "name": name}),
-        )
+        marks = (names_path, name, {"id": id}, ABSENT), (ids_path, id, {"at": at, "name": name}, None)
         changes += [
-            Put(path, key, integer, NONE, None, 8, 1, tags=tags_text(tags), if_version=ABSENT)
-            for path, key, tags in marks
+            Put(path, key, integer, NONE, None, 8, 1, tags=tags_text(tags), if_version=version)
+            for path, key, tags, version in marks
         ]
     catalog.commit(changes, began=began)
 
