@@ -47,6 +47,7 @@ def open(
     timeout: float | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int | None = None,
+    token: str | None = None,
     registry: Registry | None = None,
 ) -> Store:
     """Open a store, making it if need be.
@@ -54,8 +55,8 @@ def open(
     What is not given comes from the environment and from ``holdfast.toml``; see :mod:`holdfast.config`.
 
     Args:
-        store: a folder; ``postgresql://user@host/database?schema=name`` for many machines; or ``"memory:"`` for one
-            that ends with this process.
+        store: a folder; ``postgresql://user@host/database?schema=name`` for many machines; ``https://host:8080`` of a
+            service that keeps it; or ``"memory:"`` for one that ends with this process.
         create: make the store if the folder or schema is missing or empty.
         storage: where larger bytes go: ``"files"`` beside the catalog (the default of a folder), a URL such as
             ``"s3://bucket/prefix"``, ``"inline"`` for the catalog itself (the default in PostgreSQL; values up to
@@ -67,13 +68,15 @@ def open(
         cache: folder for copies of bytes that lie in a remote storage, by their digest; ``"off"`` for none. By default
             ``~/.cache/holdfast``.
         cache_size: bytes that all copies in it may take together; 10 GB by default.
+        token: who asks, of a store that a service keeps; it comes into no message and no pickle.
         registry: serializers and storages beyond the built-in ones.
 
     Raises:
+        AccessError: the service does not know the token.
         StoreNotFoundError: no store is named, or none is there and ``create`` is False.
         InvalidArgumentError: a setting that is not legal.
         StoreError: one of its other kinds: not writable, a network file system, another live host, a newer schema.
     """
     settings = {"storage": storage, "durability": durability, "inline": inline, "timeout": timeout}
-    config = find_config(store, registry=registry, **settings, cache=cache, cache_size=cache_size)
+    config = find_config(store, registry=registry, **settings, cache=cache, cache_size=cache_size, token=token)
     return Store(OpenKernel(config, create=create))

@@ -6,7 +6,8 @@ the working directory or above it), the default.
 ===========  =======================  ===============  =========================================================
 setting      variable                 default          meaning
 ===========  =======================  ===============  =========================================================
-store        ``HOLDFAST_STORE``       none             a folder, ``postgresql://...``, or ``memory:``
+store        ``HOLDFAST_STORE``       none             a folder, ``postgresql://...``, ``https://...`` of a
+                                                       service, or ``memory:``
 storage      ``HOLDFAST_STORAGE``     the store's own  where bytes above ``inline`` go: ``files``, a URL,
                                                        ``inline``, ``memory:``, the name of a registered storage
 durability   ``HOLDFAST_DURABILITY``  ``process``      ``process`` or ``power``
@@ -14,6 +15,7 @@ inline       ``HOLDFAST_INLINE``      32768            values up to this many by
 timeout      ``HOLDFAST_TIMEOUT``     30               seconds to wait for other writers, and for servers
 cache        ``HOLDFAST_CACHE``       the user's own   folder for copies of remote bytes, or ``off``
 cache_size   ``HOLDFAST_CACHE_SIZE``  10 GB            bytes of all copies in it together
+token        ``HOLDFAST_TOKEN``       none             who asks, of a store that a service keeps
 ===========  =======================  ===============  =========================================================
 
 A storage goes with the store that it was named for: of a lower place than the store, it does not count.
@@ -41,6 +43,7 @@ __all__ = [
     "StoreConfig",
     "find_config",
     "is_server",
+    "is_service",
     "with_password",
 ]
 
@@ -61,6 +64,7 @@ DURABILITIES = ("process", "power")
 
 _FILE = "holdfast.toml"
 _SERVERS = ("postgresql", "postgres")
+_SERVICES = ("http", "https")
 _MOST = 1 << 28  # bytes of a value in the catalog
 
 _passwords: dict[str, str] = {}  # whole URLs by those without a password: it comes into no message and no pickle
@@ -70,7 +74,8 @@ class StoreConfig(NamedTuple):
     """All that is needed to open a store again, in this process or another one.
 
     Attributes:
-        store: absolute path of the folder, URL of a PostgreSQL database without its password, or :data:`MEMORY`.
+        store: absolute path of the folder, URL of a PostgreSQL database without its password, URL of a service with the
+            id of the token in front of its host, or :data:`MEMORY`.
         storage: :data:`FILES`, :data:`INLINE`, :data:`MEMORY`, a URL, or the name of a registered storage. None for
             the newest that the store has; a new one in a folder has files, one in a database is inline.
         durability: the default of each put, one of :data:`DURABILITIES`.
@@ -135,7 +140,14 @@ def find_config(
             f"set HOLDFAST_STORE, or write store = 'data' into {_FILE}"
         )
     checked: dict[str, Any] = {name: _SETTINGS[name](*pair) for name, pair in found.items()}
-    if is_server(checked["store"]) and checked.get("storage") in (FILES, MEMORY):
+    token = checked.pop("token", None)
+    if is_service(checked["store"]):
+        if checked.get("storage") is not None:
+            raise InvalidArgumentError("a service has its own storage: leave storage away")
+        checked["store"] = _as_who(checked["store"], token)
+    elif token is not None and found["token"][1] == "argument":
+        raise InvalidArgumentError(f"a token is for a service at https://..., not for {checked['store']}")
+    elif is_server(checked["store"]) and checked.get("storage") in (FILES, MEMORY):
         raise InvalidArgumentError(
             f"{checked['storage']} is of one machine: with a catalog in PostgreSQL, storage must be a URL such as "
             f"'s3://bucket/prefix', or {INLINE!r}"
@@ -146,8 +158,56 @@ def find_config(
 
 
 def is_server(store: str) -> bool:
-    """Whether a configured store's catalog is in a database server."""
-    return store.partition("://")[0] in _SERVERS
+    """Whether a configured store's catalog is in a database server, or with a service."""
+    return store.partition("://")[0] in (*_SERVERS, *_SERVICES)
+
+
+def is_service(store: str) -> bool:
+    """Whether a configured store is kept by a service."""
+    return store.partition("://")[0] in _SERVICES
+
+
+def _service(url: str, source: str) -> str:
+    """The URL of a service as it is compared. No password may stand in it; a token's id may, as we write it there."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        sound = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, sound = None, False
+    user, at, host = parts.netloc.rpartition("@") if parts else ("", "", "")
+    if (
+        parts is None
+        or not (host and sound)
+        or parts.query
+        or parts.fragment
+        or (at and not re.fullmatch("[0-9a-f]{16}", user))
+    ):
+        shown = re.sub("//[^/]*@", "//", url)
+        raise InvalidArgumentError(
+            f"store ({source}): {shown!r} is no URL of a service, such as https://host:8080; who asks is said by token="
+        )
+    return f"{parts.scheme}://{user}{at}{host.lower()}{parts.path.rstrip('/')}"
+
+
+def _as_who(url: str, token: str | None) -> str:
+    """The URL with the token's id, so that stores of two tokens are two, and the token in this process' memory."""
+    if token is None:
+        return url
+    scheme, _, rest = url.partition("://")
+    known = re.fullmatch("hft_([0-9a-f]{16})_.*", token)
+    if known:
+        id = known[1]
+    else:
+        from hashlib import sha256
+
+        id = sha256(token.encode()).hexdigest()[:16]
+    named = f"{scheme}://{id}@{rest.rpartition('@')[2]}"
+    from .catalog.channel import remember  # with sockets behind it
+
+    remember(named, token)
+    return named
 
 
 def with_password(store: str) -> str:
@@ -206,13 +266,15 @@ def _store(value: Any, source: str) -> str:
     if value == MEMORY:
         return MEMORY
     scheme, colon, _ = value.partition(":")
+    if is_service(value):
+        return _service(value, source)
     if is_server(value):
         return _without_password(value)
     if colon and scheme.replace("+", "").isalnum() and not os.path.exists(value):
         if scheme != "file":
             raise InvalidArgumentError(
-                f"store ({source}): there is no catalog for {scheme}:, only folders, postgresql:// and {MEMORY} (a "
-                "bucket can be the storage of one)"
+                f"store ({source}): there is no catalog for {scheme}:, only folders, postgresql://, https:// of a "
+                f"service and {MEMORY} (a bucket can be the storage of one)"
             )
         from urllib.parse import unquote, urlsplit  # 4 ms that few need
 
@@ -279,6 +341,12 @@ def _timeout(value: Any, source: str) -> float:
     return seconds
 
 
+def _token(value: Any, source: str) -> str:
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value or " " in value:
+        raise InvalidArgumentError(f"token ({source}) must be the text that holdfast token create gave")
+    return value
+
+
 _SETTINGS: dict[str, Callable[[Any, str], Any]] = {
     "store": _store,
     "storage": _storage,
@@ -287,4 +355,5 @@ _SETTINGS: dict[str, Callable[[Any, str], Any]] = {
     "timeout": _timeout,
     "cache": _cache,
     "cache_size": _bytes("cache_size", 1 << 62, "2**62"),
+    "token": _token,
 }

@@ -27,6 +27,7 @@
     │   ├── NetworkFilesystemError
     │   ├── OtherHostError
     │   ├── SchemaError
+    │   ├── AccessError                  get a token of the service that allows it
     │   └── StorageFullError
     │       └── QuotaExceededError       the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
@@ -41,6 +42,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AccessError",
     "BusyError",
     "ClosedError",
     "ConflictError",
@@ -186,6 +188,10 @@ class OtherHostError(StoreError, code="other_host"):
 
 class SchemaError(StoreError, code="schema"):
     """The catalog was written by a newer version of Holdfast, or is damaged."""
+
+
+class AccessError(StoreError, code="forbidden"):
+    """The service knows no such token, or the token does not allow this; nothing was done."""
 
 
 class StorageFullError(StoreError, code="storage_full"):

@@ -40,6 +40,8 @@ def take_hold(kernel: Kernel) -> None:
         OtherHostError: another machine holds it and was alive a moment ago.
     """
     catalog = kernel.catalog
+    if catalog.served:
+        return
     if isinstance(catalog, EmbeddedCatalog):
         claimed = catalog.machine()
         here = machine_id()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from .catalog.base import Catalog
 from .catalog.sqlite import SQLiteCatalog
-from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, with_password
+from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, is_service, with_password
 from .errors import HoldfastError, InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
 from .model import STORABLE, Codec
 from .registry import Registry
@@ -31,7 +31,7 @@ CATALOG_FILE = "catalog.sqlite"
 _KINDS = {FILES: "holdfast.file@v1", INLINE: "holdfast.inline@v1", MEMORY: "holdfast.memory@v1"}
 _BUCKETS = ("s3", "az", "gs")
 _BUCKET, _OTHER = "holdfast.objectstore@v1", "holdfast.fsspec@v1"
-_FAR = (_BUCKET, _OTHER, "holdfast.routed@v1")
+_FAR = (_BUCKET, _OTHER, "holdfast.routed@v1", "holdfast.http@v1")
 _LOCKS = "locks"
 _MOST = 1 << 28  # bytes of a value in a row
 _BESIDE = "#beside"  # at the end of the URL of a storage that is for contents which name it, and not the store's own
@@ -100,18 +100,19 @@ class Kernel:
         """
         self.config = config
         self.registry = config.registry if config.registry is not None else Registry.default()
-        self.boot = boot_id()
         self.power = config.durability == "power"
-        self.volatile = config.store == MEMORY
-        self.folder = None if self.volatile or is_server(config.store) else config.store
+        own = config.store == MEMORY
+        self.folder = None if own or is_server(config.store) else config.store
         self.closed = False
         # A registry comes out of each pickle as another object, so what was unpickled before is told by this.
         self.token = "" if config.registry is None else os.urandom(8).hex()
         text = os.environ.get("HOLDFAST_KEY")
         key = Signer.parse_key(text) if text else None
-        wanted = MEMORY if self.volatile else config.storage
+        wanted = MEMORY if own else config.storage
         asked = None if wanted is None else self._open(*_named(wanted))  # before anything is made on disk
-        self.catalog: Catalog = _open_catalog(config, create)
+        self.catalog: Catalog = _open_catalog(config, create, key)
+        self.boot = self.catalog.boot or boot_id()
+        self.volatile = own or self.catalog.volatile
         self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
         self._storages: dict[int, Storage] = {}
         self._named: dict[str, int] = {}
@@ -202,7 +203,7 @@ class Kernel:
         """
         if name == _KINDS[INLINE]:
             return None
-        if name == self.storage.name:
+        if name in (self.storage.name, self.catalog.storage_name(self.storage_id)):
             return self.storage_id
         if name not in self._named:
             own = {_KINDS[url]: url for url in (MEMORY, *(() if self.folder is None else (FILES,)))}
@@ -221,8 +222,8 @@ class Kernel:
         """Name of the storage that holds bytes (None: the catalog, or several), and whether they end with a process."""
         if not storage_id:
             return None, self.volatile
-        name, url = self.catalog.storage(storage_id)
-        return name, url.removesuffix(_BESIDE) == MEMORY
+        url = self.catalog.storage(storage_id)[1]
+        return self.catalog.storage_name(storage_id), self.catalog.volatile or url.removesuffix(_BESIDE) == MEMORY
 
     def under(self, registry: Registry, bind: Callable[[], tuple[Registry, Opened]] | None = None) -> Kernel:
         """This open store as another registry reads and writes it: the same catalog, key and locks, with serializers
@@ -241,7 +242,7 @@ class Kernel:
 
     def same_store(self, other: Kernel) -> bool:
         """Whether the other one is open on the same data; a back-up beside has the same id, and is another store."""
-        if self.catalog is other.catalog or self.volatile:
+        if self.catalog is other.catalog or self.config.store == MEMORY:
             return self.catalog is other.catalog
         return self.config.store == other.config.store and self.catalog.store_id == other.catalog.store_id
 
@@ -285,7 +286,7 @@ class Kernel:
             storage.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.volatile:
+        if self.config.store == MEMORY:
             raise InvalidArgumentError("a store in memory cannot be given to another process: open one in a folder")
         return _reopen, (type(self), self.config, self.token)
 
@@ -353,9 +354,13 @@ def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
         return cast(Kernel, _Unopened(error, (kind, config, token)))
 
 
-def _open_catalog(config: StoreConfig, create: bool) -> Catalog:
+def _open_catalog(config: StoreConfig, create: bool, key: bytes | None) -> Catalog:
     if config.store == MEMORY:
         return SQLiteCatalog(None, timeout=config.timeout)
+    if is_service(config.store):
+        from .catalog.http import HTTPCatalog  # with sockets behind it
+
+        return HTTPCatalog(config.store, timeout=config.timeout, key=key)
     if is_server(config.store):
         from .catalog.postgresql import PostgreSQLCatalog  # an extra
 

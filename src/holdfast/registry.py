@@ -168,6 +168,7 @@ BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
 BUILT_IN_STORAGES: Mapping[str, str] = {
     "holdfast.file@v1": "holdfast.storages.file:FileStorage",
     "holdfast.fsspec@v1": "holdfast.storages.fsspec:FsspecStorage",
+    "holdfast.http@v1": "holdfast.storages.http:HTTPStorage",
     "holdfast.inline@v1": "holdfast.storages.inline:InlineStorage",
     "holdfast.memory@v1": "holdfast.storages.memory:MemoryStorage",
     "holdfast.objectstore@v1": "holdfast.storages.objectstore:ObjectStorage",

@@ -10,19 +10,19 @@ from __future__ import annotations
 import hmac
 from hashlib import sha256
 
-from .errors import InvalidArgumentError
+from .errors import InvalidArgumentError, SignatureError
 
 __all__ = ["Signer"]
 
 
 class Signer:
-    """Signs and checks for one store with one key."""
+    """Signs and checks for one store with one key; without one (None), as of a service's client, it says what to do."""
 
     __slots__ = ("_prefix", "key", "key_id")
 
-    def __init__(self, store_id: str, key: bytes) -> None:
+    def __init__(self, store_id: str, key: bytes | None) -> None:
         self.key = key
-        self.key_id = sha256(b"holdfast key id\0" + key).digest()[:8]
+        self.key_id = sha256(b"holdfast key id\0" + (key or b"")).digest()[:8]
         self._prefix = b"holdfast signature 1\0" + bytes.fromhex(store_id) + self.key_id
 
     @staticmethod
@@ -41,7 +41,16 @@ class Signer:
         return key
 
     def sign(self, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bytes:
-        """The signature of a content."""
+        """The signature of a content.
+
+        Raises:
+            SignatureError: there is no key.
+        """
+        if self.key is None:
+            raise SignatureError(
+                f"a {serializer} value can run code when it is loaded, so it is signed, and the store's own key stays "
+                "with the service: set HOLDFAST_KEY (64 hex digits) to one that all have who put and get such values"
+            )
         parts = (serializer.encode(), (config or "").encode(), bytes([algorithm]) + digest)
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return self.key_id + hmac.digest(self.key, self._prefix + message, "sha256")

@@ -38,6 +38,7 @@ CODES = {
     "NetworkFilesystemError": "network_filesystem",
     "OtherHostError": "other_host",
     "SchemaError": "schema",
+    "AccessError": "forbidden",
     "StorageFullError": "storage_full",
     "QuotaExceededError": "quota_exceeded",
     "BusyError": "busy",

@@ -48,7 +48,8 @@ CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base
 # What several implementations of a contract stand on.
 STOOD_ON = [
     "serializers.exact_json", "serializers.items", "serializers.tables",
-    "storages.mapping", "storages.places", "storages.remote", "catalog.sql",
+    "storages.mapping", "storages.places", "storages.remote", "catalog.sql", "catalog.wire",
+    "catalog.channel",
 ]  # fmt: skip
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import (
+    AccessError,
     BusyError,
     ClosedError,
     ConflictError,
@@ -25,6 +26,7 @@ __all__ = ["Refusal", "answer_of", "problem", "status_of"]
 _CONDITION = 412
 
 _STATUS: Sequence[tuple[type[HoldfastError], int]] = (
+    (AccessError, 403),
     (NotFoundError, 404),
     (StoreNotFoundError, 404),
     (ConflictError, 409),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import openapi, state, values
 from .direktiv.routes import ROUTES as DIREKTIV
+from .remote import ROUTES as REMOTE
 from .routing import ADDRESS, ANY, Parameter, Route, Verb
 
 __all__ = ["ROUTES"]
@@ -68,6 +69,7 @@ VALUES = {
 
 ROUTES: tuple[Route, ...] = (
     *DIREKTIV,
+    *REMOTE,
     Route("/v1", {"GET": Verb(state.about, "What this service is.", ANY, {200: "name, version, limits, access"})}),
     Route("/v1/values/{address*}", VALUES, ADDRESS),
     Route("/v1/records/{address*}", {

@@ -143,7 +143,8 @@ class BundleTests:
         first = put_bundle(catalog, "one", b"shared", b"own", synced=True)
         shared = Member(first[0].blob, first[0].algorithm, first[0].digest, first[0].size)
         change = bundle_put(catalog, "two", b"new", synced=True)
-        (done,) = catalog.commit([change._replace(members=(*change.members, shared))])
+        both = change._replace(size=change.size + shared.size, members=(*change.members, shared))
+        (done,) = catalog.commit([both])
         assert done.members == (True, True)
         assert done.row is not None
         assert done.row.synced

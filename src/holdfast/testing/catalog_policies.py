@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ..address import Path
-from ..catalog.base import HEAD, Catalog, Change, Delete, Edit, Policy, Put, Restore, ValueRow
+from ..catalog.base import HEAD, Catalog, Change, Delete, Edit, Policy, Restore, ValueRow
 from ..errors import InvalidArgumentError, InvalidScopeError, NotFoundError, QuotaExceededError
 from ..hashing import NONE
 from ..model import EPHEMERAL, RecordRow
@@ -438,8 +438,8 @@ class QuotaTests:
         other.commit([Delete(FLOW, "c"), Restore(inline_put(other, "e", b"12345"), 900, 1.5, 2.5)])
         other.commit([Restore(inline_put(other, "e", b"123456789"), 899, 1.5, 2.5)])
         catalog.commit([Restore(inline_put(catalog, "e", b"12"), 898, 1.5, 2.5, past=True), Delete(FLOW, "a")])
-        moved = catalog.find(FLOW, "e")[0][9]
-        copy = Put(FLOW, "f", catalog.codec_id(INTEGER), NONE, None, len(bytes(moved)), moved)
+        moved = bytes(catalog.find(FLOW, "e")[0][9])
+        copy = inline_put(catalog, "f", moved)
         catalog.commit([copy, Delete(FLOW, "d")])
         other.rename_scope(FLOW, "renamed")
         new = (*SPACE, ("workflow", "renamed"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -42,19 +43,20 @@ class ValueTests:
     def test_a_value_is_found_as_it_was_put(self, catalog: Catalog) -> None:
         codec, expires = catalog.codec_id(PLAIN), catalog.now() + 1000
         before = catalog.now()
+        digest = sha256(b"\0\xff1").digest()
         version, created, updated = catalog.put(
-            FLOW, "kéy/∞", (expires, '{"a":"b"}', 1, b"d" * 32, 3, codec, '{"c":1}', b"sig", b"\0\xff1")
+            FLOW, "kéy/∞", (expires, '{"a":"b"}', 1, digest, 3, codec, '{"c":1}', b"sig", b"\0\xff1")
         )
         assert version >= 1
         assert before <= created <= updated <= catalog.now()
         (row,) = catalog.find(FLOW, "kéy/∞")
         value = ValueRow._make(row)
         assert value[:11] == (
-            DURABLE, version, expires, 1, b"d" * 32, 3, codec, '{"c":1}', b"sig", b"\0\xff1", None
+            DURABLE, version, expires, 1, digest, 3, codec, '{"c":1}', b"sig", b"\0\xff1", None
         )  # fmt: skip
         assert value[11:] == (None,) * 8
         wanted = RecordRow(
-            "kéy/∞", DURABLE, version, 0, created, updated, expires, '{"a":"b"}', None, 1, b"d" * 32, 3, codec,
+            "kéy/∞", DURABLE, version, 0, created, updated, expires, '{"a":"b"}', None, 1, digest, 3, codec,
             '{"c":1}', None, None, None,
         )  # fmt: skip
         assert record_of(catalog, "kéy/∞") == wanted
@@ -147,7 +149,7 @@ class ValueTests:
         codec, now = catalog.codec_id(PLAIN), catalog.now()
 
         def replace(key: str, version: int) -> tuple[int, float, float] | None:
-            row = (now + 99, '{"a":"b"}', 1, b"d" * 32, 3, codec, None, None, b"new")
+            row = (now + 99, '{"a":"b"}', 1, sha256(b"new").digest(), 3, codec, None, None, b"new")
             return catalog.replace(FLOW, key, row, version)
 
         old, file = put(catalog, "old", b"old"), put_file(catalog, "file").version

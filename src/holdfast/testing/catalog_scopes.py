@@ -208,6 +208,19 @@ class ScopeTests:
         assert record_of(catalog, "key", new) == before
         assert put(catalog, "key", path=new) > before.version
 
+    def test_versions_stay_small_through_many_renames(self, catalog: Catalog) -> None:
+        other = (*FLOW[:-1], ("workflow", "other"))
+        put(catalog, "key")
+        last = 0
+        for _ in range(35):
+            for old, new in ((FLOW, other), (other, FLOW)):
+                catalog.rename_scope(old, new[-1][1])
+                (version,) = versions(catalog, "key", new)
+                assert version > last
+                last = version
+        assert put(catalog, "key") > last
+        assert last < 1 << 40, "each rename doubles the versions: there are no more after sixty"
+
     def test_what_cannot_be_renamed(self, catalog: Catalog) -> None:
         put(catalog, "key")
         put(catalog, "key", b"other", path=(*SPACE, ("workflow", "there")))
@@ -341,6 +354,7 @@ class SharedTests:
             catalog.codec(max(ids) + 1000)
 
     def test_storages(self, catalog: Catalog, other: Catalog) -> None:
+        before = catalog.storages()  # those that it came with
         first, second = catalog.storage_id("a@v1", "files"), catalog.storage_id("b@v1", "files")
         third = other.storage_id("a@v1", "elsewhere")
         assert len({first, second, third}) == 3
@@ -350,7 +364,7 @@ class SharedTests:
             assert each.storage(first) == ("a@v1", "files")
             assert each.storage(second) == ("b@v1", "files")
             assert each.storage(third) == ("a@v1", "elsewhere")
-            assert each.storages() == sorted([first, second, third])
+            assert each.storages() == sorted([*before, first, second, third])
         with pytest.raises(HoldfastError):
             catalog.storage(first + second + 1000)
 

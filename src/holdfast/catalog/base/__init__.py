@@ -195,12 +195,18 @@ class Catalog(Ledger):
 
     Attributes:
         store_id: 32 hex digits, made with the store.
-        signing_key: 32 random bytes, made with the store.
+        signing_key: 32 random bytes, made with the store; None where they stay with a service.
+        boot: the boot under which bytes are recorded, None for this machine's.
+        served: whether a service looks after the store: recovers it, and has new bytes put on disk.
+        volatile: whether the store ends with the service.
         prompt: whether what :meth:`impatient` calls in haste from the start is over in a few milliseconds at most.
     """
 
     store_id: str
-    signing_key: bytes
+    signing_key: bytes | None
+    boot: str | None = None
+    served: ClassVar[bool] = False
+    volatile: bool = False
     prompt: ClassVar[bool] = False
 
     def impatient(self, haste: Callable[[], bool], work: Callable[[], T]) -> T:
@@ -304,6 +310,10 @@ class Catalog(Ledger):
     @abstractmethod
     def storage(self, id: int) -> tuple[str, str]:
         """Name and URL of a storage id."""
+
+    def storage_name(self, id: int) -> str:
+        """Name of a storage id, as records say it: where a service reads it, :meth:`storage` names the way there."""
+        return self.storage(id)[0]
 
     @abstractmethod
     def storages(self) -> list[int]:

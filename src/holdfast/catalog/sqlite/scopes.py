@@ -10,6 +10,13 @@ from .core import Core
 
 __all__ = ["Scopes"]
 
+_TABLES = ("records", "kept", "past")
+_BY = (
+    "SELECT(SELECT floor FROM store WHERE id=1)-min(v) FROM(SELECT floor v FROM scopes WHERE id=?1"
+    + "".join(f" UNION ALL SELECT min(version)-1 FROM {table} WHERE scope=?1" for table in _TABLES)
+    + ")"
+)
+
 
 class Scopes(AnyScopes, Core):
     """See :class:`holdfast.catalog.sql.scopes.Scopes`."""
@@ -29,7 +36,11 @@ class Scopes(AnyScopes, Core):
 
     def lift(self, session: Session, scope: int) -> None:
         """See :meth:`Scopes.lift <holdfast.catalog.sql.scopes.Scopes.lift>`."""
-        floor = session.rows("SELECT floor FROM store WHERE id=1")[0][0]
-        for table in ("records", "kept", "past"):
-            session.rows(f"UPDATE {table} SET version=version+?1 WHERE scope=?2", (floor, scope))
-        session.rows("UPDATE scopes SET floor=floor+?1,ceiling=ceiling+?1 WHERE id=?2", (floor, scope))
+        (by,) = session.rows(_BY, (scope,))[
+            0
+        ]  # no more than is needed: else renames back and forth double it each time
+        if by <= 0:
+            return
+        for table in _TABLES:
+            session.rows(f"UPDATE {table} SET version=version+?1 WHERE scope=?2", (by, scope))
+        session.rows("UPDATE scopes SET floor=floor+?1,ceiling=ceiling+?1 WHERE id=?2", (by, scope))

@@ -1,0 +1,349 @@
+"""The way to one service: its connections, who asks, and what is tried again.
+
+Connections are kept open and used by one thread at a time. One that the service may have ended is not used again, so
+that a request is seldom lost on one. Nothing here asks for more than Python's own ``http.client``: a worker needs no
+further package to reach a store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from ..errors import AccessError, BusyError, ClosedError, HoldfastError, InvalidArgumentError, StoreError
+from ..payload import Buffer
+from .wire import MIME, PREFIX, named_error, raised
+
+__all__ = ["LOST", "Answer", "Channel", "Connection", "remember"]
+
+_IDLE = 4.0  # seconds: servers end connections that nobody uses, often after five
+_LONGER = 60.0  # seconds beyond the time-out that an answer may take: the service waits for others itself
+_FIRST_PAUSE, _PAUSE = 0.02, 0.5  # seconds between two attempts
+_BEYOND = 416  # there is nothing in a range that was asked for
+_TOLD = 1 << 16  # bytes of an answer that may tell an error
+_ONE_SEND = 1 << 16  # bytes of a body that go with its head
+
+LOST = (OSError, HTTPException)
+"""What a broken connection is told by."""
+
+
+class Answer(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+
+class Connection:
+    """One connection, used by one thread at a time.
+
+    Attributes:
+        used: when it was last given back, by the monotonic clock.
+    """
+
+    __slots__ = ("_head", "_socket", "used")
+
+    def __init__(self, channel: Channel, timeout: float) -> None:
+        """Connect. OSError as it comes."""
+        self._socket: socket.socket = socket.create_connection((channel.host, channel.port), timeout)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if channel.tls is not None:
+            try:
+                self._socket = channel.tls.wrap_socket(self._socket, server_hostname=channel.host)
+            except BaseException:
+                self._socket.close()
+                raise
+        self._head = channel.head
+        self.used = time.monotonic()
+
+    def begin(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: Buffer, timeout: float) -> None:
+        """Send the head of a request, with a body or the beginning of one that :meth:`send` goes on with."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        head = f"{method} {path} HTTP/1.1\r\n{self._head}{lines}\r\n".encode("latin-1")
+        self._socket.settimeout(timeout)
+        if len(body) <= _ONE_SEND:
+            self._socket.sendall(head + body)
+        else:
+            self._socket.sendall(head)
+            self._socket.sendall(body)
+
+    def send(self, data: Buffer) -> None:
+        """Send more of a body."""
+        self._socket.sendall(data)
+
+    def response(self, method: str) -> HTTPResponse:
+        """What is answered, its body still to be read."""
+        response = HTTPResponse(self._socket, method=method)
+        try:
+            response.begin()
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def is_alive(self) -> bool:
+        """Whether the other end has, as far as is known here, neither ended it nor said what nobody asked for."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """Close it, whatever is under way."""
+        self._socket.close()
+
+
+class Channel:
+    """All that one process has to do with one service as one client. Thread-safe and fork-safe.
+
+    Without a ``token`` it is the one that was given for this URL before in this process, or ``HOLDFAST_TOKEN``.
+
+    Attributes:
+        url: of the service, with who asks in front of its host; the token itself is in no text.
+        host: where it is; ``port`` and ``path`` likewise.
+        head: the lines that begin each request.
+        tls: how it is encrypted, None where it is not.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise InvalidArgumentError(f"a service is at a URL such as https://host:8080, not at {url!r}")
+        self.url = url.rstrip("/")
+        self.host = parts.hostname
+        self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        self.path = parts.path.rstrip("/")
+        self.tls: Any = None
+        if parts.scheme == "https":
+            import ssl  # 10 ms that only encrypted ones need
+
+            self.tls = ssl.create_default_context()
+        if token:
+            remember(self.url, token)
+        token = token or _tokens.get(self.url) or os.environ.get("HOLDFAST_TOKEN")
+        lines = [("Host", parts.netloc.rpartition("@")[2]), ("User-Agent", "holdfast")]
+        if token:
+            if not token.isascii() or not token.isprintable() or " " in token:
+                raise InvalidArgumentError(
+                    "a token is printable ASCII without spaces, as holdfast token create gives it"
+                )
+            lines.append(("Authorization", f"Bearer {token}"))
+        self.head = "".join(f"{name}: {value}\r\n" for name, value in lines)
+        self._begin()
+        _channels.add(self)
+
+    def _begin(self) -> None:
+        self._free: list[Connection] = []
+        self._end = weakref.finalize(self, _close_all, self._free)
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<Channel to {self.url}>"
+
+    def __reduce__(self) -> Any:
+        raise InvalidArgumentError("a connection cannot be given to another process: open the store there")
+
+    # --- connections ------------------------------------------------------------------------------------------------
+
+    def take(self, timeout: float) -> Connection:
+        """A connection for the caller alone, until it is given back or closed. OSError as it comes, and then nothing
+        was sent."""
+        while True:
+            self.check_open()
+            try:
+                connection = self._free.pop()
+            except IndexError:
+                return Connection(self, timeout)
+            if time.monotonic() - connection.used < _IDLE and connection.is_alive():
+                return connection
+            connection.close()
+
+    def give(self, connection: Connection, response: HTTPResponse) -> None:
+        """Give a connection back after a whole answer, for another request."""
+        free = self._free
+        if response.will_close or not response.isclosed():
+            connection.close()
+            return
+        connection.used = time.monotonic()
+        free.append(connection)
+        if self._closed:
+            _close_all(free)
+        elif len(free) > 1 and connection.used - free[0].used > _IDLE:
+            with suppress(IndexError):
+                free.pop(0).close()
+
+    def check_open(self) -> None:
+        """Raise ClosedError after :meth:`close`."""
+        if self._closed:
+            raise ClosedError(f"the store at {self.url} is closed: open it again")
+
+    def rest(self) -> None:
+        """Close the connections that are not in use."""
+        _close_all(self._free)
+
+    def close(self) -> None:
+        """:meth:`rest`, and later requests raise ClosedError."""
+        self._closed = True
+        self.rest()
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Buffer = b"",
+        *,
+        timeout: float,
+        again: bool,
+        mime: str = MIME,
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Answer:
+        """Send a request and give its whole answer, when it is a good one.
+
+        ``again``: it may be made twice, and so is tried again where its answer is lost, for ``timeout`` seconds. What
+        was not sent is tried again in any case.
+
+        Raises:
+            HoldfastError: what the service answers.
+            StoreError: no service answers in time; or the answer was lost, and it may or may not have been made.
+        """
+
+        def read(connection: Connection, response: HTTPResponse) -> Answer:
+            data = response.read()
+            self.give(connection, response)
+            return Answer(response.status, response.headers, data)  # type: ignore[arg-type]
+
+        lines = (("Content-Type", mime), ("Content-Length", str(len(body))), *headers)
+        return self.attempt(method, path, lines, body, read, timeout, again)
+
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        headers: Iterable[tuple[str, str]],
+        body: Buffer,
+        read: Callable[[Connection, HTTPResponse], Any],
+        timeout: float,
+        again: bool,
+    ) -> Any:
+        """Send a request, and give what ``read`` makes of a good answer; see :meth:`ask`."""
+        late, pause = time.monotonic() + timeout, _FIRST_PAUSE
+        while True:
+            sent, waited = False, pause
+            try:
+                connection = self.take(max(timeout, 1.0))
+                sent = True
+                try:
+                    connection.begin(method, self.path + PREFIX + path, headers, body, timeout + _LONGER)
+                    response = connection.response(method)
+                    if response.status < 400 or response.status == _BEYOND:
+                        return read(connection, response)
+                    error, waited = self.refused(connection, response), pause
+                except BaseException:
+                    connection.close()
+                    raise
+                if not isinstance(error, _Crowded):
+                    raise error
+                waited = max(pause, error.seconds)
+                if time.monotonic() + waited >= late:
+                    raise BusyError(str(error)) from None
+            except LOST as lost:
+                if isinstance(lost, HoldfastError):
+                    raise
+                if (sent and not again) or time.monotonic() + pause >= late:
+                    raise self._lost(lost, sent and not again) from lost
+            time.sleep(waited)
+            pause = min(2 * pause, _PAUSE)
+
+    def _lost(self, error: BaseException, open_end: bool) -> StoreError:
+        told = str(error) or type(error).__name__
+        if open_end:
+            return StoreError(
+                f"the connection to {self.url} broke before its answer came ({told}): what was asked for may or may "
+                "not have been made; read before you write it again"
+            )
+        return StoreError(f"no service answers at {self.url}: {told}")
+
+    def refused(self, connection: Connection, response: HTTPResponse) -> Exception:
+        """The error that an answer tells, which is read to its end."""
+        data = response.read(_TOLD)
+        if not response.isclosed() and response.read(1):
+            connection.close()  # more than an error: it is not read to its end
+        else:
+            self.give(connection, response)
+        return _failure(response, data, self.url)
+
+
+def remember(url: str, token: str) -> None:
+    """Use this token for that URL, which says whose it is, in this process."""
+    _tokens[url] = token
+
+
+class _Crowded(Exception):
+    """The service has too much to do, and did nothing of this."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
+    """The error that an answer of a service, or of what stands before it, tells."""
+    status, kind = response.status, response.headers.get("Content-Type", "")
+    if kind == MIME:
+        return raised(data, url)
+    try:
+        told = json.loads(data)["error"]
+        code, message = str(told["code"]), str(told["message"])
+    except (KeyError, TypeError, ValueError):
+        code, message = "", f"{url} answered {status} {response.reason}"
+    if status in (429, 503):
+        return _Crowded(message, _seconds(response.headers.get("Retry-After")))
+    if status == 401:
+        return AccessError(f"{message}: give the store a token, as in holdfast.open({url!r}, token=...)")
+    if status == 403:
+        return AccessError(message)
+    if status == 413:
+        return InvalidArgumentError(message)
+    if status == 404 and not code:
+        return StoreError(f"no Holdfast service is at {url}: it answered 404")
+    return named_error(code, message)
+
+
+def _seconds(text: str | None) -> float:
+    return min(float(text), _PAUSE) if text and text.isdecimal() else 0.0
+
+
+def _close_all(free: list[Connection]) -> None:
+    while free:
+        with suppress(IndexError):
+            free.pop().close()
+
+
+_tokens: dict[str, str] = {}  # by URL, which says whose it is: they come into no message and no pickle
+_channels: Final[weakref.WeakSet[Channel]] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    """The connections are the parent's: this process closes its copies, which says nothing to the service."""
+    for channel in list(_channels):
+        free, closed = channel._free, channel._closed
+        channel._end.detach()
+        channel._begin()
+        channel._closed = closed
+        _close_all(free)
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,436 @@
+"""The calls of a catalog that a client makes, each checked against what its token allows.
+
+What a call says of bytes is checked before it is believed: bytes in a row against their digest, bytes in a storage
+against what was hashed when they came. What is handed out is sealed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from ..address import Path, format_address, format_path
+from ..catalog import wire
+from ..catalog.base import HEAD, Change, Committed, Expect, Fence, NewBlob, Put, Restore
+from ..errors import AccessError, InvalidArgumentError, NotRegisteredError
+from ..hashing import NONE, hasher
+from ..kernel import Kernel
+from ..model import Codec, RecordRow, ScopeInfo
+from ..tokens import SERVICE, VERBS, Access
+from ..writing import CERTAIN, let_go, settle
+from .seals import Fresh, Seals
+from .uploads import Uploads
+
+__all__ = ["Guest", "House", "is_whole", "parsed"]
+
+_PLACE = 10  # where the place begins in a value row: blob, storage, config
+_STORED = HEAD - 3  # and storage and config in a record row
+_LONG = 2000  # characters of a codec: each is kept for ever
+_HELD = 50_000  # rows of one page
+
+
+class House:
+    """What all clients of one store share.
+
+    Attributes:
+        kernel: the open store.
+        seals: what is handed out under.
+        uploads: bytes that were sent and are not committed yet.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.seals = Seals(kernel.catalog.store_id, kernel.catalog.signing_key or b"")
+        self.uploads = Uploads(kernel, self.seals, self.serves)
+        self._served: dict[int, bool] = {}
+
+    def serves(self, number: int) -> bool:
+        """Whether clients read and write this storage through the service: the store's own, and those that it had; not
+        those of a process, nor those that somebody brings along."""
+        found = self._served.get(number)
+        if found is None:
+            name, url = self.kernel.catalog.storage(number)
+            found = number == self.kernel.storage_id or (
+                not url.endswith("#beside") and url != "memory:" and self.knows(name)
+            )
+            self._served[number] = found
+        return found
+
+    def knows(self, name: str) -> bool:
+        """Whether a storage of that name can be opened here."""
+        try:
+            self.kernel.registry.storage(name)
+        except NotRegisteredError:
+            return False
+        return True
+
+
+def is_whole(access: Access) -> bool:
+    """Whether a token opens all of the store to all verbs."""
+    return all(access.allows((), verb) for verb in VERBS)
+
+
+class Guest:
+    """The calls of who has this access that are more than the catalog's own; the others are made as they are.
+
+    Attributes:
+        wrote: the scopes that were written to.
+    """
+
+    def __init__(self, house: House, access: Access) -> None:
+        self._house, self._access = house, access
+        self._kernel, self._catalog, self._seals = house.kernel, house.kernel.catalog, house.seals
+        self._serves = house.serves
+        self._whole = is_whole(access)
+        self.wrote: set[Path] = set()
+
+    # --- what is allowed --------------------------------------------------------------------------------------------
+
+    def check(self, call: wire.Call, arguments: tuple[Any, ...]) -> None:
+        """Refuse what the token does not allow."""
+        needs = call.needs
+        if needs == "store":
+            self._need_all("this call")
+        elif needs != "any":
+            self._need(arguments[0], *(("read", "write") if needs == "either" else (needs,)))
+
+    def _need(self, path: Path, *verbs: str) -> None:
+        if not any(self._access.allows(path, verb) for verb in verbs):
+            where = format_path(path) if path else "the whole store"
+            raise AccessError(f"this token does not allow to {' or '.join(verbs)} in {where}"[:500])
+
+    def _need_all(self, what: str) -> None:
+        if not self._whole:
+            raise AccessError(f"{what} needs a token that opens the whole store to read, write and admin")
+
+    def _may(self, verb: str) -> None:
+        if verb not in self._access.verbs:
+            raise AccessError(f"this token does not allow to {verb}")
+
+    # --- what is handed out -----------------------------------------------------------------------------------------
+
+    def _config(self, storage: int | None, config: str | None) -> str | None:
+        if storage and config is not None and self._serves(storage):
+            return self._seals.place(storage, config)
+        return config
+
+    def _id(self, id: int | None, *content: Any) -> wire.BlobId | None:
+        return id if self._whole or id is None else self._seals.blob(id, *content)
+
+    def _value(self, row: Sequence[Any]) -> Sequence[Any]:
+        if row[_PLACE] is None:
+            return row
+        blob, storage, config = row[_PLACE : _PLACE + 3]
+        sealed = (self._id(blob, *row[3:6]), storage, self._config(storage, config))
+        return (*row[:_PLACE], *sealed, *row[_PLACE + 3 :])
+
+    def _record(self, row: Sequence[Any]) -> Sequence[Any]:
+        storage, config = row[_STORED : _STORED + 2]
+        return row if config is None else (*row[: _STORED + 1], self._config(storage, config), *row[_STORED + 2 :])
+
+    def _entry(self, row: Sequence[Any]) -> Sequence[Any]:
+        return (*self._record(row[:HEAD]), *self._value(row[HEAD:]))
+
+    def _written(self, path: Path, done: Committed) -> Committed:
+        """What a change came to, without the place of bytes that may not be read."""
+        if done.row is None:
+            return done
+        row = self._record(done.row)
+        if not self._access.allows(path, "read"):
+            row = (*row[: _STORED + 1], None, *row[_STORED + 2 :])
+        return done._replace(row=RecordRow._make(row))
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    def hello(self) -> wire.Hello:
+        catalog = self._catalog
+        storages = [(number, *self.storage(number)) for number in catalog.storages()]
+        kernel = self._kernel
+        return wire.Hello(catalog.store_id, kernel.boot, catalog.now(), kernel.integer, storages, kernel.volatile)
+
+    def find(self, path: Path, key: str) -> list[Any]:
+        return [self._value(row) for row in self._catalog.find(path, key)]
+
+    def record(self, path: Path, key: str) -> list[Any]:
+        return [self._record(row) for row in self._catalog.record(path, key)]
+
+    def entry(self, path: Path, key: str) -> list[Any]:
+        return [self._entry(row) for row in self._catalog.entry(path, key)]
+
+    def past(self, path: Path, key: str) -> list[Any]:
+        return [self._entry(row) for row in self._catalog.past(path, key)]
+
+    def members(self, blob: wire.BlobId) -> list[Any]:
+        self._may("read")
+        rows = self._catalog.members(self._opened(blob))
+        return [
+            row._replace(
+                blob=self._id(row.blob, row.algorithm, row.digest, row.size),
+                storage_config=self._config(row.storage, row.storage_config),
+            )
+            for row in rows
+        ]
+
+    def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
+        self._check_row(path, key, row)
+        self.wrote.add(path)
+        return self._catalog.put(path, key, tuple(row), power)
+
+    def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
+        self._check_row(path, key, row)
+        self.wrote.add(path)
+        return self._catalog.replace(path, key, tuple(row), if_version)
+
+    def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
+        self.wrote.add(path)
+        return self._catalog.add(path, key, amount, codec, power)
+
+    def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        return self._catalog.keys(path, start, end, _page(limit))
+
+    def search(
+        self, path: Path, start: str, end: str | None, tags: Any, order: str, after: RecordRow | None, limit: int
+    ) -> list[Any]:
+        rows = self._catalog.search(path, start=start, end=end, tags=tags, order=order, after=after, limit=_page(limit))
+        return [self._record(row) for row in rows]
+
+    def usage(self, path: Path, expired: bool) -> Any:
+        return self._catalog.usage(path, expired=expired)
+
+    def scope(self, path: Path) -> Any:
+        info = self._catalog.scope(path)
+        return None if info is None else _crossing(info)
+
+    def create_scope(self, path: Path, properties: str | None, exist_ok: bool, created: float | None) -> None:
+        given = None if properties is None else parsed(properties)
+        if given is not None and not isinstance(given, dict):
+            raise InvalidArgumentError("properties of a scope are a JSON object")
+        self._catalog.create_scope(path, given, exist_ok=exist_ok, created=created)
+
+    def children(self, path: Path, after: tuple[str, str] | None, limit: int) -> list[Any]:
+        limit, found = _page(limit), []
+        while True:
+            page = self._catalog.children(path, after, limit - len(found))
+            found += [_crossing(info) for info in page if path or info.kind != SERVICE]
+            if len(page) == 0 or len(found) >= limit:
+                return found
+            after = page[-1].path[-1]
+
+    def rename_scope(self, path: Path, name: str) -> None:
+        self._need((*path[:-1], (path[-1][0], name)) if path else (), "admin")
+        self._catalog.rename_scope(path, name)
+
+    def drop_scope(self, path: Path, only_empty: bool) -> None:
+        self._catalog.drop_scope(path, only_empty=only_empty)
+
+    def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        return self._catalog.past_keys(path, start, end, _page(limit))
+
+    def codec_id(self, codec: Codec) -> int:
+        found = self._kernel.codec_ids.get(codec)
+        if found is not None:
+            return found
+        self._may("write")
+        if sum(len(part or "") for part in codec) > _LONG:
+            raise InvalidArgumentError(f"a codec has at most {_LONG} characters")
+        return self._kernel.codec_ids[codec]
+
+    def storage_id(self, name: str, url: str) -> int:
+        self._need_all("a storage beside the service's own")
+        if self._house.knows(name) and not url.endswith("#beside"):
+            raise InvalidArgumentError(f"a client cannot give the service a storage: {name} is opened there")
+        return self._catalog.storage_id(name, url)
+
+    def storage(self, number: int) -> tuple[str, str, bool]:
+        name, url = self._catalog.storage(number)
+        served = self._serves(number)
+        shown = url == "inline" or (not served and (self._whole or url.startswith("memory:")))
+        return name, url if shown else "", served
+
+    # --- leases: an agreement of all who may write, whatever their scopes ---------------------------------------------
+
+    def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
+        self._may("write")
+        if force or name == "holdfast/gc":
+            self._need_all("this lease, or to take one from its holder,")
+        if not (0 < seconds < 1e9 and 0 < len(name) <= 1000 and 0 < len(owner) <= 1000):
+            raise InvalidArgumentError("a lease has a name, an owner and a number of seconds")
+        row = self._catalog.acquire(name, owner, seconds, force=force)
+        # who knows owner and token of a lease is its holder
+        return row if row.owner == owner or self._whole else row._replace(owner="another", token=0)
+
+    def renew(self, fence: Fence, seconds: float) -> Any:
+        self._may("write")
+        if not 0 < seconds < 1e9:
+            raise InvalidArgumentError("a lease is renewed for a number of seconds")
+        return self._catalog.renew(fence, seconds)
+
+    def release(self, fence: Fence) -> None:
+        self._may("write")
+        self._catalog.release(fence)
+
+    def barrier(self) -> None:
+        self._may("write")
+        self._catalog.barrier()
+
+    # --- the collector's, which open the whole store ------------------------------------------------------------------
+
+    def unsynced(self, boot: str, earlier: bool, after: int, limit: int) -> list[Any]:
+        rows = self._catalog.unsynced(boot=boot, earlier=earlier, after=after, limit=_page(limit))
+        return [row._replace(config=self._config(row.storage, row.config)) for row in rows]
+
+    def garbage(self, limit: int) -> list[Any]:
+        rows = self._catalog.garbage(_page(limit))
+        return [row._replace(config=self._config(row.storage, row.config)) for row in rows]
+
+    def trust(self, id: int, blob: NewBlob) -> None:
+        self._catalog.trust(id, self._unsealed(blob))
+
+    def abandon(self, put: Any) -> None:
+        made = wire.as_put(put)
+        blob = self._unsealed(made.blob) if isinstance(made.blob, NewBlob) else made.blob
+        self._catalog.abandon(made._replace(blob=blob))
+
+    def known(self, storage: int, configs: list[str]) -> list[str]:
+        plain = {self._unsealed(NewBlob(storage, config, True)).config: config for config in configs}
+        return [plain[config] for config in self._catalog.known(storage, list(plain))]
+
+    def _unsealed(self, blob: NewBlob) -> NewBlob:
+        if not self._serves(blob.storage):
+            return blob
+        found = self._seals.open(blob.storage, parsed(blob.config))
+        return blob._replace(config=found.place if isinstance(found, Fresh) else found)
+
+    # --- commit -----------------------------------------------------------------------------------------------------
+
+    def commit(self, crossing: Any, scopes: Any, fence: Fence | None, power: bool) -> list[Committed]:
+        changes = wire.decode_changes(crossing)
+        for path, _ in scopes:
+            self._need(path, "read", "write")
+        for change in changes:
+            self._need(change.path, *(("read", "write") if isinstance(change, Expect) else ("write",)))
+        received: list[Change] = []
+        certain: tuple[type[BaseException], ...] = (BaseException,)
+        try:
+            for change in changes:
+                received.append(self._received(change, power or len(changes) > 1))  # noqa: PERF401  it may stop midway
+            certain = CERTAIN
+            done = self._catalog.commit(received, began=dict(scopes), fence=fence, power=power)
+        except BaseException as error:
+            for change in received if isinstance(error, certain) else ():
+                self._let_go(change)
+            raise
+        self.wrote.update(change.path for change in changes if not isinstance(change, Expect))
+        return [
+            self._written(change.path, self._settled(change, one)) for change, one in zip(received, done, strict=True)
+        ]
+
+    def _received(self, change: Change, sync: bool) -> Change:
+        """A change with what it names opened, and what it says checked."""
+        if isinstance(change, Restore):
+            self._need_all("a copy of another store's record under its version")
+            return change._replace(put=self._received_put(change.put, sync))
+        return self._received_put(change, sync) if isinstance(change, Put) else change
+
+    def _received_put(self, put: Put, sync: bool) -> Put:
+        for one in (put, *put.members):
+            if isinstance(one.blob, NewBlob):
+                if not self._serves(one.blob.storage):
+                    self._need_all("bytes that did not go through the service")
+            elif one.blob is not None:
+                opened = self._opened(one.blob, one.algorithm, one.digest, one.size)
+                if isinstance(one, Put):
+                    put = put._replace(blob=opened)
+                else:
+                    index = put.members.index(one)
+                    members = (*put.members[:index], one._replace(blob=opened), *put.members[index + 1 :])
+                    put = put._replace(members=members)
+        if put.blob is None:
+            self._check_row(put.path, put.key, put, sum(member.size for member in put.members))
+        elif isinstance(put.data, bytes):
+            self._check_digest(put.path, put.key, put)
+        elif put.data is not None:
+            raise InvalidArgumentError(f"{format_address(put.path, put.key)} is a number and bytes at once")
+        return self._house.uploads.received(put, sync)
+
+    def _opened(self, blob: wire.BlobId, *content: Any) -> int:
+        if self._whole and isinstance(blob, int):
+            return blob
+        return self._seals.open_blob(blob, *content)
+
+    def _check_row(self, path: Path, key: str, row: Any, beside: int = 0) -> None:
+        """Refuse a value in the catalog that is not as it says: others may share what it claims to be."""
+        if isinstance(row.data, bytes):
+            self._check_digest(path, key, row)
+            sound = row.size == len(row.data) + beside
+        else:
+            sound = isinstance(row.data, int) and (row.algorithm, row.digest, row.size) == (NONE, None, 8)
+            sound = sound or (row.data is None and bool(getattr(row, "members", ())))
+        if not sound:
+            raise InvalidArgumentError(f"the size of {format_address(path, key)} is not that of its bytes")
+
+    def _check_digest(self, path: Path, key: str, row: Any) -> None:
+        state = hasher(row.algorithm) if row.algorithm != NONE else None
+        if state is not None:
+            state.update(row.data)
+        if state is None or state.digest() != row.digest:
+            raise InvalidArgumentError(
+                f"the bytes of {format_address(path, key)} do not match the digest sent with them"
+            )
+
+    def _mine(self, change: Put) -> Put | None:
+        """A put with those of its new bytes alone that lie in storages of the service; None where there are none."""
+        if change.members:
+            mine = tuple(member for member in change.members if self._is_mine(member.blob))
+            return change._replace(members=mine) if mine else None
+        return change if self._is_mine(change.blob) else None
+
+    def _is_mine(self, blob: Any) -> bool:
+        return isinstance(blob, NewBlob) and self._serves(blob.storage)
+
+    def _let_go(self, change: Change) -> None:
+        put = change.put if isinstance(change, Restore) else change
+        mine = self._mine(put) if isinstance(put, Put) else None
+        if mine is not None:
+            let_go(self._kernel, mine)
+
+    def _settled(self, change: Change, done: Committed) -> Committed:
+        """Delete new bytes that were there already and have the others put on disk, which is nothing to a client."""
+        put = change.put if isinstance(change, Restore) else change
+        mine = self._mine(put) if isinstance(put, Put) else None
+        if mine is None or not isinstance(put, Put):
+            return done
+        if not put.members:
+            settle(self._kernel, mine, done)
+            return done._replace(taken=True)
+        own = [self._is_mine(member.blob) for member in put.members]
+        if done.members:
+            settle(self._kernel, mine, done._replace(members=tuple(
+                taken for taken, one in zip(done.members, own, strict=True) if one
+            )))  # fmt: skip
+        elif not done.taken:
+            settle(self._kernel, mine, done)
+        return done._replace(members=tuple(taken or one for taken, one in zip(done.members, own, strict=False)))
+
+
+def _crossing(info: ScopeInfo) -> tuple[Any, ...]:
+    return info.path, info.since, json.dumps(dict(info.properties))
+
+
+def _page(limit: int) -> int:
+    if not 0 <= limit <= _HELD:
+        raise InvalidArgumentError(f"a page has from 0 to {_HELD} rows, not {limit}")
+    return limit
+
+
+def parsed(text: bytes | str) -> Any:
+    """What JSON says.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidArgumentError("this is no JSON") from None

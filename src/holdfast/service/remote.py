@@ -1,0 +1,324 @@
+"""``/v1/catalog`` and ``/v1/bytes``: what the Python client asks, under which it runs the unchanged kernel.
+
+Nothing here unpickles, and the store's signing key is not among the calls.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from ..catalog import wire
+from ..errors import AccessError, HoldfastError, InvalidArgumentError
+from ..storages.base import OCTETS, MappedStorage
+from ..tokens import Access
+from .answer import JSON, Answer
+from .base import Exchange, Service
+from .calls import Guest, House, is_whole, parsed
+from .problems import Refusal, status_of
+from .routing import ANY, Parameter, Route, Verb
+from .seals import Fresh
+from .uploads import Upload
+
+__all__ = ["ROUTES", "Download", "Remote", "catalog_call", "delete", "read", "sync", "take"]
+
+_BRIEF = 1 << 16  # bytes of a call that is made in the loop
+_PIECE = 1 << 20  # bytes of an upload that are written at once
+_CALL, _ROW = 1 << 20, 300 << 20  # bytes of a call at most, and of one that has values
+_WITH_VALUES = ("put", "replace", "commit")
+_MESSAGE = (b"content-type", wire.MIME.encode())
+_SPAN = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
+
+
+class Download(NamedTuple):
+    """Bytes on their way out, from ``offset`` on; their size and that of all, where they are known before."""
+
+    pieces: AsyncIterator[bytes]
+    offset: int
+    size: int | None
+    whole: int | None
+
+
+class Remote:
+    """The service's half of the client, over one store."""
+
+    def __init__(self, service: Service) -> None:
+        self.kernel, self.driver = service.kernel, service.driver
+        self.house = House(service.kernel)
+        self._wrote = service.wrote
+
+    # --- calls ------------------------------------------------------------------------------------------------------
+
+    async def call(self, access: Access, name: str, body: bytes) -> bytes:
+        """Make one call, and give its result as it crosses.
+
+        Raises:
+            HoldfastError: what the catalog raises; AccessError where the token does not allow it.
+        """
+        call = wire.CALLS.get(name)
+        if call is None:
+            raise InvalidArgumentError(f"there is no call {name[:40]!r}")
+        arguments = wire.decode(name, body)
+        guest = Guest(self.house, access)
+        guest.check(call, arguments)
+        work = getattr(guest, name, None)
+
+        def verb() -> bytes:
+            found = work(*arguments) if work else getattr(self.kernel.catalog, name)(*arguments)
+            return wire.encode(found)
+
+        power = not call.again and arguments[-1] is True  # of those that have it, it comes last
+        if call.needs == "store" or len(body) > _BRIEF or power or not self.kernel.catalog.prompt:
+            result = await self.driver.away(verb)
+        else:
+            result = await (self.driver.look(verb) if call.again else self.driver.brief(verb))
+        for path in guest.wrote:
+            self._wrote(path)
+        return result
+
+    # --- bytes ------------------------------------------------------------------------------------------------------
+
+    def _storage(self, access: Access, number: int, verb: str) -> None:
+        if verb not in access.verbs:
+            raise AccessError(f"this token does not allow to {verb}")
+        if not self.house.serves(number):
+            raise InvalidArgumentError(f"the service does not serve storage {number}")
+
+    async def upload(
+        self, access: Access, number: int, chunks: AsyncIterator[bytes], headers: Mapping[str, str], size: int | None
+    ) -> bytes:
+        """Take bytes into a storage, and give the config with which they can be committed, as JSON. What ends early
+        leaves nothing."""
+        self._storage(access, number, "write")
+        sync = headers.get("holdfast-sync") == "1"
+        told = (headers.get("content-type", OCTETS), headers.get("holdfast-encoding"))
+        tags = _tags(headers.get("holdfast-tags"))
+        away = self.driver.away
+        upload = await away(lambda: Upload(self.house.uploads, number, tags, size, *told))
+        try:
+            held: list[bytes] = []
+            waiting = 0
+            async for chunk in chunks:
+                held.append(chunk)
+                waiting += len(chunk)
+                if waiting >= _PIECE:
+                    data, held, waiting = b"".join(held), [], 0
+                    await away(lambda data=data: upload.write(data))  # type: ignore[misc]
+            data = b"".join(held)
+
+            def finish() -> Any:
+                upload.write(data)
+                return upload.commit(sync)
+
+            return json.dumps(await away(finish)).encode()
+        finally:
+            upload.abort()
+
+    async def download(self, access: Access, number: int, body: bytes, offset: int, end: int | None) -> Download:
+        """The bytes of a config that the service gave, from ``offset`` to before ``end``.
+
+        Raises:
+            ValueLost: they are gone.
+        """
+        self._storage(access, number, "read")
+        place = self._place(number, parsed(body))
+        storage = self.kernel.storage_of(number)
+        length = None if end is None else max(0, end - offset)
+
+        def begin() -> tuple[Iterator[bytes], bytes, int | None]:
+            found = storage.identity(place) if isinstance(storage, MappedStorage) else None
+            pieces = iter(storage.read_stream(place, offset, length))
+            return pieces, next(pieces, b""), None if found is None else found.size
+
+        pieces, first, whole = await self.driver.away(begin)
+        size = None if whole is None else max(0, min(whole, whole if end is None else end) - offset)
+        return Download(self._pieces(pieces, first), offset, size, whole)
+
+    async def _pieces(self, pieces: Iterator[bytes], piece: bytes) -> AsyncIterator[bytes]:
+        try:
+            while piece:
+                yield piece
+                piece = await self.driver.away(lambda: next(pieces, b""))
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
+
+    def _place(self, number: int, config: Any) -> Any:
+        found = self.house.seals.open(number, config)
+        return json.loads(found.place if isinstance(found, Fresh) else found)
+
+    async def delete(self, access: Access, number: int, body: bytes) -> None:
+        """Delete uploads that are not to be committed; whose token opens all may delete any bytes."""
+        self._storage(access, number, "write")
+        found = [self.house.seals.open(number, config) for config in _configs(body)]
+        if any(isinstance(one, str) for one in found) and not is_whole(access):
+            raise AccessError("bytes of records are deleted by gc, whose token opens the whole store")
+
+        def work() -> None:
+            for one in found:
+                if isinstance(one, Fresh):
+                    self.house.uploads.delete(number, one)
+            others = [json.loads(one) for one in found if isinstance(one, str)]
+            self.kernel.storage_of(number).delete_many(others)
+
+        await self.driver.away(work)
+
+    async def sync(self, access: Access, number: int, body: bytes) -> bytes:
+        """Put bytes on disk; for each config, whether they are there, as JSON."""
+        self._storage(access, number, "write")
+        found = [self.house.seals.open(number, config) for config in _configs(body)]
+
+        def work() -> list[bool]:
+            storage = self.kernel.storage_of(number)
+            there = storage.sync([json.loads(one.place if isinstance(one, Fresh) else one) for one in found])
+            for one, is_there in zip(found, there, strict=True):
+                if isinstance(one, Fresh) and is_there:
+                    self.house.uploads.synced(number, one)
+            return there
+
+        return json.dumps(await self.driver.away(work)).encode()
+
+    def close(self) -> None:
+        """Called when the store is closed: what nobody committed is left to the collector."""
+
+
+def _configs(body: bytes) -> list[Any]:
+    configs = parsed(body)
+    if not isinstance(configs, list):
+        raise InvalidArgumentError("places come as a JSON array")
+    return configs
+
+
+def _tags(text: str | None) -> dict[str, str]:
+    tags = {} if text is None else parsed(unquote(text))
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise InvalidArgumentError("tags are a JSON object of strings, percent-encoded")
+    return tags
+
+
+# --- handlers ---------------------------------------------------------------------------------------------------------
+
+
+def _remote(exchange: Exchange) -> Remote:
+    """The one of a service."""
+    companions = exchange.service.kernel.companions
+    found: Remote | None = companions.get(Remote)
+    return found or companions.setdefault(Remote, Remote(exchange.service))
+
+
+def _told(error: HoldfastError) -> Answer:
+    return Answer(status_of(error), [_MESSAGE], wire.encode_error(error))
+
+
+async def catalog_call(exchange: Exchange) -> Answer:
+    """One call of the catalog."""
+    name = exchange.parameters["call"]
+    most = min(_ROW if name in _WITH_VALUES else _CALL, exchange.service.limits.body)
+    try:
+        return Answer(200, [_MESSAGE], await _remote(exchange).call(exchange.access, name, await exchange.body(most)))
+    except HoldfastError as error:
+        return _told(error)
+
+
+def _number(exchange: Exchange) -> int:
+    text = exchange.parameters["storage"]
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise InvalidArgumentError(f"a storage is named by its number, not {text[:40]!r}")
+    return int(text)
+
+
+async def take(exchange: Exchange) -> Answer:
+    """Take bytes into a storage."""
+    length = exchange.header(b"content-length")
+    size = None if length is None else int(length)
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
+    try:
+        chunks = exchange.pieces(exchange.service.limits.body)
+        made = await _remote(exchange).upload(exchange.access, _number(exchange), chunks, headers, size)
+        return Answer(201, [JSON], made)
+    except HoldfastError as error:
+        return _told(error)
+
+
+async def read(exchange: Exchange) -> Answer:
+    """The bytes of a place that the service gave, or a span of them."""
+    text = exchange.header(b"range")
+    match = _SPAN.fullmatch("bytes=0-" if text is None else text)
+    try:
+        if match is None:
+            raise InvalidArgumentError(f"a range is as in bytes=0-99, not {text!r:.80}")
+        begin, end = int(match[1]), int(match[2]) + 1 if match[2] else None
+        body = await exchange.body(_CALL)
+        found = await _remote(exchange).download(exchange.access, _number(exchange), body, begin, end)
+    except HoldfastError as error:
+        return _told(error)
+    headers = [(b"content-type", OCTETS.encode())]
+    whole = "*" if found.whole is None else str(found.whole)
+    if found.size is not None:
+        if begin >= (found.whole or 0) and text is not None:
+            raise Refusal(416, "range", f"there are {whole} bytes", [(b"content-range", f"bytes */{whole}".encode())])
+        headers.append((b"content-length", b"%d" % found.size))
+        if text is not None:
+            headers.append((b"content-range", f"bytes {begin}-{begin + found.size - 1}/{whole}".encode()))
+    return Answer(200 if text is None else 206, headers, found.pieces)
+
+
+async def delete(exchange: Exchange) -> Answer:
+    """Delete bytes."""
+    try:
+        await _remote(exchange).delete(exchange.access, _number(exchange), await exchange.body(_CALL))
+        return Answer(204, [])
+    except HoldfastError as error:
+        return _told(error)
+
+
+async def sync(exchange: Exchange) -> Answer:
+    """Put bytes on disk."""
+    try:
+        made = await _remote(exchange).sync(exchange.access, _number(exchange), await exchange.body(_CALL))
+        return Answer(200, [JSON], made)
+    except HoldfastError as error:
+        return _told(error)
+
+
+# --- routes -----------------------------------------------------------------------------------------------------------
+
+_MSGPACK, _JSON = wire.MIME, "application/json"
+_CALLED = {200: "the result", 404: "not there", 409: "a conflict", 422: "not registered", 507: "no space is left"}
+_RANGE = Parameter("Range", "one range of bytes", place="header")
+_TOLD = (
+    Parameter("Holdfast-Tags", "tags as a JSON object of strings, percent-encoded", place="header"),
+    Parameter("Holdfast-Encoding", "the content encoding", place="header"),
+    Parameter("Holdfast-Sync", "1: on disk at once", place="header"),
+)
+
+ROUTES: tuple[Route, ...] = (
+    Route("/v1/catalog/{call}", {
+        "POST": Verb(
+            catalog_call, "One call of the Python client, of its own version alone.", ANY, _CALLED, body=_MSGPACK,
+            gives=_MSGPACK,
+        ),
+    }),
+    Route("/v1/bytes/{storage}", {
+        "PUT": Verb(
+            take, "Bytes that the Python client is to commit.", ANY, {**_CALLED, 201: "their place, sealed"}, _TOLD,
+            "*/*",
+        ),
+    }),
+    Route("/v1/bytes/{storage}/read", {
+        "POST": Verb(
+            read, "The bytes of a sealed place, for the Python client.", ANY,
+            {**_CALLED, 206: "the part that was asked for", 416: "no byte in this range"}, (_RANGE,), _JSON, OCTETS,
+        ),
+    }),
+    Route("/v1/bytes/{storage}/delete", {
+        "POST": Verb(delete, "Delete what is not to be committed.", ANY, {**_CALLED, 204: "done"}, body=_JSON),
+    }),
+    Route("/v1/bytes/{storage}/sync", {
+        "POST": Verb(sync, "Put sealed places on disk.", ANY, _CALLED, body=_JSON),
+    }),
+)  # fmt: skip
+"""The routes of the Python client, which :mod:`holdfast.service.routes` has among its own."""

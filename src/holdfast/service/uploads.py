@@ -1,0 +1,209 @@
+"""Bytes that clients send before they commit them: taken, hashed, and named by a record once or deleted.
+
+A commit takes an upload off the list that this process keeps, so that no second one can name the same place. Bytes that
+another process of the service took are copied: that one may have died since, and a collector be about to remove what it
+left. What nobody commits within a day is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from ..catalog.base import Member, NewBlob, Put, Since, WriteAgain
+from ..errors import InvalidArgumentError, StoreError, ValueLost
+from ..hashing import BLAKE3, SHA256, digest_buffers, hasher
+from ..kernel import Kernel
+from ..payload import Buffer
+from ..storages.base import MappedStorage, Storage
+from ..writing import let_go, new_blob, place_text, since_now
+from .seals import Fresh, Seals
+
+__all__ = ["Upload", "Uploads"]
+
+_KEPT = 86_400.0  # seconds for which bytes wait for their commit
+_SMALL = 4096  # bytes up to which a record has the SHA-256
+
+
+class _Waiting(NamedTuple):
+    """Bytes of this process that wait for their commit."""
+
+    fresh: Fresh
+    since: Since | None
+    taken: float
+
+
+class Uploads:
+    """The bytes that this process took and that no record names yet. Thread-safe."""
+
+    def __init__(self, kernel: Kernel, seals: Seals, serves: Callable[[int], bool]) -> None:
+        self.kernel = kernel
+        self._serves = serves
+        self._seals = seals
+        self._author = secrets.token_hex(8)
+        self._waiting: OrderedDict[tuple[int, str], _Waiting] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def add(self, storage: int, place: Any, digests: tuple[int, str, str], synced: bool, since: Since | None) -> Any:
+        """Note bytes that a storage took, and give the config that their client gets."""
+        fresh = Fresh(place_text(place), *digests, synced, self._author)
+        with self._lock:
+            self._waiting[storage, fresh.place] = _Waiting(fresh, since, time.monotonic())
+        self._forget_old()
+        return self._seals.fresh(storage, fresh)
+
+    def _forget_old(self) -> None:
+        while True:
+            with self._lock:
+                first = next(iter(self._waiting), None)
+                if first is None or time.monotonic() - self._waiting[first].taken < _KEPT:
+                    return
+                del self._waiting[first]
+            with suppress(StoreError):
+                self.kernel.storage_of(first[0]).delete(json.loads(first[1]))
+
+    def _pop(self, storage: int, place: str) -> _Waiting | None:
+        with self._lock:
+            return self._waiting.pop((storage, place), None)
+
+    def delete(self, storage: int, fresh: Fresh) -> None:
+        """Delete bytes that are not to be committed; does nothing when they were, or are another process'."""
+        if self._pop(storage, fresh.place) is not None:
+            self.kernel.storage_of(storage).delete(json.loads(fresh.place))
+
+    def synced(self, storage: int, fresh: Fresh) -> None:
+        """Note that bytes are on disk."""
+        with self._lock:
+            found = self._waiting.get((storage, fresh.place))
+            if found is not None:
+                self._waiting[storage, fresh.place] = found._replace(fresh=found.fresh._replace(synced=True))
+
+    # --- commits ----------------------------------------------------------------------------------------------------
+
+    def received(self, put: Put, sync: bool) -> Put:
+        """A put whose new bytes, where they were sent to this service, are those that lie there; with ``sync`` they
+        are on disk.
+
+        Raises:
+            InvalidArgumentError: what it says of them is not true.
+            WriteAgain: they were committed or deleted before.
+        """
+        if not put.members:
+            return put._replace(**self._content(put, put.blob, put.since, sync))
+        members: list[Member] = []
+        try:
+            for member in put.members:
+                alone = put._replace(**member._asdict(), members=())
+                members.append(member._replace(**self._content(alone, member.blob, member.since, sync)))
+        except BaseException:
+            mine = [
+                member for member in members if isinstance(member.blob, NewBlob) and self._serves(member.blob.storage)
+            ]
+            let_go(self.kernel, put._replace(members=tuple(mine)))
+            raise
+        return put._replace(members=tuple(members))
+
+    def _content(self, put: Put, blob: NewBlob | int | None, since: Since | None, sync: bool) -> dict[str, Any]:
+        if not isinstance(blob, NewBlob) or not self._serves(blob.storage):
+            return {}
+        made, began = self._blob(put, blob, sync)
+        return {"blob": made, "since": began}
+
+    def _blob(self, put: Put, blob: NewBlob, sync: bool) -> tuple[NewBlob, Since | None]:
+        number = blob.storage
+        fresh = self._seals.open(number, _config(blob.config))
+        if not isinstance(fresh, Fresh):
+            raise InvalidArgumentError(f"{put.key!r} names bytes that are another record's: copy that one")
+        if not fresh.is_of(put.algorithm, put.digest, put.size):
+            raise InvalidArgumentError(f"what is said of the bytes of {put.key!r} is not true of those that were sent")
+        waiting = self._pop(number, fresh.place)
+        if waiting is None:
+            if fresh.author == self._author:
+                raise WriteAgain(f"the bytes of {put.key!r} were committed or deleted before: send them again")
+            waiting = self._adopt(number, fresh)
+        place, synced = json.loads(waiting.fresh.place), waiting.fresh.synced
+        storage = self.kernel.storage_of(number)
+        if sync and not synced:
+            synced = storage.sync([place])[0]
+        if isinstance(storage, MappedStorage) and storage.identity(place) is None:
+            raise WriteAgain(f"the bytes of {put.key!r} are gone from their storage: send them again")
+        made = new_blob(self.kernel, place, synced, number)
+        return made, waiting.since
+
+    def _adopt(self, number: int, fresh: Fresh) -> _Waiting:
+        """A copy, of this process, of bytes that another process of the service took."""
+        upload = Upload(self, number, {}, fresh.size)
+        try:
+            for piece in self.kernel.storage_of(number).read_stream(json.loads(fresh.place), 0, fresh.size + 1):
+                upload.write(piece)
+            digests = upload.digests()
+            if digests != (fresh.size, fresh.blake3, fresh.sha256):
+                raise ValueLost("other bytes are there")
+            place = upload.finish(fresh.synced)
+        except ValueLost as error:
+            raise WriteAgain(f"bytes that another process of the service took are gone ({error}): send them") from None
+        finally:
+            upload.abort()
+        return _Waiting(fresh._replace(place=place_text(place)), upload.since, 0.0)
+
+
+class Upload:
+    """One piece of bytes on its way into a storage; called from one thread at a time."""
+
+    def __init__(
+        self,
+        uploads: Uploads,
+        number: int,
+        tags: Mapping[str, str],
+        size: int | None,
+        content_type: str = "application/octet-stream",
+        encoding: str | None = None,
+    ) -> None:
+        self._uploads, self._number = uploads, number
+        storage: Storage = uploads.kernel.storage_of(number)
+        self.since = since_now(uploads.kernel, storage)
+        self._writer = storage.writer(tags, size=size, content_type=content_type, encoding=encoding)
+        self._hash = hasher(BLAKE3)
+        self._small: bytes | None = b""
+        self._size = 0
+
+    def write(self, data: Buffer) -> None:
+        """Append bytes."""
+        self._hash.update(data)
+        self._size += len(data)
+        if self._small is not None:
+            self._small = self._small + bytes(data) if self._size <= _SMALL else None
+        self._writer.write(data)
+
+    def digests(self) -> tuple[int, str, str]:
+        """Size and digests of what was written so far."""
+        small = "" if self._small is None else digest_buffers([self._small], self._size)[1].hex()
+        return self._size, self._hash.digest().hex(), small
+
+    def finish(self, sync: bool) -> Any:
+        """Have it complete; gives the place."""
+        _, own, small = self.digests()
+        digest = (SHA256, bytes.fromhex(small)) if small else (BLAKE3, bytes.fromhex(own))
+        return self._writer.commit(lambda: digest, sync=sync)
+
+    def commit(self, sync: bool) -> Any:
+        """:meth:`finish`, and give the config that the client gets."""
+        place = self.finish(sync)
+        return self._uploads.add(self._number, place, self.digests(), sync, self.since)
+
+    def abort(self) -> None:
+        """Leave nothing of it, unless it is complete."""
+        self._writer.abort()
+
+
+def _config(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
