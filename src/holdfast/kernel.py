@@ -113,7 +113,7 @@ class Kernel:
         self.catalog: Catalog = _open_catalog(config, create, key)
         self.boot = self.catalog.boot or boot_id()
         self.volatile = own or self.catalog.volatile
-        self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key)
+        self.signer = Signer(self.catalog.store_id, key or self.catalog.signing_key or None)
         self._storages: dict[int, Storage] = {}
         self._named: dict[str, int] = {}
         self._under: dict[Registry, Kernel] = {}

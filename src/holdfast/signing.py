@@ -18,10 +18,10 @@ __all__ = ["Signer"]
 class Signer:
     """Signs and checks for one store with one key; without one (None), as of a service's client, it says what to do."""
 
-    __slots__ = ("_prefix", "key", "key_id")
+    __slots__ = ("_key", "_prefix", "key_id")
 
     def __init__(self, store_id: str, key: bytes | None) -> None:
-        self.key = key
+        self._key = key
         self.key_id = sha256(b"holdfast key id\0" + (key or b"")).digest()[:8]
         self._prefix = b"holdfast signature 1\0" + bytes.fromhex(store_id) + self.key_id
 
@@ -40,17 +40,35 @@ class Signer:
             raise InvalidArgumentError(f"{source} must be 64 hex digits (32 bytes)")
         return key
 
+    @property
+    def able(self) -> bool:
+        """Whether there is a key."""
+        return self._key is not None
+
+    @property
+    def key(self) -> bytes:
+        """The key itself.
+
+        Raises:
+            SignatureError: there is none.
+        """
+        if self._key is None:
+            raise SignatureError(
+                "what can run code when it is loaded, as pickles can, is signed, and the store's own key stays with "
+                "the service: set HOLDFAST_KEY (64 hex digits) to one that all have who put and get such values"
+            )
+        return self._key
+
+    def check(self) -> None:
+        """Raise a SignatureError when there is no key."""
+        assert self.key
+
     def sign(self, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bytes:
         """The signature of a content.
 
         Raises:
             SignatureError: there is no key.
         """
-        if self.key is None:
-            raise SignatureError(
-                f"a {serializer} value can run code when it is loaded, so it is signed, and the store's own key stays "
-                "with the service: set HOLDFAST_KEY (64 hex digits) to one that all have who put and get such values"
-            )
         parts = (serializer.encode(), (config or "").encode(), bytes([algorithm]) + digest)
         message = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return self.key_id + hmac.digest(self.key, self._prefix + message, "sha256")

@@ -116,6 +116,8 @@ def encode(kernel: Kernel, value: Any, plan: Plan) -> Encoded:
                 raise
             serializer = registry.serializer(PICKLE)
             payload = serializer.serialize(value)
+    if serializer.executable:
+        kernel.signer.check()  # before bytes are written
     layout, encoding = lay_out(payload), payload.encoding
     compression = plan.compression or serializer.compression
     if compression is not None and encoding is None:

@@ -226,7 +226,8 @@ class Channel:
             return Answer(response.status, response.headers, data)  # type: ignore[arg-type]
 
         lines = (("Content-Type", mime), ("Content-Length", str(len(body))), *headers)
-        return self.attempt(method, path, lines, body, read, timeout, again)
+        answer: Answer = self.attempt(method, path, lines, body, read, timeout, again)
+        return answer
 
     def attempt(
         self,

@@ -69,9 +69,7 @@ PREFIX: Final = "/v1"
 BlobId = Union[int, bytes]
 """A blob's id as it crosses: as it is, or sealed."""
 
-Access = Literal["any", "read", "write", "either", "admin", "store"]
-"""What a call needs. ``read``, ``write``, ``admin``: that, for the path that is its first argument (``either``: one of
-the first two). ``any``: a token. ``store``: everything, for the whole store."""
+_Needs = Literal["any", "read", "write", "either", "admin", "store"]
 
 _Path = tuple[tuple[str, str], ...]
 _Row = tuple[Any, ...]
@@ -80,7 +78,13 @@ _Row = tuple[Any, ...]
 def _crossing(kind: Any, **other: Any) -> Any:
     """A named tuple's type with other types for some fields, as they cross."""
     hints = {**get_type_hints(kind), **other}
-    return NamedTuple(kind.__name__, [(name, hints[name]) for name in kind._fields])  # type: ignore[misc]
+    make: Any = NamedTuple
+    return make(kind.__name__, [(name, hints[name]) for name in kind._fields])
+
+
+def _of(shape: Any, *kinds: Any) -> Any:
+    """A type of several, as ``list[kind]``, of kinds that are made here."""
+    return shape[kinds if len(kinds) > 1 else kinds[0]]
 
 
 class Hello(NamedTuple):
@@ -109,13 +113,14 @@ class Call(NamedTuple):
     Attributes:
         arguments: the type of each.
         result: the type of what it gives.
-        needs: see :data:`Access`.
+        needs: for the path that is its first argument ``read``, ``write`` or ``admin``, ``either`` of the first two;
+            ``any``: a token; ``store``: everything, for the whole store.
         again: it changes nothing, or the second time nothing more, so that it is tried again when its answer is lost.
     """
 
     arguments: Any
     result: Any
-    needs: Access
+    needs: _Needs
     again: bool = True
 
 
@@ -123,7 +128,7 @@ _Value = _crossing(ValueRow, blob=BlobId | None)
 _Member = _crossing(MemberRow, blob=BlobId)
 _Blob = _crossing(Blob, id=BlobId)
 _NewMember = _crossing(Member, blob=NewBlob | BlobId, since=Since | None)
-_Put = _crossing(Put, path=_Path, blob=NewBlob | BlobId | None, members=tuple[_NewMember, ...], since=Since | None)
+_Put = _crossing(Put, path=_Path, blob=NewBlob | BlobId | None, members=_of(tuple, _NewMember, ...), since=Since | None)
 _Edit = _crossing(Edit, path=_Path, expires=float | bool | None, tags=str | bool | None, codec=int | bool)
 _Info = _crossing(ScopeInfo, path=_Path, properties=str)  # as JSON, whose numbers may be of any size
 _Committed = _crossing(Committed, row=RecordRow | None, members=tuple[bool, ...])
@@ -133,24 +138,24 @@ _Scopes = list[tuple[_Path, int | None]]
 
 CALLS: Final[Mapping[str, Call]] = {
     "hello": Call((), Hello, "any"),
-    "find": Call((_Path, str), list[_Value], "read"),
+    "find": Call((_Path, str), _of(list, _Value), "read"),
     "put": Call((_Path, str, InlineRow, bool), tuple[int, float, float], "write", again=False),
     "replace": Call((_Path, str, InlineRow, int), tuple[int, float, float] | None, "write", again=False),
     "add": Call((_Path, str, int, int, bool), tuple[int, RecordRow], "write", again=False),
-    "commit": Call((_Changes, _Scopes, Fence | None, bool), list[_Committed], "any", again=False),
+    "commit": Call((_Changes, _Scopes, Fence | None, bool), _of(list, _Committed), "any", again=False),
     "record": Call((_Path, str), list[RecordRow], "read"),
-    "entry": Call((_Path, str), list[_Row], "read"),
-    "past": Call((_Path, str), list[_Row], "read"),
-    "members": Call((BlobId,), list[_Member], "any"),
+    "entry": Call((_Path, str), _of(list, _Row), "read"),
+    "past": Call((_Path, str), _of(list, _Row), "read"),
+    "members": Call((BlobId,), _of(list, _Member), "any"),
     "keys": Call((_Path, str, str | None, int), list[str], "read"),
     "search": Call(
         (_Path, str, str | None, dict[str, str] | None, str, RecordRow | None, int), list[RecordRow], "read"
     ),
     "scope_id": Call((_Path,), int | None, "either"),
     "usage": Call((_Path, bool), Usage, "read"),
-    "scope": Call((_Path,), _Info | None, "read"),
+    "scope": Call((_Path,), _of(Union, _Info, None), "read"),
     "create_scope": Call((_Path, str | None, bool, float | None), None, "write", again=False),
-    "children": Call((_Path, tuple[str, str] | None, int), list[_Info], "read"),
+    "children": Call((_Path, tuple[str, str] | None, int), _of(list, _Info), "read"),
     "rename_scope": Call((_Path, str), None, "admin", again=False),
     "drop_scope": Call((_Path, bool), None, "admin", again=False),
     "was_dropped": Call((_Path,), bool, "read"),
@@ -167,12 +172,12 @@ CALLS: Final[Mapping[str, Call]] = {
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),
     "barrier": Call((), None, "any"),
-    "unsynced": Call((str, bool, BlobId, int), list[_Blob], "store"),
+    "unsynced": Call((str, bool, BlobId, int), _of(list, _Blob), "store"),
     "mark_synced": Call((list[BlobId],), None, "store"),
     "trust": Call((BlobId, NewBlob), None, "store"),
     "mark_lost": Call((BlobId,), int, "store"),
     "sweep": Call((int,), int, "store"),
-    "garbage": Call((int,), list[_Blob], "store"),
+    "garbage": Call((int,), _of(list, _Blob), "store"),
     "forget": Call((list[BlobId],), None, "store"),
     "begin": Call((), Since, "store"),
     "vacate": Call((list[BlobId],), None, "store"),
@@ -184,7 +189,7 @@ CALLS: Final[Mapping[str, Call]] = {
 
 _encoder = msgspec.msgpack.Encoder()
 _arguments = {
-    name: msgspec.msgpack.Decoder(tuple[call.arguments] if call.arguments else tuple[()])  # type: ignore[valid-type]
+    name: msgspec.msgpack.Decoder(_of(tuple, *call.arguments) if call.arguments else tuple[()])
     for name, call in CALLS.items()
 }
 _results = {name: msgspec.msgpack.Decoder(call.result) for name, call in CALLS.items()}
@@ -250,8 +255,7 @@ def decode_changes(crossing: Iterable[tuple[str, Any]]) -> list[Change]:
         elif made is Restore:
             changes.append(Restore(as_put(row[0]), *row[1:]))
         elif made is Edit:
-            columns = (UNCHANGED if column is True else column for column in row)
-            changes.append(_checked_edit(Edit(*columns)))
+            changes.append(_checked_edit(Edit._make(UNCHANGED if column is True else column for column in row)))
         else:
             changes.append(made(*row))
     return changes
@@ -271,9 +275,9 @@ def _checked_edit(edit: Edit) -> Edit:
 
 # --- errors -----------------------------------------------------------------------------------------------------------
 
-_classes: dict[str, type[HoldfastError]] = {name: getattr(errors, name) for name in errors.__all__}
-_classes[WriteAgain.__name__] = WriteAgain
-_by_code = {kind.code: kind for kind in reversed([_classes[name] for name in errors.__all__])}
+_tree: list[type[HoldfastError]] = [getattr(errors, name) for name in errors.__all__]
+_classes = {kind.__name__: kind for kind in (*_tree, WriteAgain)}
+_by_code = {kind.code: kind for kind in _tree}
 
 
 def encode_error(error: HoldfastError) -> bytes:
@@ -284,7 +288,8 @@ def encode_error(error: HoldfastError) -> bytes:
 
 def named_error(code: str, message: str) -> HoldfastError:
     """The error of a ``code``, as JSON answers have it; a StoreError where there is none of ours."""
-    return _by_code.get(code, StoreError)(message)
+    kind: type[HoldfastError] = _by_code.get(code, StoreError)
+    return kind(message)
 
 
 def raised(data: bytes, where: str) -> HoldfastError:
@@ -293,4 +298,5 @@ def raised(data: bytes, where: str) -> HoldfastError:
         name, message = _told.decode(data)
     except (msgspec.DecodeError, ValueError):
         return StoreError(f"{where} failed, and did not say how")
-    return _classes.get(name, StoreError)(message)
+    kind: type[HoldfastError] = _classes.get(name, StoreError)
+    return kind(message)

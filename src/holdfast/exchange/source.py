@@ -48,7 +48,7 @@ class StoreSource:
     def __init__(self, store: BaseStore[Any]) -> None:
         self.store = store
         self.kernel: Kernel = store._kernel
-        self.signer: Signer | None = self.kernel.signer
+        self.signer: Signer | None = self.kernel.signer if self.kernel.signer.able else None
 
     def scopes(self) -> Iterator[ScopeInfo]:
         """All scopes, each before those below it."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..address import Path, format_address, format_path
 from ..catalog import wire
-from ..catalog.base import HEAD, Change, Committed, Expect, Fence, NewBlob, Put, Restore
+from ..catalog.base import HEAD, Blob, Change, Committed, Expect, Fence, Member, NewBlob, Put, Restore
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError
 from ..hashing import NONE, hasher
 from ..kernel import Kernel
@@ -41,7 +41,7 @@ class House:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.seals = Seals(kernel.catalog.store_id, kernel.catalog.signing_key or b"")
+        self.seals = Seals(kernel.catalog.store_id, kernel.catalog.signing_key)
         self.uploads = Uploads(kernel, self.seals, self.serves)
         self._served: dict[int, bool] = {}
 
@@ -144,72 +144,84 @@ class Guest:
     # --- calls ------------------------------------------------------------------------------------------------------
 
     def hello(self) -> wire.Hello:
+        """What a client learns first."""
         catalog = self._catalog
         storages = [(number, *self.storage(number)) for number in catalog.storages()]
         kernel = self._kernel
         return wire.Hello(catalog.store_id, kernel.boot, catalog.now(), kernel.integer, storages, kernel.volatile)
 
     def find(self, path: Path, key: str) -> list[Any]:
+        """See the catalog's contract."""
         return [self._value(row) for row in self._catalog.find(path, key)]
 
     def record(self, path: Path, key: str) -> list[Any]:
+        """See the catalog's contract."""
         return [self._record(row) for row in self._catalog.record(path, key)]
 
     def entry(self, path: Path, key: str) -> list[Any]:
+        """See the catalog's contract."""
         return [self._entry(row) for row in self._catalog.entry(path, key)]
 
     def past(self, path: Path, key: str) -> list[Any]:
+        """See the catalog's contract."""
         return [self._entry(row) for row in self._catalog.past(path, key)]
 
     def members(self, blob: wire.BlobId) -> list[Any]:
+        """See the catalog's contract."""
         self._may("read")
         rows = self._catalog.members(self._opened(blob))
         return [
-            row._replace(
-                blob=self._id(row.blob, row.algorithm, row.digest, row.size),
-                storage_config=self._config(row.storage, row.storage_config),
-            )
-            for row in rows
+            (*row[:4], self._id(row.blob, *row[1:4]), row.storage, self._config(*row[5:7]), *row[7:]) for row in rows
         ]
 
     def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
+        """See the catalog's contract."""
         self._check_row(path, key, row)
         self.wrote.add(path)
         return self._catalog.put(path, key, tuple(row), power)
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
+        """See the catalog's contract."""
         self._check_row(path, key, row)
         self.wrote.add(path)
         return self._catalog.replace(path, key, tuple(row), if_version)
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
+        """See the catalog's contract."""
         self.wrote.add(path)
         return self._catalog.add(path, key, amount, codec, power)
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """See the catalog's contract."""
         return self._catalog.keys(path, start, end, _page(limit))
 
     def search(
         self, path: Path, start: str, end: str | None, tags: Any, order: str, after: RecordRow | None, limit: int
     ) -> list[Any]:
+        """See the catalog's contract."""
         rows = self._catalog.search(path, start=start, end=end, tags=tags, order=order, after=after, limit=_page(limit))
         return [self._record(row) for row in rows]
 
     def usage(self, path: Path, expired: bool) -> Any:
+        """See the catalog's contract."""
         return self._catalog.usage(path, expired=expired)
 
     def scope(self, path: Path) -> Any:
+        """See the catalog's contract."""
         info = self._catalog.scope(path)
         return None if info is None else _crossing(info)
 
     def create_scope(self, path: Path, properties: str | None, exist_ok: bool, created: float | None) -> None:
+        """See the catalog's contract."""
         given = None if properties is None else parsed(properties)
         if given is not None and not isinstance(given, dict):
             raise InvalidArgumentError("properties of a scope are a JSON object")
         self._catalog.create_scope(path, given, exist_ok=exist_ok, created=created)
 
     def children(self, path: Path, after: tuple[str, str] | None, limit: int) -> list[Any]:
-        limit, found = _page(limit), []
+        """See the catalog's contract."""
+        found: list[Any] = []
+        limit = _page(limit)
         while True:
             page = self._catalog.children(path, after, limit - len(found))
             found += [_crossing(info) for info in page if path or info.kind != SERVICE]
@@ -218,16 +230,20 @@ class Guest:
             after = page[-1].path[-1]
 
     def rename_scope(self, path: Path, name: str) -> None:
+        """See the catalog's contract."""
         self._need((*path[:-1], (path[-1][0], name)) if path else (), "admin")
         self._catalog.rename_scope(path, name)
 
     def drop_scope(self, path: Path, only_empty: bool) -> None:
+        """See the catalog's contract."""
         self._catalog.drop_scope(path, only_empty=only_empty)
 
     def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
+        """See the catalog's contract."""
         return self._catalog.past_keys(path, start, end, _page(limit))
 
     def codec_id(self, codec: Codec) -> int:
+        """See the catalog's contract."""
         found = self._kernel.codec_ids.get(codec)
         if found is not None:
             return found
@@ -237,12 +253,14 @@ class Guest:
         return self._kernel.codec_ids[codec]
 
     def storage_id(self, name: str, url: str) -> int:
+        """See the catalog's contract."""
         self._need_all("a storage beside the service's own")
         if self._house.knows(name) and not url.endswith("#beside"):
             raise InvalidArgumentError(f"a client cannot give the service a storage: {name} is opened there")
         return self._catalog.storage_id(name, url)
 
     def storage(self, number: int) -> tuple[str, str, bool]:
+        """See the catalog's contract."""
         name, url = self._catalog.storage(number)
         served = self._serves(number)
         shown = url == "inline" or (not served and (self._whole or url.startswith("memory:")))
@@ -251,6 +269,7 @@ class Guest:
     # --- leases: an agreement of all who may write, whatever their scopes ---------------------------------------------
 
     def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
+        """See the catalog's contract."""
         self._may("write")
         if force or name == "holdfast/gc":
             self._need_all("this lease, or to take one from its holder,")
@@ -261,38 +280,47 @@ class Guest:
         return row if row.owner == owner or self._whole else row._replace(owner="another", token=0)
 
     def renew(self, fence: Fence, seconds: float) -> Any:
+        """See the catalog's contract."""
         self._may("write")
         if not 0 < seconds < 1e9:
             raise InvalidArgumentError("a lease is renewed for a number of seconds")
         return self._catalog.renew(fence, seconds)
 
     def release(self, fence: Fence) -> None:
+        """See the catalog's contract."""
         self._may("write")
         self._catalog.release(fence)
 
     def barrier(self) -> None:
+        """See the catalog's contract."""
         self._may("write")
         self._catalog.barrier()
 
     # --- the collector's, which open the whole store ------------------------------------------------------------------
 
     def unsynced(self, boot: str, earlier: bool, after: int, limit: int) -> list[Any]:
-        rows = self._catalog.unsynced(boot=boot, earlier=earlier, after=after, limit=_page(limit))
-        return [row._replace(config=self._config(row.storage, row.config)) for row in rows]
+        """See the catalog's contract."""
+        return self._blobs(self._catalog.unsynced(boot=boot, earlier=earlier, after=after, limit=_page(limit)))
 
     def garbage(self, limit: int) -> list[Any]:
-        rows = self._catalog.garbage(_page(limit))
-        return [row._replace(config=self._config(row.storage, row.config)) for row in rows]
+        """See the catalog's contract."""
+        return self._blobs(self._catalog.garbage(_page(limit)))
+
+    def _blobs(self, blobs: list[Blob]) -> list[Any]:
+        return [(*blob[:2], self._config(blob.storage, blob.config), *blob[3:]) for blob in blobs]
 
     def trust(self, id: int, blob: NewBlob) -> None:
+        """See the catalog's contract."""
         self._catalog.trust(id, self._unsealed(blob))
 
     def abandon(self, put: Any) -> None:
+        """See the catalog's contract."""
         made = wire.as_put(put)
         blob = self._unsealed(made.blob) if isinstance(made.blob, NewBlob) else made.blob
         self._catalog.abandon(made._replace(blob=blob))
 
     def known(self, storage: int, configs: list[str]) -> list[str]:
+        """See the catalog's contract."""
         plain = {self._unsealed(NewBlob(storage, config, True)).config: config for config in configs}
         return [plain[config] for config in self._catalog.known(storage, list(plain))]
 
@@ -305,6 +333,7 @@ class Guest:
     # --- commit -----------------------------------------------------------------------------------------------------
 
     def commit(self, crossing: Any, scopes: Any, fence: Fence | None, power: bool) -> list[Committed]:
+        """See the catalog's contract."""
         changes = wire.decode_changes(crossing)
         for path, _ in scopes:
             self._need(path, "read", "write")
@@ -334,18 +363,11 @@ class Guest:
         return self._received_put(change, sync) if isinstance(change, Put) else change
 
     def _received_put(self, put: Put, sync: bool) -> Put:
-        for one in (put, *put.members):
-            if isinstance(one.blob, NewBlob):
-                if not self._serves(one.blob.storage):
-                    self._need_all("bytes that did not go through the service")
-            elif one.blob is not None:
-                opened = self._opened(one.blob, one.algorithm, one.digest, one.size)
-                if isinstance(one, Put):
-                    put = put._replace(blob=opened)
-                else:
-                    index = put.members.index(one)
-                    members = (*put.members[:index], one._replace(blob=opened), *put.members[index + 1 :])
-                    put = put._replace(members=members)
+        if put.blob is not None:
+            put = put._replace(blob=self._named(put))
+        if put.members:
+            members = tuple(member._replace(blob=self._named(member)) for member in put.members)
+            put = put._replace(members=members)
         if put.blob is None:
             self._check_row(put.path, put.key, put, sum(member.size for member in put.members))
         elif isinstance(put.data, bytes):
@@ -354,7 +376,16 @@ class Guest:
             raise InvalidArgumentError(f"{format_address(put.path, put.key)} is a number and bytes at once")
         return self._house.uploads.received(put, sync)
 
-    def _opened(self, blob: wire.BlobId, *content: Any) -> int:
+    def _named(self, content: Put | Member) -> Any:
+        """The blob of a content: new bytes, or the id of those that another record has."""
+        blob = content.blob
+        if not isinstance(blob, NewBlob):
+            return self._opened(blob, content.algorithm, content.digest, content.size)
+        if not self._serves(blob.storage):
+            self._need_all("to name bytes that did not go through the service")
+        return blob
+
+    def _opened(self, blob: Any, *content: Any) -> int:
         if self._whole and isinstance(blob, int):
             return blob
         return self._seals.open_blob(blob, *content)

@@ -195,7 +195,7 @@ class Catalog(Ledger):
 
     Attributes:
         store_id: 32 hex digits, made with the store.
-        signing_key: 32 random bytes, made with the store; None where they stay with a service.
+        signing_key: 32 random bytes, made with the store; none where they stay with a service.
         boot: the boot under which bytes are recorded, None for this machine's.
         served: whether a service looks after the store: recovers it, and has new bytes put on disk.
         volatile: whether the store ends with the service.
@@ -203,7 +203,7 @@ class Catalog(Ledger):
     """
 
     store_id: str
-    signing_key: bytes | None
+    signing_key: bytes
     boot: str | None = None
     served: ClassVar[bool] = False
     volatile: bool = False

@@ -76,7 +76,7 @@ class HTTPCatalog(Catalog):
             self._channel.close()
             raise
         self.store_id = hello.store_id
-        self.signing_key = key
+        self.signing_key = key or b""
         self.boot = hello.boot
         self.volatile = hello.volatile
         self._codecs: dict[int, Codec] = {hello.integer: _INTEGER}
