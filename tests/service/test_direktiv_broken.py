@@ -88,7 +88,7 @@ def test_head_is_no_method_here(api: Api) -> None:
 @pytest.fixture(scope="module")
 def two(postgresql: Server) -> Iterator[tuple[Api, Api]]:
     """Two services on one store in PostgreSQL."""
-    url = f"{postgresql.url}?schema=d{uuid4().hex}"
+    url = f"{postgresql.url()}?schema=d{uuid4().hex}"
     with holdfast.open(url) as first, holdfast.open(url) as second, served(first) as here, served(second) as there:
         first.namespace("prod").create()
         yield Api("prod", here.client, here), Api("prod", there.client, there)
