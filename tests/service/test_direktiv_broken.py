@@ -69,6 +69,31 @@ def test_a_namespace_that_is_dropped_meanwhile_is_not_made_again(api: Api, monke
     assert not api.scope.present
 
 
+@pytest.mark.parametrize("method", ["DELETE", "PATCH"])
+def test_what_is_made_in_a_directory_that_goes_at_once_goes_too_or_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    for path in ("/a", "/a/b", "/new"):
+        api.file(path, type="directory")
+    workflows = files._workflows
+    made: list[int] = []
+
+    def late(*what: object) -> object:
+        if not made:  # all that is in the directory was looked at, and nothing is committed yet
+            monkeypatch.setattr(files, "_workflows", workflows)
+            client = api.service.another()
+            where = f"/api/v2/namespaces/{api.namespace}/files/a/b"
+            made.append(client.ask("POST", where, {"name": "c.txt", "type": "file", "data": ""}).status)
+            client.close()
+        return workflows(*what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "_workflows", late)
+    assert api.ask(method, "files/a", {"path": "/new/a"}).status == 200
+    assert made == [200]
+    there = [] if method == "DELETE" else ["new/a", "new/a/b", "new/a/b/c.txt"]
+    assert list(api.scope.scope("file", "tree").keys()) == ["new", *there]
+
+
 def test_what_others_change_all_the_time_is_told(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise ConflictError("somebody else was faster")

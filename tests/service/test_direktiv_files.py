@@ -58,8 +58,10 @@ def test_d28_get_of_a_directory_has_what_is_right_in_it(api: Api) -> None:
     assert (root["path"], root["type"]) == ("/", "directory")
     assert set(root) == {"path", "type", "createdAt", "updatedAt", "children"}
     assert paths(api) == ["/a.txt", "/b", "/b-c.txt"]
+    folder = {**made[0], "updatedAt": root["children"][1]["updatedAt"]}  # when something was last made in it
+    assert folder["updatedAt"] > made[0]["updatedAt"]
     assert root["children"] == [
-        {field: value for field, value in child.items() if field != "data"} for child in (made[1], made[0], made[2])
+        {field: value for field, value in child.items() if field != "data"} for child in (made[1], folder, made[2])
     ]
     assert paths(api, "/b") == ["/b/d", "/b/e.txt"]
     assert paths(api, "/b/d") == ["/b/d/deep.txt"]

@@ -84,13 +84,6 @@ def _found(tree: Any, path: str) -> Record:
         raise Problem("resource_not_found", "filesystem path is not found") from None
 
 
-def _is_directory(tree: Any, path: str) -> bool:
-    try:
-        return path == "/" or _type(_found(tree, path)) == _DIRECTORY
-    except Problem:
-        return False
-
-
 def _children(tree: Scope, prefix: str) -> Iterator[Record]:
     """The records right below a directory, whose key with a slash is ``prefix``."""
     start: str | None = ""
@@ -155,16 +148,24 @@ def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str,
     key = _key(path)
     with (block := in_transaction(service, namespace)) as inside:
         tree = inside.scope(*TREE)
-        _check_free(tree, path)
+        _enter(tree, path)
         tree.put_chunks(key, [data], content_type=mime, tags={"type": kind})
-    return block.records[0]
+    return block.records[-1]
 
 
-def _check_free(tree: Scope, path: str) -> None:
+def _enter(tree: Scope, path: str) -> None:
+    """See that a path is free, and note the change in its directory: who removes or moves that at once must see it."""
     if tree.exists(_key(path)):
         raise Problem("resource_already_exists", "filesystem path already exists")
-    if not _is_directory(tree, dirname(path)):
+    if dirname(path) == "/":
+        return
+    try:
+        above = _found(tree, dirname(path))
+    except Problem:
+        above = None
+    if above is None or _type(above) != _DIRECTORY:
         raise invalid("filesystem path has no parent directory")
+    tree.set_tags(above.key, above.tags)
 
 
 async def update(exchange: Exchange) -> Answer:
@@ -192,7 +193,7 @@ def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes
             if data is not None:
                 tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
             if new != path:
-                _check_free(tree, new)
+                _enter(tree, new)
                 below = list(tree.list(f"{record.key}/")) if folder else []
                 for each in (record, *below):
                     target = key + each.key[len(record.key) :]
