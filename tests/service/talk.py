@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from holdfast.service.base import Limits
 from holdfast.service.journal import Journal
 from holdfast.service.server import serve
 
-__all__ = ["Client", "Reply", "Served", "served", "url_of"]
+__all__ = ["Client", "Contract", "Reply", "Served", "served", "url_of"]
 
 
 class Reply(NamedTuple):
@@ -38,6 +39,45 @@ class Reply(NamedTuple):
         return code
 
 
+class Contract:
+    """What the OpenAPI document of a service says of its answers; answers to a :class:`Client` are held against it."""
+
+    def __init__(self, document: Any) -> None:
+        self._paths = []
+        for template, item in document["paths"].items():
+            pattern = re.sub(r"\\{[a-z]+\\}", "[^/]+", re.escape(template))
+            if item.get("x-rest"):
+                pattern = pattern.removesuffix("[^/]+") + ".*"
+            self._paths.append((re.compile(pattern), item))
+
+    def check(self, method: str, path: str, reply: Reply) -> None:
+        """Raise if this answer is not documented."""
+        path = path.partition("?")[0]
+        item = next((item for pattern, item in self._paths if pattern.fullmatch(path)), None)
+        if item is None:
+            assert reply.status in (400, 403, 404), f"{method} {path} is not documented and gives {reply.status}"
+            return
+        operation = item.get(method.lower())
+        if operation is None:
+            assert reply.status in (400, 403, 405), f"{method} {path} is not documented and gives {reply.status}"
+            return
+        answer = operation["responses"].get(str(reply.status))
+        assert answer is not None, (
+            f"{method} {path} gives {reply.status}, which is not documented: {reply.body[:300]!r}"
+        )
+        kind = reply.headers.get("content-type", "").partition(";")[0]
+        kinds = answer.get("content", {})
+        if reply.status >= 400:
+            if method != "HEAD" and path.startswith("/v1"):  # Direktiv's have no body in places
+                assert kind == "application/json"
+                assert set(reply.json["error"]) == {"code", "message"}
+                assert reply.json["request_id"] == reply.headers.get("x-request-id", "")
+        elif not kinds:
+            assert not reply.body
+        else:
+            assert "*/*" in kinds or kind in kinds or kind == "text/event-stream", (method, path, kind)
+
+
 def url_of(address: str) -> str:
     """An address as it stands in a URL."""
     return quote(address, safe="/:")
@@ -50,6 +90,7 @@ class Client:
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "", parts.port or 0
         self.token = token
+        self.contract: Contract | None = None
         self.connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
 
     def ask(
@@ -67,7 +108,15 @@ class Client:
         answer = self.connection.getresponse()
         data = answer.read()
         found = {name.lower(): value for name, value in answer.getheaders()}
-        return Reply(answer.status, found, data)
+        reply = Reply(answer.status, found, data)
+        if self.contract is not None:
+            self.contract.check(method, path, reply)
+        return reply
+
+    def checked(self) -> Client:
+        """Hold every answer from now on against the OpenAPI document."""
+        self.contract = Contract(self.ask("GET", "/v1/openapi.json").json)
+        return self
 
     def get(self, path: str, **more: str) -> Reply:
         return self.ask("GET", path, None, more)
@@ -98,8 +147,18 @@ class Served(NamedTuple):
     told: StringIO
     client: Client
 
+    def once(self, method: str, path: str, body: Any = None) -> Reply:
+        """A request over a connection of its own."""
+        client = self.another()
+        try:
+            return client.ask(method, path, body)
+        finally:
+            client.close()
+
     def another(self, token: str | None = None) -> Client:
-        return Client(self.url, token)
+        client = Client(self.url, token)
+        client.contract = self.client.contract
+        return client
 
 
 @contextmanager
@@ -117,7 +176,7 @@ def served(store: holdfast.Store, limits: Limits | None = None, **more: Any) -> 
     thread.start()
     try:
         assert ready.wait(20)
-        client = Client(urls[0])
+        client = Client(urls[0]).checked()
         yield Served(urls[0], store, told, client)
         client.close()
     finally:

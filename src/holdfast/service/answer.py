@@ -32,5 +32,5 @@ class Answer(NamedTuple):
 
 def json_answer(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """An answer in JSON."""
-    data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    data = json.dumps(value, separators=(",", ":")).encode()
     return Answer(status, [JSON, *headers], data)

@@ -36,6 +36,7 @@ class App:
         self.service, self.journal = service, journal
         self._guard = guard
         self._router = Router(ROUTES)
+        service.routes = ROUTES
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request; see the ASGI specification."""

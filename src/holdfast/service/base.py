@@ -24,7 +24,7 @@ from .problems import Refusal
 __all__ = ["Ended", "Exchange", "Handler", "Limits", "Service", "decoded"]
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_DRAINED = 8 << 20  # bytes of a refused body that are read, so that the client sees why
+_DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client sees why
 _DRAIN_TIME = 2.0
 
 
@@ -69,10 +69,11 @@ class Service:
         store, kernel, driver: the store, what it is made of, and what runs its verbs in or beside the loop.
         tokens: who may do what.
         limits: see :class:`Limits`.
-        stopping: set when the service is told to end; who waits for changes stops then.
+        stopping: whether the service was told to end; who waits for changes stops then.
         watchers: events to set when a path is written to here, by path.
         active: the requests that are being answered, with their tasks.
         metrics: what was counted.
+        routes: all there are.
     """
 
     def __init__(self, store: Store, limits: Limits = Limits()) -> None:  # noqa: B008  immutable
@@ -81,14 +82,21 @@ class Service:
         self.driver = driver_of(self.kernel)
         self.tokens = Tokens(store)
         self.limits = limits
-        self.stopping = asyncio.Event()
+        self.stopping = False
         self.active: dict[Exchange, asyncio.Task[Any] | None] = {}
         self.metrics = Metrics()
+        self.routes: tuple[Any, ...] = ()
         self.watchers: defaultdict[Path, set[asyncio.Event]] = defaultdict(set)
 
     def scope(self, path: Path) -> Scope:
         """The scope of a path."""
         return self.store._at(path)
+
+    def stop(self) -> None:
+        """Let those who wait for changes go, as the service is about to end."""
+        self.stopping = True
+        for path in list(self.watchers):
+            self.wrote(path)
 
     def wrote(self, path: Path) -> None:
         """Let those who wait for changes of a scope look at once."""
@@ -292,6 +300,16 @@ class Exchange:
             raise InvalidArgumentError(f"the body must be a JSON object, not {type(found).__name__}")
         return found
 
+    @cached_property
+    def leaving(self) -> asyncio.Future[None]:
+        """Done when the client has gone away. Only for handlers that do not read the body."""
+
+        async def watch() -> None:
+            while (await self._receive())["type"] == "http.request":
+                pass
+
+        return asyncio.ensure_future(watch())
+
     # --- the answer ---------------------------------------------------------------------------------------------------
 
     async def answer(self, answer: Answer) -> None:
@@ -302,7 +320,8 @@ class Exchange:
         if isinstance(body, bytes):
             if status not in (204, 304):
                 headers.append((b"content-length", b"%d" % len(body)))
-            unread = not self.whole and (b"content-length" in self.headers or b"transfer-encoding" in self.headers)
+            length = self.headers.get(b"content-length", b"0")
+            unread = not self.whole and (length != b"0" or b"transfer-encoding" in self.headers)
             if unread:
                 headers.append((b"connection", b"close"))
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
@@ -313,14 +332,21 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": body})
             self.sent += len(body)
             return
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if body is not None:
+            await self._stream(body)
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _stream(self, body: AsyncIterator[bytes]) -> None:
+        leaving = self.leaving
         try:
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
-            if body is not None:
-                async for piece in body:
-                    self.sent += len(piece)
-                    await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-            await self._send({"type": "http.response.body", "body": b""})
+            async for piece in body:
+                if leaving.done():
+                    raise Ended  # sending would go on to nobody
+                self.sent += len(piece)
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         finally:
+            leaving.cancel()
             close = getattr(body, "aclose", None)
             if close is not None:
                 await close()

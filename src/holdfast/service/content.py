@@ -35,10 +35,10 @@ class Found(NamedTuple):
     codec: Codec
 
 
-Look = Callable[[], Found]
+_Look = Callable[[], Found]
 
 
-async def content_answer(exchange: Exchange, look: Look, content: str | None = None) -> Answer:
+async def content_answer(exchange: Exchange, look: _Look, content: str | None = None) -> Answer:
     """The bytes of the record that ``look`` finds, or of this content of an object, as GET and HEAD give them.
 
     Raises:
@@ -106,9 +106,11 @@ def _content(
 ) -> tuple[ValueRow, int, Codec]:
     """The row of a content, how many bytes it gives, and what they are."""
     value = ValueRow._make(one_of(kernel, kernel.catalog, path, key, row, content))
-    where = format_address(path, key)
+    where, size = format_address(path, key), value.size
+    if isinstance(value.data, int):
+        size = len(str(value.data))
     unpacked = packed_size(read_config(value.config, where), where)
-    return value, value.size if unpacked is None else unpacked, kernel.catalog.codec(value.codec)
+    return value, size if unpacked is None else unpacked, kernel.catalog.codec(value.codec)
 
 
 def _reader(

@@ -21,7 +21,7 @@ from .answer import Headers
 from .base import Exchange
 from .conditions import tag
 
-__all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json"]
+__all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json", "time_text"]
 
 _TAG = b"holdfast-tag-"
 _NAME = re.compile("[a-z0-9_.-]{1,60}")  # of a tag that can be part of a header field's name
@@ -169,13 +169,14 @@ def _http_date(seconds: int) -> bytes:
     return formatdate(seconds, usegmt=True).encode()
 
 
-def _text(seconds: float | None) -> str | None:
+def time_text(seconds: float | None) -> str | None:
+    """A time of the catalog as RFC 3339 has it, in UTC."""
     when = from_epoch(seconds)
     return None if when is None else f"{when.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def _time(seconds: float) -> bytes:
-    return (_text(seconds) or "").encode()
+    return (time_text(seconds) or "").encode()
 
 
 def record_json(record: Record) -> dict[str, Any]:
@@ -191,9 +192,9 @@ def record_json(record: Record) -> dict[str, Any]:
         "serializer": record.serializer,
         "encoding": record.encoding,
         "digest": record.digest,
-        "created": _text(row.created),
-        "updated": _text(row.updated),
-        "expires": _text(row.expires),
+        "created": time_text(row.created),
+        "updated": time_text(row.updated),
+        "expires": time_text(row.expires),
         "tags": record.tags,
         "storage": None if record.serializer == STORABLE else record.contents["value"].storage,
     }

@@ -29,7 +29,7 @@ _ONCE = (
 )
 _ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,100}")
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE)
-_LOOKED = 2.0  # seconds after which it is asked again whether there are tokens
+_LOOKED = 0.5  # seconds after which it is asked again whether there are tokens
 
 
 def is_loopback(host: str) -> bool:

@@ -21,7 +21,7 @@ from ..errors import (
 )
 from .answer import Answer, Headers, json_answer
 
-__all__ = ["Refusal", "answer_of", "problem", "status_of"]
+__all__ = ["Refusal", "answer_of", "problem", "status_and_code", "status_of"]
 
 _CONDITION = 412
 
@@ -59,6 +59,11 @@ def status_of(error: HoldfastError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
+def status_and_code(error: HoldfastError | Refusal) -> tuple[int, str]:
+    """Status and code that tell of an error, of either kind."""
+    return (error.status if isinstance(error, Refusal) else status_of(error)), error.code
+
+
 def problem(code: str, message: str, request_id: str) -> dict[str, object]:
     """The body of every answer that is an error."""
     return {"error": {"code": code, "message": message}, "request_id": request_id}
@@ -77,9 +82,10 @@ def answer_of(error: Exception, request_id: str, *, conditional: bool = False) -
     if not isinstance(error, HoldfastError):
         told = "the service failed at this request; its journal says more under the request's id"
         return json_answer(500, problem("internal", told, request_id))
-    status, headers = status_of(error), []
+    status, code = status_and_code(error)
+    headers = []
     if status == 409 and conditional and not isinstance(error, LeaseLost | ScopeDroppedError):
         status = _CONDITION
     if status == 503:
         headers.append((b"retry-after", b"1"))
-    return json_answer(status, problem(error.code, error.message, request_id), headers)
+    return json_answer(status, problem(code, error.message, request_id), headers)

@@ -21,6 +21,8 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 
+_LINGER = 2.0  # seconds that a client which was refused has to read why
+
 
 class _Refused(Exception):
     """Raised out of the parser: the request is not even looked at."""
@@ -41,6 +43,7 @@ class Connection(HttpToolsProtocol):
         self.taken = 0  # bytes of a header that is not complete
         self.since = self.stalled = monotonic()
         self.refused: tuple[int, str, str] | None = None
+        self.ended: float | None = None  # when it was refused: what comes then is not looked at
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, unless there are too many."""
@@ -48,13 +51,16 @@ class Connection(HttpToolsProtocol):
         most = self.service.limits.connections
         if len(self.connections) > most:
             self.refuse(503, "busy", f"more than {most} connections at once: try again")
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
+        if self.ended is not None:
+            return
         if self.in_header:
             self.taken += len(data)
         super().data_received(data)
-        if self.in_header and self.taken > self.service.limits.headers and not self.transport.is_closing():
+        if self.in_header and self.taken > self.service.limits.headers and self.ended is None:
             self._too_large()
 
     def on_message_begin(self) -> None:
@@ -85,12 +91,16 @@ class Connection(HttpToolsProtocol):
         self.refuse(*(self.refused or (400, "invalid_argument", "this is no well-formed HTTP request")))
 
     def refuse(self, status: int, code: str, message: str) -> None:
-        """Answer without asking the application, and close."""
+        """Answer without asking the application, and end: to close at once could keep the client from reading it."""
+        if self.ended is not None or self.transport.is_closing():
+            return
+        self.ended = monotonic()
+        self._unset_keepalive_if_required()
         answer = json_answer(status, problem(code, message, ""))
         assert isinstance(answer.body, bytes)
         head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\nconnection: close\r\n" % (status, _REASONS[status])
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(answer.body) + answer.body)
-        self.transport.close()
+        self.transport.write_eof()
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is written to."""
@@ -100,7 +110,9 @@ class Connection(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """Close the connection if nothing has come for too long, or nothing was taken."""
         limits = self.service.limits
-        if self.transport.is_closing():
+        if self.ended is not None and now - self.ended > _LINGER:
+            self.transport.abort()
+        if self.ended is not None or self.transport.is_closing():
             return
         if self.flow.write_paused:
             if now - self.stalled > limits.idle_time:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..api import Store
 from ..errors import InvalidArgumentError, MissingExtraError, StoreError
+from ..tokens import Tokens
 from .app import App, make_app
 from .base import Limits
 from .guard import is_loopback
@@ -67,7 +68,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Take no more, finish what was taken on, and let those go who wait for changes."""
-        self._app.service.stopping.set()
+        self._app.service.stop()
         self._app.journal.tell(f"ending: {len(self._app.service.active)} requests are to be finished")
         await super().shutdown(sockets)
         self._sweeper.cancel()
@@ -117,8 +118,10 @@ def serve(
         InvalidArgumentError: others than this machine would be served, and there are no tokens.
         StoreError: it cannot listen there.
     """
+    if not 0 <= port <= 65535:
+        raise InvalidArgumentError(f"a port is a number from 0 to 65535, not {port}")
     loopback = is_loopback(host)
-    if not loopback and not store_has_tokens(store):
+    if not loopback and not _has_tokens(store):
         raise InvalidArgumentError(
             f"without tokens only this machine is served, not {host}: make one by holdfast token create"
         )
@@ -129,10 +132,7 @@ def serve(
     return Server(make_app(store, limits, journal=journal, loopback=loopback), listener, listening)
 
 
-def store_has_tokens(store: Store) -> bool:
-    """Whether a token was ever made for a store."""
-    from ..tokens import Tokens
-
+def _has_tokens(store: Store) -> bool:
     return Tokens(store).in_use()
 
 
@@ -142,7 +142,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ipaddress.ip_address(host.strip("[]")).version == 6 else family
     try:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise StoreError(f"the service cannot listen on {host}:{port}: {error}") from error
 
 

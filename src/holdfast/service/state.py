@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import __version__
 from ..address import format_path
 from ..errors import HoldfastError
+from ..tokens import TOKENS
 from .answer import Answer, json_answer
 from .base import Exchange
 from .problems import Refusal
@@ -32,10 +35,10 @@ async def health(exchange: Exchange) -> Answer:
 async def ready(exchange: Exchange) -> Answer:
     """That it can serve: its catalog answers, and it is not about to end."""
     service = exchange.service
-    if service.stopping.is_set():
+    if service.stopping:
         raise Refusal(503, "closed", "the service is ending", [(b"retry-after", b"5")])
     try:
-        await service.driver.away(service.kernel.catalog.now)
+        await service.driver.away(partial(service.kernel.catalog.scope, TOKENS))
     except HoldfastError as error:
         raise Refusal(503, error.code, f"the catalog does not answer: {error}", [(b"retry-after", b"5")]) from error
     return json_answer(200, {"status": "ready"})

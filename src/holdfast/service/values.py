@@ -24,13 +24,16 @@ from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, record_fields, record_json
 from .problems import Refusal
 
-__all__ = ["add", "delete", "get", "look", "made", "patch", "put", "record", "store_body"]
+__all__ = [
+    "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "look", "made", "patch", "put",
+    "put_object", "record", "store_body",
+]  # fmt: skip
 
-_JSON_TYPE = "application/json"
-_JSON_NAME = "holdfast.json@v1"
+JSON_TYPE, JSON_NAME = "application/json", "holdfast.json@v1"
+"""The content type of a body that is taken for a value, and the serializer that it then has."""
 _JSON_MOST = 4 << 20  # bytes of a body that is taken for a value, and of a value that is shown as JSON
 _BRIEF = 1 << 14  # bytes that are put, or read as JSON, in the loop
-_SHOWN = (_JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
+_SHOWN = (JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
 """Serializers whose values are decoded here: reading their bytes runs no code of anybody's."""
 
 
@@ -116,9 +119,9 @@ async def put(exchange: Exchange) -> Answer:
 
 async def store_body(exchange: Exchange, options: PutOptions) -> Record:
     """Store the body under the key that the route names: JSON as a value, all else as a file."""
-    service, key = exchange.service, exchange.key
+    service, scope, key = exchange.service, exchange.scope, exchange.key
     assert key is not None
-    as_json = options.get("content_type") == _JSON_TYPE
+    as_json = options.get("content_type") == JSON_TYPE
     most = _JSON_MOST if as_json else min(_BRIEF, service.kernel.inline)
     pieces = exchange.pieces(service.limits.body)
     first: list[bytes] = []
@@ -127,11 +130,26 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
         piece = await anext(pieces, b"")
         size += len(piece)
         first.append(piece)
-    scope = exchange.scope
     if not exchange.whole or size > most:
         return await scope.aio.put_chunks(key, _chained(first, pieces), **options)
     data = first[0] if len(first) == 1 else b"".join(first)
-    plan, driver = scope._plan(options), service.driver
+    return await _store(exchange, key, data, scope._plan(options), as_json)
+
+
+async def put_object(exchange: Exchange, options: PutOptions) -> Record:
+    """Store the body under the key that the route names; it must be a JSON object."""
+    data, key = await exchange.body(_JSON_MOST), exchange.key
+    assert key is not None
+    if not isinstance(body_json(data), dict):
+        raise InvalidArgumentError("the body must be a JSON object")
+    if exchange.conditional:
+        options["if_version"] = await expected_version(exchange)
+    return await _store(exchange, key, data, exchange.scope._plan(options), True)
+
+
+async def _store(exchange: Exchange, key: str, data: bytes, plan: Plan, as_json: bool) -> Record:
+    service, size = exchange.service, len(data)
+    driver = service.driver
     what = (service.kernel, exchange.path, key, data, plan, as_json)
     if size <= _BRIEF and size <= service.kernel.inline and not plan.power:
         return await driver.brief(partial(_put_small, *what))
@@ -150,17 +168,29 @@ async def _chained(first: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncIte
         yield piece
 
 
+def body_json(data: bytes) -> Any:
+    """A body that must be JSON, and such as the serializer would write.
+
+    Raises:
+        InvalidArgumentError: it is not JSON.
+        EncodeError: it would not be read back exactly: too deep, or text that is no UTF-8.
+    """
+    try:
+        value = load_json(data, "")
+    except ValueError as error:
+        told = f"the body is not JSON{error}; another content type than {JSON_TYPE} stores it as it is"
+        raise InvalidArgumentError(told) from None
+    dump(value)
+    return value
+
+
 def _encoded(kernel: Kernel, data: bytes, plan: Plan, as_json: bool) -> tuple[Encoded, int | None]:
     """A body as its record will have it: JSON is kept as it came, but for an integer that can be added to."""
     if as_json:
-        try:
-            value = load_json(data, "")
-        except ValueError as error:
-            told = f"the body is not JSON{error}; another content type than {_JSON_TYPE} stores it as it is"
-            raise InvalidArgumentError(told) from None
+        value = body_json(data)
         if type(value) is int and -(1 << 63) <= value < 1 << 63 and str(value).encode() == data:
             return Encoded(kernel.integer, [], 8, None, None), value
-    codec = kernel.codec_ids[_JSON_NAME if as_json else None, plan.content_type or "", None]
+    codec = kernel.codec_ids[JSON_NAME if as_json else None, plan.content_type or "", None]
     return Encoded(codec, [data], len(data), None, None), None
 
 

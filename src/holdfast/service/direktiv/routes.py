@@ -25,7 +25,7 @@ _LIST = (
 
 
 def _verb(run: Handler, means: str, done: str, parameters: tuple[Parameter, ...] = (), body: str | None = None) -> Verb:
-    return Verb(run, means, ANY, {200: done, **_IN}, parameters, body, lenient=True)
+    return Verb(run, means, ANY, {200: done, **_IN}, parameters, body, "*/*" if _RAW in parameters else _JSON, True)
 
 
 _NAMESPACES = {

@@ -1,0 +1,188 @@
+"""``/v1/changes``: what was written to a record or a scope since a version, by long-poll or as server-sent events.
+
+Nothing is kept for those who wait: they look, at once when this process wrote there, and else now and then. So several
+writes of a key may be seen as one, and of a scope a deletion is seen only by who looked before it and after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import Any, NamedTuple
+
+from ..address import format_address
+from ..errors import InvalidArgumentError
+from ..model import RecordRow
+from ..reading import visible_record
+from .answer import Answer, json_answer
+from .base import Exchange
+
+__all__ = ["changes"]
+
+_CURSOR = re.compile("([0-9]{1,18})(-?)")
+_LONGEST = 300.0  # seconds of one long-poll
+_SOON, _LATE = 0.02, 0.5  # seconds between two looks
+_COST = 20  # times what a look takes, at least, pass until the next one
+_BEAT = 15.0  # seconds after which a stream says that it lives
+_MOST = 1000  # changes that are told at once
+_KEYS = 10_000  # of a scope whose deletions are seen
+_LAST = chr(0x10FFFF)
+
+
+class _State(NamedTuple):
+    """What a client knows.
+
+    Attributes:
+        version: the highest one.
+        gone: of a record, whether that was deleted then.
+        keys: of a scope, those that were there when it was last looked at; None for not known.
+    """
+
+    version: int
+    gone: bool = False
+    keys: frozenset[str] | None = None
+
+    @property
+    def cursor(self) -> str:
+        """As the client has it."""
+        return f"{self.version}-" if self.gone else str(self.version)
+
+
+_Seen = tuple[_State, list[dict[str, Any]]]
+
+
+class _Watch:
+    """Looks at a record or a scope again and again."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._catalog, self._path = exchange.service.kernel.catalog, exchange.path
+        self.state = _State(0)
+
+    async def begin(self, after: str | None) -> None:
+        """Begin behind a cursor, or None for what happens from now on."""
+        if after is None:
+            self.state = await self._exchange.service.driver.away(self._now)
+            return
+        match = _CURSOR.fullmatch(after)
+        if match is None:
+            raise InvalidArgumentError(f"after is a version, or the cursor of an earlier answer, not {after!r:.80}")
+        self.state = _State(int(match[1]), bool(match[2]))
+
+    def _now(self) -> _State:
+        if self._exchange.key is not None:
+            return self._record(_State(0), self._exchange.key)[0]
+        newest = self._catalog.search(self._path, order="-version", limit=1)
+        return self._scope(_State(newest[0][2] if newest else 0))[0]
+
+    async def look(self) -> list[dict[str, Any]]:
+        """What changed since the last look."""
+        driver, key = self._exchange.service.driver, self._exchange.key
+        if key is not None:
+            self.state, found = await driver.look(partial(self._record, self.state, key))
+        else:
+            self.state, found = await driver.away(partial(self._scope, self.state))
+        return found
+
+    def _record(self, state: _State, key: str) -> _Seen:
+        row = visible_record(self._exchange.service.kernel, self._catalog.record(self._path, key))
+        if row is not None:
+            return (_State(row[2]), [self._told(key, row[2])]) if row[2] > state.version else (state, [])
+        if state.gone or not state.version:
+            return state, []
+        return _State(state.version, True), [self._told(key, state.version, deleted=True)]
+
+    def _scope(self, state: _State) -> _Seen:
+        behind = RecordRow(_LAST, 0, state.version, 0, 0.0, 0.0, *(None,) * 3, 0, None, 0, 0, *(None,) * 4)
+        rows = self._catalog.search(self._path, order="version", after=behind, limit=_MOST)
+        told = [self._told(row[0], row[2]) for row in rows]
+        version = rows[-1][2] if rows else state.version
+        if len(rows) == _MOST:
+            return state._replace(version=version), told  # more are to be told first
+        page = self._catalog.keys(self._path, "", None, _KEYS + 1)
+        keys = frozenset(page) if len(page) <= _KEYS else None
+        if keys is not None and state.keys is not None:
+            told += [self._told(key, version, deleted=True) for key in sorted(state.keys - keys)]
+        return _State(version, False, keys), told
+
+    def _told(self, key: str, version: int, *, deleted: bool = False) -> dict[str, Any]:
+        return {"address": format_address(self._path, key), "version": version, "deleted": deleted}
+
+    async def wait(self, presence: _Presence, until: float) -> list[dict[str, Any]]:
+        """What changed, as soon as something did; nothing when the time is over, or nobody waits any more."""
+        pause = _SOON
+        while True:
+            presence.event.clear()
+            began = monotonic()
+            found = await self.look()
+            now = monotonic()
+            if found or now >= until or presence.over:
+                return found
+            pause = max(min(pause * 1.5, _LATE), _COST * (now - began))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(pause, until - now)):
+                    await presence.event.wait()
+
+
+class _Presence:
+    """Somebody who waits for changes of a path, in an ``async with`` block.
+
+    Attributes:
+        event: set when he should look.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self.event = asyncio.Event()
+
+    @property
+    def over(self) -> bool:
+        """Whether he went away, or is to go."""
+        return self._exchange.leaving.done() or self._exchange.service.stopping
+
+    async def __aenter__(self) -> _Presence:
+        self._exchange.service.watchers[self._exchange.path].add(self.event)
+        self._exchange.leaving.add_done_callback(lambda _: self.event.set())
+        return self
+
+    async def __aexit__(self, *how: object) -> None:
+        self._exchange.leaving.cancel()
+        watchers, path = self._exchange.service.watchers, self._exchange.path
+        watchers[path].discard(self.event)
+        if not watchers[path]:
+            del watchers[path]
+
+
+async def changes(exchange: Exchange) -> Answer:
+    """What changed after a version: at once, or when it happens in the time that is waited; or, asked for
+    ``text/event-stream``, again and again."""
+    stream = "text/event-stream" in (exchange.header(b"accept") or "")
+    wait = exchange.number("wait", 0.0, _LONGEST) or 0.0
+    last = exchange.header(b"last-event-id") if stream else None
+    watch = _Watch(exchange)
+    await watch.begin(last or exchange.argument("after"))
+    if stream:
+        fields = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+        return Answer(200, fields, _events(exchange, watch))
+    async with _Presence(exchange) as presence:
+        found = await watch.wait(presence, monotonic() + wait)
+    if not found:
+        return Answer(204, [])
+    return json_answer(200, {"version": watch.state.version, "cursor": watch.state.cursor, "changes": found})
+
+
+async def _events(exchange: Exchange, watch: _Watch) -> AsyncIterator[bytes]:
+    async with _Presence(exchange) as presence:
+        yield b": changes\n\n"
+        while not presence.over:
+            found = await watch.wait(presence, monotonic() + _BEAT)
+            for change in found:
+                id = watch.state.cursor if change is found[-1] else change["version"]
+                yield f"id: {id}\ndata: {json.dumps(change)}\n\n".encode()
+            if not found:
+                yield b": no change\n\n"

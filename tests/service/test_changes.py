@@ -1,0 +1,103 @@
+"""``/v1/changes``, by long-poll and as server-sent events."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from .talk import Client, Served
+
+
+def later(work, seconds: float = 0.15) -> threading.Timer:
+    timer = threading.Timer(seconds, work)
+    timer.start()
+    return timer
+
+
+def test_a_record_is_waited_for(service: Served, client: Client, at: str) -> None:
+    where, scope = f"/v1/changes/{at}/a", service.store.scope(at)
+    assert client.get(f"{where}?wait=0.05").status == 204
+    first = client.put(f"/v1/values/{at}/a", b"1").json["version"]
+    told = {"address": f"{at}/a", "version": first, "deleted": False}
+    assert client.get(f"{where}?after=0").json == {"version": first, "cursor": str(first), "changes": [told]}
+    assert client.get(f"{where}?after={first}").status == 204
+    # by another process, for all the service knows
+    timer = later(lambda: scope.put("a", b"2"))
+    began = time.monotonic()
+    changed = client.get(f"{where}?after={first}&wait=20").json
+    assert changed["version"] > first
+    assert time.monotonic() - began < 5
+    timer.join()
+    # through the service: at once
+    other = service.another()
+    timer = later(lambda: other.ask("DELETE", f"/v1/values/{at}/a"))
+    gone = client.get(f"{where}?after={changed['cursor']}&wait=20").json
+    timer.join()
+    assert gone["changes"] == [{"address": f"{at}/a", "version": changed["version"], "deleted": True}]
+    assert client.get(f"{where}?after={gone['cursor']}&wait=0.05").status == 204
+    again = other.put(f"/v1/values/{at}/a", b"3").json["version"]
+    assert client.get(f"{where}?after={gone['cursor']}").json["changes"][0]["version"] == again
+    other.close()
+
+
+def test_a_scope_is_waited_for(service: Served, client: Client, at: str) -> None:
+    where, scope = f"/v1/changes/{at}", service.store.scope(at)
+    for key in "abc":
+        scope.put(key, 1)
+    found = client.get(f"{where}?after=0").json
+    assert [change["address"] for change in found["changes"]] == [f"{at}/{key}" for key in "abc"]
+    assert client.get(f"{where}?after={found['cursor']}").status == 204
+    timer = later(lambda: scope.delete("b"))
+    gone = client.get(f"{where}?after={found['cursor']}&wait=20").json["changes"]
+    timer.join()
+    assert [(change["address"], change["deleted"]) for change in gone] == [(f"{at}/b", True)]
+    timer = later(lambda: scope.put("d", 1))
+    new = client.get(f"{where}?wait=20").json["changes"]
+    timer.join()
+    assert [change["address"] for change in new] == [f"{at}/d"]
+
+
+def test_what_is_malformed(client: Client, at: str) -> None:
+    for query in ("after=x", "after=-1", "after=1--", "wait=x", "wait=-1", "wait=301", "after=" + "9" * 30, "wait=nan"):
+        assert client.get(f"/v1/changes/{at}/a?{query}").status == 400, query
+
+
+def events(service: Served, path: str, **headers: str) -> Generator[dict[str, Any]]:
+    request = Request(service.url + path, headers={"Accept": "text/event-stream", **headers})
+    with urlopen(request, timeout=20) as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        event: dict[str, Any] = {}
+        for line in stream:
+            name, _, value = line.decode().strip().partition(": ")
+            if name == "id":
+                event["id"] = value
+            elif name == "data":
+                yield {**event, **json.loads(value)}
+
+
+@pytest.mark.parametrize("key", ["", "/a"])
+def test_events_come_as_they_happen(service: Served, at: str, key: str) -> None:
+    scope = service.store.scope(at)
+    version = scope.put("a", 1).version
+    stream = events(service, f"/v1/changes/{at}{key}?after=0")
+    first = next(stream)
+    assert (first["address"], first["version"], first["id"]) == (f"{at}/a", version, str(version))
+    timer = later(lambda: scope.put("a", 2))
+    second = next(stream)
+    timer.join()
+    timer = later(lambda: scope.delete("a"))
+    third = next(stream)
+    timer.join()
+    assert (second["deleted"], third["deleted"]) == (False, True)
+    stream.close()
+    again = events(service, f"/v1/changes/{at}{key}?after=0", **{"Last-Event-ID": first["id"]})
+    timer = later(lambda: scope.put("a", 3))
+    assert next(event for event in again if not event["deleted"])["version"] > second["version"]
+    timer.join()
+    again.close()

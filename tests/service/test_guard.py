@@ -1,0 +1,393 @@
+"""Tokens, hosts, pages of others, limits, and how the service ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.errors import InvalidArgumentError, StoreError
+from holdfast.service.base import Limits
+from holdfast.service.server import serve
+from holdfast.tokens import Tokens
+
+from ..cli.running import COMMAND, environment
+from .talk import Client, Served, served
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, dict[str, str]]]:
+    """A service with tokens, and some of these."""
+    with holdfast.open(tmp_path_factory.mktemp("guarded") / "store") as store:
+        tokens, texts = Tokens(store), {}
+        for name, scopes, allow in (
+            ("all", ["/"], ["read", "write", "admin"]),
+            ("prod", ["namespace:prod"], ["read", "write"]),
+            ("reader", ["namespace:prod"], ["read"]),
+            ("two", ["namespace:a", "namespace:b"], ["read", "write", "admin"]),
+        ):
+            texts[name], _ = tokens.create(scopes=scopes, allow=allow)
+        with served(store) as found:
+            yield found, texts
+
+
+def test_without_a_token_nothing_is_said(guarded: tuple[Served, dict[str, str]]) -> None:
+    service, texts = guarded
+    for path in (
+        "/v1",
+        "/v1/values/namespace:prod/a",
+        "/v1/scopes",
+        "/metrics",
+        "/v1/keys/namespace:prod",
+        "/v1/leases/x",
+    ):
+        got = service.client.ask("POST" if "leases" in path else "GET", path)
+        assert (got.status, got.code, got.headers["www-authenticate"][:6]) == (401, "unauthorized", "Bearer")
+    for path in ("/v1/openapi.json", "/healthz", "/readyz"):
+        assert service.client.get(path).status == 200
+    good = texts["prod"]
+    for wrong in ("", "x", good[:-1], good + "x", good[:-43] + "A" * 43, "hft_" + "0" * 16 + good[20:], "\xff" * 64):
+        got = service.client.ask("GET", "/v1/values/namespace:prod/a", None, {"Authorization": f"Bearer {wrong}"})
+        assert got.status == 401
+    for wrong in (good, f"Basic {good}", f"Bearer {good} {good}", f"Bearer,{good}"):
+        assert service.client.ask("GET", "/v1/values/namespace:prod/a", None, {"Authorization": wrong}).status == 401
+    assert service.client.ask("GET", "/v1", None, {"Authorization": f"bearer  {good}"}).status == 200
+
+
+def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str, str]]) -> None:
+    service, texts = guarded
+    all_, prod, reader, two = (service.another(texts[name]) for name in ("all", "prod", "reader", "two"))
+    assert prod.put("/v1/values/namespace:prod/x:y/a", b"1").status == 201
+    assert reader.get("/v1/values/namespace:prod/x:y/a").body == b"1"
+    refused = [
+        (reader, "PUT", "/v1/values/namespace:prod/a"),
+        (reader, "PATCH", "/v1/values/namespace:prod/a"),
+        (reader, "DELETE", "/v1/values/namespace:prod/x:y/a"),
+        (reader, "POST", "/v1/add/namespace:prod/n"),
+        (reader, "PUT", "/v1/scopes/namespace:prod/new:x"),
+        (prod, "DELETE", "/v1/scopes/namespace:prod/x:y"),
+        (prod, "GET", "/v1/values/namespace:production/a"),
+        (prod, "PUT", "/v1/values/namespace:other/a"),
+        (prod, "GET", "/v1/scopes"),
+        (prod, "GET", "/v1/children"),
+        (prod, "GET", "/v1/keys/namespace:other"),
+        (prod, "GET", "/v1/changes/namespace:other/a"),
+        (prod, "GET", "/v1/changes/namespace:other"),
+        (prod, "GET", "/v1/artifacts/namespace:other/artifact:a"),
+        (prod, "GET", "/v1/records/namespace:other/a"),
+        (prod, "POST", "/v1/leases/nightly"),
+        (prod, "POST", "/v1/leases/namespace:other/x"),
+        (prod, "GET", "/metrics"),
+        (two, "GET", "/v1/values/namespace:c/a"),
+        (two, "GET", "/metrics"),
+        (all_, "GET", "/v1/keys/service:tokens"),
+        (all_, "GET", "/v1/values/service:tokens/a"),
+        (all_, "PUT", "/v1/values/service:x/a"),
+        (all_, "DELETE", "/v1/scopes/service:tokens"),
+        (all_, "GET", "/v1/scopes/service:tokens"),
+        (all_, "GET", "/v1/changes/service:tokens"),
+        (all_, "GET", "/v1/children/service:tokens"),
+        (all_, "POST", "/v1/leases/service:tokens/x"),
+        (prod, "POST", "/v1/leases/holdfast/gc"),
+    ]
+    for client, method, path in refused:
+        got = client.ask(method, path, {} if method in ("POST", "PATCH") else None)
+        assert (got.status, got.code) == (403, "forbidden"), (method, path)
+    got = prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"name": "z"})
+    assert got.code == "forbidden"
+    assert prod.ask("POST", "/v1/leases/namespace:prod/nightly", {}).status == 201
+    operations = [
+        {"op": "put", "address": "namespace:prod/b", "value": 1},
+        {"op": "put", "address": "namespace:other/b", "value": 1},
+        {"op": "get", "address": "service:tokens/b"},
+    ]
+    results = prod.ask("POST", "/v1/batch", {"operations": operations}).json["results"]
+    assert [result["status"] for result in results] == [201, 403, 403]
+    assert prod.ask("POST", "/v1/transactions", {"operations": operations}).json["operation"] == 1
+    assert prod.ask("POST", "/v1/transactions", {"operations": [], "expect": {"namespace:other/b": 0}}).status == 403
+    assert reader.ask("POST", "/v1/batch", {"operations": operations[:1]}).json["results"][0]["status"] == 403
+    assert "service" not in [scope["kind"] for scope in all_.get("/v1/children").json["scopes"]]
+    assert prod.get("/v1").json["access"] == {"scopes": ["namespace:prod"], "verbs": ["read", "write"]}
+    assert all_.get("/metrics").status == 200
+    for client in (all_, prod, reader, two):
+        client.close()
+
+
+def test_a_revoked_token_opens_nothing_within_five_seconds(guarded: tuple[Served, dict[str, str]]) -> None:
+    service, _ = guarded
+    text, token = Tokens(service.store).create(scopes=["namespace:prod"], allow=["read"])
+    client = service.another(text)
+    assert client.get("/v1").status == 200
+    Tokens(service.store).revoke(token.id)  # as another process does
+    end = time.monotonic() + 5
+    while client.get("/v1").status == 200:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    client.close()
+
+
+def test_the_first_token_closes_the_service(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        assert service.client.get("/v1").status == 200
+        Tokens(store).create(scopes=["/"], allow=["read"])
+        end = time.monotonic() + 7
+        while service.client.get("/v1").status == 200:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def test_without_tokens_only_this_machine_is_served(service: Served, client: Client, tmp_path: Path) -> None:
+    for host in (
+        "evil.example",
+        "192.0.2.1",
+        "127.0.0.1.evil.example",
+        "",
+        "[::2]",
+        "localhost.evil",
+        "a@localhost:1@b",
+        "[",
+        "1127.0.0.1",
+    ):
+        got = client.ask("GET", "/v1", None, {"Host": host})
+        assert (got.status, got.code) == (403, "forbidden"), host
+    for host in ("localhost", "127.0.0.1", f"127.0.0.1:{client.port}", "[::1]:80", "LOCALHOST:8080", "127.1.2.3"):
+        assert client.ask("GET", "/v1", None, {"Host": host}).status == 200, host
+    here = f"127.0.0.1:{client.port}"
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://localhost:1",
+        f"https://{here}",
+        f"http://{here}.evil.example",
+    ):
+        assert client.ask("GET", "/v1", None, {"Host": here, "Origin": origin}).status == 403, origin
+    assert client.ask("GET", "/v1", None, {"Host": here, "Origin": f"http://{here}"}).status == 200
+    for host in ("0.0.0.0", "::", socket.gethostname()):
+        with pytest.raises(InvalidArgumentError, match="holdfast token create"):
+            serve(service.store, host=host, port=0)
+    with pytest.raises(StoreError, match="cannot listen"):
+        serve(service.store, port=client.port)
+    with pytest.raises(InvalidArgumentError, match="port"):
+        serve(service.store, port=70000)
+
+
+def test_with_tokens_others_are_served(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store:
+        text, _ = Tokens(store).create(scopes=["/"], allow=["read"])
+        with served(store, host="0.0.0.0") as service:
+            client = Client(service.url.replace("0.0.0.0", "127.0.0.1"), text)
+            assert (
+                client.ask("GET", "/v1", None, {"Host": "holdfast.example", "Origin": "https://a.example"}).status
+                == 200
+            )
+            assert client.ask("GET", "/v1", None, {"Authorization": ""}).status == 401
+            client.close()
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+LIMITS = Limits(
+    body=100_000,
+    json=50_000,
+    headers=2000,
+    requests=4,
+    connections=30,
+    header_time=0.5,
+    idle_time=1.0,
+    request_time=1.5,
+)
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with holdfast.open(tmp_path_factory.mktemp("narrow") / "store") as store, served(store, LIMITS) as found:
+        yield found
+
+
+def test_bodies_have_a_limit(narrow: Served, at: str) -> None:
+    where = f"/v1/values/{at}/a"
+    assert narrow.client.put(where, bytes(100_000)).status == 201
+    for _ in range(2):  # the service goes on after it, also when the body is much larger
+        for size in (100_001, 3_000_000, 30_000_000):
+            got = narrow.once("PUT", where, bytes(size))
+            assert (got.status, got.code) == (413, "too_large")
+        got = narrow.once("PUT", where, iter([bytes(60_000), bytes(60_000)]))
+        assert (got.status, got.code) == (413, "too_large")
+    got = narrow.client.ask("POST", "/v1/batch", {"operations": [], "x": "y" * 60_000})
+    assert got.status == 413
+    assert narrow.once("GET", where).headers["content-length"] == "100000"
+
+
+def test_headers_have_a_limit(narrow: Served) -> None:
+    for head in (
+        b"GET /v1 HTTP/1.1\r\nhost: localhost\r\nx: " + b"y" * 3000 + b"\r\n\r\n",
+        b"GET /v1/" + b"y" * 3000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n" + b"a: b\r\n" * 500 + b"\r\n",
+        b"GET /v1 HTTP/1.1\r\nx: " + b"y" * 1_000_000,  # without an end
+    ):
+        got = narrow.client.raw(head)
+        assert got.startswith(b"HTTP/1.1 431 "), got
+        assert json.loads(got.partition(b"\r\n\r\n")[2])["error"]["code"] == "headers_too_large"
+
+
+def test_silence_has_a_limit(narrow: Served, at: str) -> None:
+    began = time.monotonic()
+    head = b"PUT /v1/values/%s/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nxxx" % at.encode()
+    starts = (b"", b"GET /v1 HT", b"GET /v1 HTTP/1.1\r\nhost: localhost\r\nx: ", b"\r\n", head)
+    with ThreadPoolExecutor(5) as pool:
+        for start, got in zip(starts, pool.map(narrow.client.raw, starts), strict=True):
+            assert got.startswith(b"HTTP/1.1 408 "), start
+    assert time.monotonic() - began < 10
+    assert narrow.client.get(f"/v1/values/{at}/a").status == 404
+
+
+def test_a_request_has_its_time(narrow: Served, at: str) -> None:
+    began = time.monotonic()
+    got = narrow.client.get(f"/v1/changes/{at}/a?wait=60")
+    assert (got.status, got.code) == (503, "timeout")
+    assert 1 < time.monotonic() - began < 8
+
+
+def test_requests_at_once_have_a_limit(narrow: Served, at: str) -> None:
+    links = []
+    for _ in range(4):
+        link = socket.create_connection((narrow.client.host, narrow.client.port))
+        link.sendall(f"GET /v1/changes/{at}/a?wait=2 HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        links.append(link)
+    end = time.monotonic() + 2
+    while (got := narrow.once("GET", "/v1")).status == 200 and time.monotonic() < end:
+        pass
+    assert (got.status, got.code, got.headers["retry-after"]) == (503, "busy", "1")
+    assert narrow.client.get("/healthz").status == 200
+    for link in links:
+        link.close()
+    time.sleep(0.2)
+    assert narrow.client.get("/v1").status == 200  # those who went away wait no more
+
+
+def test_slow_connections_do_not_stop_the_others(narrow: Served, at: str) -> None:
+    links = []
+    try:
+        for _ in range(60):  # twice as many as may be open
+            link = socket.create_connection((narrow.client.host, narrow.client.port))
+            link.sendall(b"GET / HTTP/1.1\r\nx:")
+            links.append(link)
+        end = time.monotonic() + 5
+        while True:  # until the first of them are closed
+            try:
+                if narrow.once("GET", "/healthz").status == 200:
+                    break
+            except OSError:
+                pass
+            assert time.monotonic() < end
+    finally:
+        for link in links:
+            link.close()
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def started(store: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """A process that serves, and a client of it; in the end it is killed, if it did not end."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--store", str(store), "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://[^\s\"]+", process.stdout.readline())
+            assert found
+            client = Client(found[0])
+            yield process, client
+            client.close()
+        finally:
+            process.kill()
+
+
+def begin_put(client: Client) -> socket.socket:
+    """The first half of a body."""
+    link = socket.create_connection((client.host, client.port), timeout=20)
+    link.sendall(b"PUT /v1/values/n:a/slow HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12345")
+    time.sleep(0.3)
+    return link
+
+
+def test_a_process_serves_and_ends_with_what_it_took_on(tmp_path: Path) -> None:
+    with started(tmp_path / "store", "--json") as (process, client):
+        assert client.put("/v1/values/n:a/b", b"1", X_Request_ID="mine-1").headers["x-request-id"] == "mine-1"
+        assert client.get("/v1/values/n:a/b", X_Request_ID="no id").headers["x-request-id"] != "no id"
+        polled: list[int] = []
+
+        def poll() -> None:
+            waiting = Client(f"http://{client.host}:{client.port}")
+            polled.append(waiting.get("/v1/changes/n:a/b?wait=100").status)
+            waiting.close()
+
+        poller = threading.Thread(target=poll)
+        poller.start()
+        with begin_put(client) as slow:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            with pytest.raises(OSError):
+                socket.create_connection((client.host, client.port), timeout=1)
+            slow.sendall(b"67890")
+            assert slow.recv(1000).startswith(b"HTTP/1.1 201 ")
+        poller.join(5)
+        assert polled == [204]
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+    told = {line["request_id"]: line for line in lines if "request_id" in line}
+    assert told["mine-1"]["status"] == 201
+    assert {"time", "level", "method", "path", "status", "ms", "in", "out", "client"} <= set(told["mine-1"])
+    with holdfast.open(tmp_path / "store", create=False) as store:
+        assert store.scope("n:a").get("slow") == b"1234567890"
+
+
+def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with started(tmp_path / "store", "--shutdown-time", "60") as (process, client), begin_put(client):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.4)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    with holdfast.open(tmp_path / "store", create=False) as store:
+        assert not store.scope("n:a").exists("slow")
+
+
+def test_a_killed_service_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    done = 0
+    with started(tmp_path / "store", "--quiet") as (process, client):
+        killer = threading.Timer(0.7, process.kill)
+        killer.start()
+        try:
+            while True:
+                client.put(f"/v1/values/n:a/{done}", bytes([done % 256]) * (10 if done % 3 else 50_000))
+                done += 1
+        except (OSError, http.client.HTTPException):
+            pass  # it is dead
+        killer.join()
+    with holdfast.open(tmp_path / "store", create=False) as store:
+        scope = store.scope("n:a")
+        for number in range(done):
+            assert scope.get(str(number)) == bytes([number % 256]) * (10 if number % 3 else 50_000)
+        assert store.verify().problems == []
+    assert done > 20
