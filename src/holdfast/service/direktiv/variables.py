@@ -18,8 +18,8 @@ from ...options import check_content_type
 from ...storages.base import OCTETS
 from ..answer import Answer
 from ..base import Exchange, Service
-from ..content import content_answer
-from ..values import look
+from ..v1.content import content_answer
+from ..v1.values import look
 from .answers import DONE, data_answer, stamp, too_large
 from .bodies import NewVariable, VariableChange, clean, decoded_data, is_name, parse_uuid, query, read
 from .identity import Known, find, give, identify, remember, take

@@ -7,18 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..address import format_address
-from ..catalog.base import HEAD, EntryRow, ValueRow
-from ..contents import one_of
-from ..errors import IntegrityError, ValueLost
-from ..hashing import check_digest
-from ..kernel import Kernel
-from ..layout import packed_size, read_config
-from ..model import STORABLE, Codec
-from ..reading import chunks, locate, open_bytes
-from ..storages.base import MappedStorage
-from .answer import Answer
-from .base import Exchange, Service
+from ...address import format_address
+from ...catalog.base import HEAD, EntryRow, ValueRow
+from ...contents import one_of
+from ...errors import IntegrityError, ValueLost
+from ...hashing import check_digest
+from ...kernel import Kernel
+from ...layout import packed_size, read_config
+from ...model import STORABLE, Codec
+from ...reading import chunks, locate, open_bytes
+from ...storages.base import MappedStorage
+from ..answer import Answer
+from ..base import Exchange, Service
 from .conditions import Range, has_it, wanted_range
 from .fields import record_fields
 

@@ -8,18 +8,18 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from ..address import Path, parse_address
-from ..api import Scope
-from ..catalog.base import HEAD, EntryRow, Expect
-from ..errors import ConflictError, HoldfastError, InvalidArgumentError
-from ..model import Record
-from ..options import PutOptions, check_version
-from ..reading import chunks, load, make_record, read_current
-from ..transaction import Transaction
-from .answer import Answer, json_answer
-from .base import Exchange
+from ...address import Path, parse_address
+from ...api import Scope
+from ...catalog.base import HEAD, EntryRow, Expect
+from ...errors import ConflictError, HoldfastError, InvalidArgumentError
+from ...model import Record
+from ...options import PutOptions, check_version
+from ...reading import chunks, load, make_record, read_current
+from ...transaction import Transaction
+from ..answer import Answer, json_answer
+from ..base import Exchange
+from ..problems import Refusal, problem, status_and_code
 from .fields import expiry_of, held_lease, record_json
-from .problems import Refusal, problem, status_and_code
 from .values import JSON_NAME
 
 __all__ = ["batch", "transaction"]

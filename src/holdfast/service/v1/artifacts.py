@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..artifact import METADATA
-from ..catalog.base import HEAD
-from ..errors import InvalidArgumentError, NotFoundError
-from ..reading import load, visible_record
+from ...artifact import METADATA
+from ...catalog.base import HEAD
+from ...errors import InvalidArgumentError, NotFoundError
+from ...reading import load, visible_record
+from ..answer import Answer, json_answer
+from ..base import Exchange
 from . import values
-from .answer import Answer, json_answer
-from .base import Exchange
 from .fields import given_options, record_json
 from .listing import MOST, cursor, cursor_text
 from .values import JSON_NAME, JSON_TYPE

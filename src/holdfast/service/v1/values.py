@@ -6,23 +6,23 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
-from ..address import Path, format_address
-from ..catalog.base import HEAD, Edit
-from ..errors import InvalidArgumentError
-from ..kernel import Kernel
-from ..model import Record
-from ..options import Plan, PutOptions, expiry, tags_text
-from ..reading import load
-from ..registry import VALUE
-from ..serializers.exact_json import dump
-from ..serializers.exact_json import load as load_json
-from ..writing import Encoded, put_inline, put_stored
-from .answer import JSON, Answer, json_answer
-from .base import Exchange, Service
+from ...address import Path, format_address
+from ...catalog.base import HEAD, Edit
+from ...errors import InvalidArgumentError
+from ...kernel import Kernel
+from ...model import Record
+from ...options import Plan, PutOptions, expiry, tags_text
+from ...reading import load
+from ...registry import VALUE
+from ...serializers.exact_json import dump
+from ...serializers.exact_json import load as load_json
+from ...writing import Encoded, put_inline, put_stored
+from ..answer import JSON, Answer, json_answer
+from ..base import Exchange, Service
+from ..problems import Refusal
 from .conditions import expected_version, tag
 from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, record_fields, record_json
-from .problems import Refusal
 
 __all__ = [
     "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "look", "made", "patch", "put",

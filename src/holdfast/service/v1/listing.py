@@ -10,12 +10,12 @@ from hashlib import sha256
 from itertools import islice
 from typing import Any
 
-from ..address import check_key, check_name, format_path
-from ..errors import InvalidArgumentError
-from ..model import Codec, Record, RecordRow
-from ..tokens import SERVICE
-from .answer import Answer, json_answer
-from .base import Exchange
+from ...address import check_key, check_name, format_path
+from ...errors import InvalidArgumentError
+from ...model import Codec, Record, RecordRow
+from ...tokens import SERVICE
+from ..answer import Answer, json_answer
+from ..base import Exchange
 from .fields import record_json
 from .scopes import scope_json
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ..address import Path, format_path
-from ..catalog.base import Policy
-from ..errors import ExistsError, InvalidArgumentError
-from ..model import ScopeInfo
-from .answer import Answer, json_answer
-from .base import Exchange, Service
+from ...address import Path, format_path
+from ...catalog.base import Policy
+from ...errors import ExistsError, InvalidArgumentError
+from ...model import ScopeInfo
+from ..answer import Answer, json_answer
+from ..base import Exchange, Service
 from .fields import time_text
 
 __all__ = ["drop", "get", "patch", "put", "scope_json"]

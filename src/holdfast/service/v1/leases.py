@@ -7,13 +7,13 @@ import os
 from functools import partial
 from typing import Any
 
-from ..address import check_key, check_name, parse_address
-from ..catalog.base import Fence, LeaseRow
-from ..errors import InvalidArgumentError, InvalidScopeError
-from .answer import Answer, json_answer
-from .base import Exchange
+from ...address import check_key, check_name, parse_address
+from ...catalog.base import Fence, LeaseRow
+from ...errors import InvalidArgumentError, InvalidScopeError
+from ..answer import Answer, json_answer
+from ..base import Exchange
+from ..problems import problem
 from .fields import time_text
-from .problems import problem
 
 __all__ = ["acquire", "release", "renew"]
 

@@ -10,15 +10,15 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from ..catalog.base import Fence
-from ..errors import InvalidArgumentError
-from ..hashing import ALGORITHMS
-from ..model import STORABLE, Codec, Record, from_epoch
-from ..options import PutOptions
-from ..serializers.exact_json import load as load_json
-from ..storages.base import OCTETS
-from .answer import Headers
-from .base import Exchange
+from ...catalog.base import Fence
+from ...errors import InvalidArgumentError
+from ...hashing import ALGORITHMS
+from ...model import STORABLE, Codec, Record, from_epoch
+from ...options import PutOptions
+from ...serializers.exact_json import load as load_json
+from ...storages.base import OCTETS
+from ..answer import Headers
+from ..base import Exchange
 from .conditions import tag
 
 __all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json", "time_text"]

@@ -6,10 +6,10 @@ import re
 from functools import partial
 from typing import NamedTuple
 
-from ..catalog.base import ABSENT
-from ..errors import InvalidArgumentError, NotFoundError
-from .base import Exchange
-from .problems import Refusal
+from ...catalog.base import ABSENT
+from ...errors import InvalidArgumentError, NotFoundError
+from ..base import Exchange
+from ..problems import Refusal
 
 __all__ = ["Range", "expected_version", "has_it", "tag", "wanted_range"]
 

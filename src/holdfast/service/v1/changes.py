@@ -15,12 +15,12 @@ from functools import partial
 from time import monotonic
 from typing import Any, NamedTuple
 
-from ..address import format_address
-from ..errors import InvalidArgumentError
-from ..model import RecordRow
-from ..reading import visible_record
-from .answer import Answer, json_answer
-from .base import Exchange
+from ...address import format_address
+from ...errors import InvalidArgumentError
+from ...model import RecordRow
+from ...reading import visible_record
+from ..answer import Answer, json_answer
+from ..base import Exchange
 
 __all__ = ["changes"]
 

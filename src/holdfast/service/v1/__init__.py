@@ -1,0 +1,1 @@
+"""``/v1``: the service's own interface, for programs of any language."""
