@@ -6,6 +6,8 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
+import msgspec
+
 __all__ = ["JSON", "Answer", "Headers", "json_answer"]
 
 Headers = list[tuple[bytes, bytes]]
@@ -32,5 +34,8 @@ class Answer(NamedTuple):
 
 def json_answer(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """An answer in JSON."""
-    data = json.dumps(value, separators=(",", ":")).encode()
+    try:
+        data = msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # large integers, and text that is no UTF-8
+        data = json.dumps(value, separators=(",", ":")).encode()
     return Answer(status, [JSON, *headers], data)

@@ -119,6 +119,8 @@ class Exchange:
         status: of the answer, once it has begun.
         began: when, by the clock that only goes on.
         late: set with the cancellation of its task, when its time is over.
+        waits: since when it waits for more of its body, None while it does not.
+        silent: set with the cancellation of its task, when none came.
     """
 
     def __init__(self, service: Service, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
@@ -136,7 +138,8 @@ class Exchange:
         self.status = 0
         self.sent = 0
         self.received = 0
-        self.late = False
+        self.late = self.silent = False
+        self.waits: float | None = None
         self.began = monotonic()
 
     # --- what was asked -----------------------------------------------------------------------------------------------
@@ -267,12 +270,16 @@ class Exchange:
         return Refusal(413, "too_large", f"the body has more than the {most} bytes that this service takes")
 
     async def _next(self) -> bytes:
-        seconds = self.service.limits.idle_time
+        self.waits = monotonic()
         try:
-            async with asyncio.timeout(seconds):
-                message = await self._receive()
-        except TimeoutError:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if not self.silent:
+                raise
+            seconds = self.service.limits.idle_time
             raise Refusal(408, "timeout", f"the body did not go on for {seconds:g} seconds") from None
+        finally:
+            self.waits = None
         if message["type"] != "http.request":
             raise Ended
         self.whole = not message["more_body"]

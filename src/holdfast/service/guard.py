@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import count
 from time import monotonic
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ class Guard:
         if self._needed:
             return
         host = exchange.header(b"host") or ""
-        if not is_loopback(_name_of(f"//{host}")):
+        if not _is_here(host):
             raise Refusal(403, "forbidden", f"without tokens only this machine is served, not the host {host!r:.100}")
         origin = exchange.header(b"origin")
         if origin is not None and origin != f"http://{host}":
@@ -120,11 +121,13 @@ def _unauthorized(message: str, error: str) -> Refusal:
     return Refusal(401, "unauthorized", message, [(b"www-authenticate", challenge)])
 
 
-def _name_of(url: str) -> str:
+@lru_cache(100)
+def _is_here(host: str) -> bool:
+    """Whether a ``Host`` is of this machine."""
     try:
-        return urlsplit(url).hostname or ""
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
-        return ""
+        return False
 
 
 def _ids() -> Iterator[str]:

@@ -38,8 +38,9 @@ class Journal:
         """Tell of a request that has ended; with the traceback of an error that is the service's own."""
         if self._file is None or (error is None and not self._all):
             return
-        # The path is as it came, so percent-encoded; only a quote or a backslash could be in the way.
-        path = exchange.raw_path.decode("ascii", "replace").replace("\\", "%5C").replace('"', "%22")
+        path = exchange.raw_path.decode("ascii", "replace")
+        if '"' in path or "\\" in path:  # it is as it came, so percent-encoded in all else
+            path = path.replace("\\", "%5C").replace('"', "%22")
         more = ""
         if error is not None:
             more = f',"error":{json.dumps("".join(traceback.format_exception(error)))}'

@@ -134,6 +134,9 @@ async def sweep(service: Service, connections: set[Any]) -> None:
         for connection in list(connections):
             connection.check(now)
         for exchange, task in list(service.active.items()):
-            if now - exchange.began > service.limits.request_time and not exchange.late and task is not None:
-                exchange.late = True
+            if exchange.late or exchange.silent or task is None:
+                continue
+            exchange.late = now - exchange.began > service.limits.request_time
+            exchange.silent = exchange.waits is not None and now - exchange.waits > service.limits.idle_time
+            if exchange.late or exchange.silent:
                 task.cancel()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..address import parse_address, parse_path
+from ..address import Path, parse_address, parse_path
 from ..errors import InvalidArgumentError
 from .base import Exchange, Handler, decoded
 
@@ -80,17 +82,25 @@ class Route(NamedTuple):
         Raises:
             InvalidArgumentError: they are malformed, or do not name what they must.
         """
-        names = [part[1:-1].removesuffix("*") for part in self.template.split("/") if part[:1] == "{"]
-        values = list(map(decoded, raw))
-        exchange.parameters = dict(zip(names, values, strict=True))
-        if self.names == SCOPE:
-            exchange.path = parse_path(values[-1].removesuffix("/")) if values else ()
-        elif self.names != NONE:
-            exchange.path, exchange.key = parse_address(values[-1])
-            if exchange.key is None and self.names == ADDRESS:
-                raise InvalidArgumentError(
-                    f"{values[-1]!r:.200} names a scope and no key: add one, as in namespace:prod/model"
-                )
+        exchange.parameters, exchange.path, exchange.key = _placed(self.template, self.names, tuple(raw))
+
+
+@lru_cache(4096)
+def _placed(template: str, names: str, raw: tuple[bytes, ...]) -> tuple[Mapping[str, str], Path, str | None]:
+    values = list(map(decoded, raw))
+    found = [part[1:-1].removesuffix("*") for part in template.split("/") if part[:1] == "{"]
+    parameters = MappingProxyType(dict(zip(found, values, strict=True)))
+    path: Path = ()
+    key: str | None = None
+    if names == SCOPE:
+        path = parse_path(values[-1].removesuffix("/")) if values else ()
+    elif names != NONE:
+        path, key = parse_address(values[-1])
+        if key is None and names == ADDRESS:
+            raise InvalidArgumentError(
+                f"{values[-1]!r:.200} names a scope and no key: add one, as in namespace:prod/model"
+            )
+    return parameters, path, key
 
 
 class _Node:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
+from ...address import format_address, format_path
 from ...catalog.base import Fence
 from ...errors import InvalidArgumentError
 from ...hashing import ALGORITHMS
@@ -171,21 +172,32 @@ def _http_date(seconds: int) -> bytes:
 
 def time_text(seconds: float | None) -> str | None:
     """A time of the catalog as RFC 3339 has it, in UTC."""
+    if seconds is None:
+        return None
+    whole, millionths = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{_second(whole)}.{millionths:06}Z"
+
+
+@lru_cache(1000)
+def _second(seconds: int) -> str:
     when = from_epoch(seconds)
-    return None if when is None else f"{when.isoformat(timespec='microseconds')[:-6]}Z"
+    return "" if when is None else when.isoformat()[:19]
 
 
 def _time(seconds: float) -> bytes:
     return (time_text(seconds) or "").encode()
 
 
+_scope_text = lru_cache(1000)(format_path)
+
+
 def record_json(record: Record) -> dict[str, Any]:
     """A record as JSON."""
-    row = record.row
+    row, scope = record.row, _scope_text(record.path)
     found = {
-        "key": record.key,
-        "scope": record.scope,
-        "address": record.address,
+        "key": row.key,
+        "scope": scope,
+        "address": f"{scope}/{format_address((), row.key)}",
         "version": record.version,
         "size": record.size,
         "content_type": record.content_type,
@@ -196,7 +208,7 @@ def record_json(record: Record) -> dict[str, Any]:
         "updated": time_text(row.updated),
         "expires": time_text(row.expires),
         "tags": record.tags,
-        "storage": None if record.serializer == STORABLE else record.contents["value"].storage,
+        "storage": record._storage,
     }
     if record.serializer == STORABLE:
         found["contents"] = list(record.contents)

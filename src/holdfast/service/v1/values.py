@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from ...address import Path, format_address
@@ -11,7 +11,7 @@ from ...catalog.base import HEAD, Edit
 from ...errors import InvalidArgumentError
 from ...kernel import Kernel
 from ...model import Record
-from ...options import Plan, PutOptions, expiry, tags_text
+from ...options import Plan, PutOptions, check_content_type, expiry, tags_text
 from ...reading import load
 from ...registry import VALUE
 from ...serializers.exact_json import dump
@@ -133,7 +133,14 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
     if not exchange.whole or size > most:
         return await scope.aio.put_chunks(key, _chained(first, pieces), **options)
     data = first[0] if len(first) == 1 else b"".join(first)
-    return await _store(exchange, key, data, scope._plan(options), as_json)
+    plan = _typed(options["content_type"], service.kernel.power) if len(options) == 1 else scope._plan(options)
+    return await _store(exchange, key, data, plan, as_json)
+
+
+@lru_cache(1000)
+def _typed(content_type: str, power: bool) -> Plan:
+    """The plan of a put that is told no more than that."""
+    return Plan(content_type=check_content_type(content_type), power=power)
 
 
 async def put_object(exchange: Exchange, options: PutOptions) -> Record:
