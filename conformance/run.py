@@ -129,7 +129,7 @@ class Run:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         for name, value in filled(step.get("headers", {}), variables).items():
-            headers[name] = content(value).decode("latin-1")
+            headers[name] = content(value if isinstance(value, dict) else str(value)).decode("latin-1")
         body = step.get("body")
         return Request(
             method,
@@ -220,6 +220,7 @@ def main() -> int:
     parser.add_argument("--cases", type=Path, default=CASES, help="the file of cases")
     parser.add_argument("--list", action="store_true", help="name the cases by group, and send nothing")
     options = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     document = json.loads(options.cases.read_text(encoding="utf-8"))
     if options.list:
         for case in chosen(document, options.only):

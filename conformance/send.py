@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -66,17 +69,31 @@ class Direct:
 
     def __call__(self, request: Request) -> Reply:
         connection = self._connect(request.timeout)
+        late = threading.Event()
+        timer = threading.Timer(request.timeout, self._break_off, (connection, late))
         try:
+            connection.connect()
+            timer.start()
             self._send(connection, request)
             if request.cut is not None:
                 return NOTHING
             answer = connection.getresponse()
             headers = {name.lower(): value for name, value in answer.getheaders()}
-            return Reply(answer.status, headers, _read(answer.read1, request))
+            body = _read(answer.read1, request)
+            if late.is_set():
+                raise TimeoutError(f"after {len(body)} bytes of it: {body[-200:]!r}")
+            return Reply(answer.status, headers, body)
         except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"no answer: {error!r}") from error
+            told = f"in {request.timeout:g} seconds" if late.is_set() else ""
+            raise Unreachable(f"no whole answer {told} {error!r}") from error
         finally:
+            timer.cancel()
             connection.close()
+
+    def _break_off(self, connection: http.client.HTTPConnection, late: threading.Event) -> None:
+        late.set()
+        with suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _send(self, connection: http.client.HTTPConnection, request: Request) -> None:
         names = {name.lower() for name in request.headers}

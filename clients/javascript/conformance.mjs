@@ -212,7 +212,9 @@ class Run {
   async send(step, variables) {
     const [method, path] = step.do.split(" ");
     const headers = {};
-    for (const [name, value] of Object.entries(filled(step.headers ?? {}, variables))) headers[name] = content(value).toString("latin1");
+    for (const [name, value] of Object.entries(filled(step.headers ?? {}, variables))) {
+      headers[name] = content(typeof value === "object" ? value : String(value)).toString("latin1");
+    }
     const bytes = step.body === undefined ? undefined : content(filled(step.body, variables));
     const body = step.chunked ? inPieces(bytes, step.cut) : bytes;
     const hurry = new AbortController();

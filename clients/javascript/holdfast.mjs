@@ -196,7 +196,7 @@ export class Store {
    * @param {string} name
    * @param {{seconds?: number, owner?: string}} [options]
    * @returns {Promise<Lease>}
-   * @throws {HoldfastError} `busy`, somebody else holds it
+   * @throws {HoldfastError} `conflict`, somebody else holds it
    */
   async lease(name, { seconds = 30, owner } = {}) {
     const json = { seconds, ...(owner !== undefined && { owner }) };
@@ -209,8 +209,8 @@ export class Store {
    * coalesce: of two writes soon after one another the second alone may be told.
    *
    * @param {string} where the path of a scope, or an address
-   * @param {{after?: number, wait?: number, signal?: AbortSignal}} [options] `after`: the version that is known already;
-   *   `wait`: seconds of one request
+   * @param {{after?: number | string, wait?: number, signal?: AbortSignal}} [options] `after`: the version that is known
+   *   already, without it what happens from now on; `wait`: seconds of one request
    * @returns {AsyncGenerator<{address: string, version: number, deleted: boolean}>}
    */
   async *changes(where, { after, wait = 30, signal } = {}) {
@@ -219,7 +219,7 @@ export class Store {
       const answer = await this.ask("GET", `/v1/changes/${encodePath(where)}${query}`, { signal });
       if (answer.status === 204) continue;
       const found = await answer.json();
-      after = found.version;
+      after = found.cursor;
       yield* found.changes;
     }
   }
@@ -453,7 +453,7 @@ export class Scope {
     }
   }
 
-  /** @param {{after?: number, wait?: number, signal?: AbortSignal}} [options] see `Store.changes` */
+  /** @param {{after?: number | string, wait?: number, signal?: AbortSignal}} [options] see `Store.changes` */
   changes(options) {
     return this.store.changes(this.path, options);
   }
