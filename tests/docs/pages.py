@@ -6,7 +6,7 @@ What a page may say in a comment at the end of a Python statement, and the runne
 * ``# raises NotFoundError``: the statement, with the blocks around it that end with it, raises this error (or a
   subclass of it).
 
-A block of shell runs when its first word is ``holdfast`` or ``curl``. A command of it may end in ``# exit 3``, its exit
+A block of shell runs when its first word is ``holdfast`` or ``curl``, or begins with ``URL=``. A command of it may end in ``# exit 3``, its exit
 code, or in ``# -> text``, all that it prints. ``holdfast serve`` is started in the background, on a port that is free,
 which later blocks are given in place of the one that the page names; it ends with the page. A block of ``js`` is run by
 Node beside a copy of the JavaScript client; what it prints is what its lines promise by ``// -> text``, in order.
@@ -105,8 +105,9 @@ def dead_links(page: Path) -> list[str]:
 
 def runs(block: Block) -> bool:
     """Whether a block is run; others are for the eye."""
+    first = block.code.split(maxsplit=1)[0] if block.code.strip() else ""
     return block.language in ("python", "js") or (
-        block.language == "sh" and block.code.split(maxsplit=1)[:1] in (["holdfast"], ["curl"])
+        block.language == "sh" and (first in ("holdfast", "curl") or first.startswith("URL="))
     )
 
 
@@ -291,7 +292,7 @@ def run_javascript(block: Block, where: str) -> None:
 
 
 def _commands(code: str) -> Iterator[tuple[int, str]]:
-    """Commands with the number of their line; a backslash at the end of a line goes on to the next."""
+    """Commands with the number of their line; a backslash at its end, or an open quote, goes on to the next."""
     lines = code.split("\n")
     number = 0
     while number < len(lines):
@@ -299,6 +300,9 @@ def _commands(code: str) -> Iterator[tuple[int, str]]:
         while line.endswith("\\"):
             number += 1
             line = line[:-1] + lines[number].strip()
+        while not line.startswith("#") and line.count("'") % 2 and number + 1 < len(lines):
+            number += 1
+            line += "\n" + lines[number]
         number += 1
         if line.strip() and not line.startswith("#"):
             yield begin, line
