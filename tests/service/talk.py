@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from holdfast.service.base import Limits
 from holdfast.service.journal import Journal
 from holdfast.service.server import serve
 
-__all__ = ["Client", "Contract", "Reply", "Served", "served", "url_of"]
+from ..cli.running import COMMAND, environment
+
+__all__ = ["Client", "Contract", "Reply", "Served", "process_of", "served", "url_of"]
 
 
 class Reply(NamedTuple):
@@ -184,3 +187,24 @@ def served(store: holdfast.Store, limits: Limits | None = None, **more: Any) -> 
         thread.join(60)
         journal.close()
         assert not thread.is_alive()
+
+
+@contextmanager
+def process_of(store: str, *words: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+    """A process that serves, and a client of it; in the end it is killed, if it did not end."""
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--store", store, "--port", "0", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"http://[^\s\"]+", process.stdout.readline())
+            assert found
+            client = Client(found[0])
+            yield process, client
+            client.close()
+        finally:
+            process.kill()

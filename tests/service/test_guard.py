@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,8 +20,7 @@ from holdfast.service.base import Limits
 from holdfast.service.server import serve
 from holdfast.tokens import Tokens
 
-from ..cli.running import COMMAND, environment
-from .talk import Client, Served, served
+from .talk import Client, Served, process_of, served
 
 
 @pytest.fixture(scope="module")
@@ -125,27 +121,22 @@ def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str,
         client.close()
 
 
-def test_a_revoked_token_opens_nothing_within_five_seconds(guarded: tuple[Served, dict[str, str]]) -> None:
-    service, _ = guarded
-    text, token = Tokens(service.store).create(scopes=["namespace:prod"], allow=["read"])
-    client = service.another(text)
-    assert client.get("/v1").status == 200
-    Tokens(service.store).revoke(token.id)  # as another process does
-    end = time.monotonic() + 5
-    while client.get("/v1").status == 200:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    client.close()
-
-
-def test_the_first_token_closes_the_service(tmp_path: Path) -> None:
-    with holdfast.open(tmp_path / "store") as store, served(store) as service:
-        assert service.client.get("/v1").status == 200
+def test_what_another_process_does_to_tokens_holds_within_five_seconds(
+    guarded: tuple[Served, dict[str, str]], tmp_path: Path
+) -> None:
+    """A token that is revoked opens nothing any more, and the first one that is made closes the service."""
+    old = guarded[0]
+    text, token = Tokens(old.store).create(scopes=["namespace:prod"], allow=["read"])
+    client = old.another(text)
+    with holdfast.open(tmp_path / "store") as store, served(store) as new:
+        assert (client.get("/v1").status, new.client.get("/v1").status) == (200, 200)
+        Tokens(old.store).revoke(token.id)
         Tokens(store).create(scopes=["/"], allow=["read"])
-        end = time.monotonic() + 7
-        while service.client.get("/v1").status == 200:
+        end = time.monotonic() + 5
+        while (client.get("/v1").status, new.client.get("/v1").status) != (401, 401):
             assert time.monotonic() < end
             time.sleep(0.1)
+    client.close()
 
 
 def test_without_tokens_only_this_machine_is_served(service: Served, client: Client, tmp_path: Path) -> None:
@@ -261,6 +252,18 @@ def test_a_request_has_its_time(narrow: Served, at: str) -> None:
     assert 1 < time.monotonic() - began < 8
 
 
+def test_who_does_not_read_his_answer_is_let_go(narrow: Served, at: str) -> None:
+    narrow.store.scope(at).put_chunks("large", [bytes(1 << 20)] * 50)
+    with socket.create_connection((narrow.client.host, narrow.client.port)) as link:
+        link.sendall(f"GET /v1/values/{at}/large HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        time.sleep(0.3)
+        assert b"\nholdfast_requests_active 1\n" in narrow.client.get("/metrics").body
+        end = time.monotonic() + 5
+        while b"\nholdfast_requests_active 0\n" not in narrow.client.get("/metrics").body:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
 def test_requests_at_once_have_a_limit(narrow: Served, at: str) -> None:
     links = []
     for _ in range(4):
@@ -301,27 +304,6 @@ def test_slow_connections_do_not_stop_the_others(narrow: Served, at: str) -> Non
 # --- the process ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def started(store: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], Client]]:
-    """A process that serves, and a client of it; in the end it is killed, if it did not end."""
-    with subprocess.Popen(
-        [*COMMAND, "serve", "--store", str(store), "--port", "0", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"http://[^\s\"]+", process.stdout.readline())
-            assert found
-            client = Client(found[0])
-            yield process, client
-            client.close()
-        finally:
-            process.kill()
-
-
 def begin_put(client: Client) -> socket.socket:
     """The first half of a body."""
     link = socket.create_connection((client.host, client.port), timeout=20)
@@ -331,7 +313,7 @@ def begin_put(client: Client) -> socket.socket:
 
 
 def test_a_process_serves_and_ends_with_what_it_took_on(tmp_path: Path) -> None:
-    with started(tmp_path / "store", "--json") as (process, client):
+    with process_of(str(tmp_path / "store"), "--json") as (process, client):
         assert client.put("/v1/values/n:a/b", b"1", X_Request_ID="mine-1").headers["x-request-id"] == "mine-1"
         assert client.get("/v1/values/n:a/b", X_Request_ID="no id").headers["x-request-id"] != "no id"
         polled: list[int] = []
@@ -362,8 +344,9 @@ def test_a_process_serves_and_ends_with_what_it_took_on(tmp_path: Path) -> None:
         assert store.scope("n:a").get("slow") == b"1234567890"
 
 
+@pytest.mark.long
 def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    with started(tmp_path / "store", "--shutdown-time", "60") as (process, client), begin_put(client):
+    with process_of(str(tmp_path / "store"), "--shutdown-time", "60") as (process, client), begin_put(client):
         process.send_signal(signal.SIGINT)
         time.sleep(0.4)
         assert process.poll() is None
@@ -375,7 +358,7 @@ def test_the_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 def test_a_killed_service_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     done = 0
-    with started(tmp_path / "store", "--quiet") as (process, client):
+    with process_of(str(tmp_path / "store"), "--quiet") as (process, client):
         killer = threading.Timer(0.7, process.kill)
         killer.start()
         try:

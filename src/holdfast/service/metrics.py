@@ -32,6 +32,10 @@ class Metrics:
         self._bytes[0] += exchange.received
         self._bytes[1] += exchange.sent
 
+    def refuse(self, status: int) -> None:
+        """Count a connection that was refused before there was a request."""
+        self._requests["none", "none", status] += 1
+
     def text(self, active: int) -> str:
         """All of it, in the text format, with the number of requests that are being answered."""
         return "\n".join(self._lines(active)) + "\n"

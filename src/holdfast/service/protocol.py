@@ -95,6 +95,7 @@ class Connection(HttpToolsProtocol):
         if self.ended is not None or self.transport.is_closing():
             return
         self.ended = monotonic()
+        self.service.metrics.refuse(status)
         self._unset_keepalive_if_required()
         answer = json_answer(status, problem(code, message, ""))
         assert isinstance(answer.body, bytes)

@@ -10,14 +10,17 @@ from .v1.routes import ROUTES as V1
 
 __all__ = ["ROUTES"]
 
+_HEALTH = Verb(state.health, "Whether the process answers.", None, {200: "it does"})
+_READY = Verb(state.ready, "Whether it can serve.", None, {200: "it can", 503: "not now"})
+
 ROUTES: tuple[Route, ...] = (
     Route("/v1", {"GET": Verb(state.about, "What this service is.", ANY, {200: "name, version, limits, access"})}),
     *V1,
     *REMOTE,
     *DIREKTIV,
     Route("/v1/openapi.json", {"GET": Verb(openapi.document, "This document.", None, {200: "OpenAPI 3.1"})}),
-    Route("/healthz", {"GET": Verb(state.health, "Whether the process answers.", None, {200: "it does"})}),
-    Route("/readyz", {"GET": Verb(state.ready, "Whether it can serve.", None, {200: "it can", 503: "not now"})}),
+    Route("/healthz", {"GET": _HEALTH, "HEAD": _HEALTH}),
+    Route("/readyz", {"GET": _READY, "HEAD": _READY}),
     Route("/metrics", {
         "GET": Verb(state.metrics, "What was counted, for Prometheus.", "admin", {200: "counts"}, gives="text/plain"),
     }),
