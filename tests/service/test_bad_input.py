@@ -224,3 +224,18 @@ def test_a_thousand_slow_connections(service: Served, client: Client, at: str) -
     assert sorted(times)[len(times) // 2] < 0.05
     for link in links:
         link.close()
+
+
+def test_nonsense_in_the_middle_of_an_answer_breaks_it_off(service: Served, client: Client, at: str) -> None:
+    service.store.scope(at).put_chunks("large", [bytes(1 << 20)] * 30)
+    with socket.create_connection((client.host, client.port), timeout=10) as link:
+        link.sendall(f"GET /v1/values/{at}/large HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+        head = link.recv(1000)
+        link.sendall(b"nonsense\r\n\r\n")
+        got = b""
+        with suppress(ConnectionResetError):
+            while piece := link.recv(1 << 20):
+                got += piece
+    assert head.count(b"HTTP/1.1") == 1
+    assert b"HTTP/1.1" not in got
+    assert len(got) < 30 << 20

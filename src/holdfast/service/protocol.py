@@ -88,6 +88,9 @@ class Connection(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True  # the body of a request that is being answered is malformed
             cycle.message_event.set()
+            if cycle.response_started:
+                self.transport.abort()
+                return
         self.refuse(*(self.refused or (400, "invalid_argument", "this is no well-formed HTTP request")))
 
     def refuse(self, status: int, code: str, message: str) -> None:
