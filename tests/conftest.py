@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from holdfast.testing.postgresql import Server
 
+from .client.serving import Behind, whole_host
 from .storages.remote.servers import azurite, ftp, moto
 
 # A shell that starts a command in the background has it ignore this signal, and some tests interrupt themselves.
@@ -55,6 +56,13 @@ def postgresql() -> Iterator[Server]:
     """A PostgreSQL server for all tests of this run; each takes a schema of its own."""
     with Server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def host() -> Iterator[Behind]:
+    """A server for the services of all tests of this run; each serves its store at a path of its own."""
+    with whole_host() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

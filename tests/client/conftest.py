@@ -1,4 +1,4 @@
-"""One server for all tests of the client, and a store behind it."""
+"""A store behind a service."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ import pytest
 
 import holdfast
 
-from .serving import Behind, whole_host
-
-
-@pytest.fixture(scope="session")
-def host() -> Iterator[Behind]:
-    with whole_host() as found:
-        yield found
+from .serving import Behind
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
 
@@ -13,13 +15,14 @@ import pytest
 import holdfast
 from holdfast.testing.postgresql import Server
 
+from ..client.serving import KEY, Behind
 from ..storages.remote.servers import AZURE_ACCOUNT, AZURE_KEY
 
 __all__ = ["PLACES", "opener_of", "set_keys"]
 
 PLACES = [
     "sqlite+files", "sqlite+s3", "sqlite+azure", "sqlite+ftp", "sqlite+inline",
-    "postgresql+s3", "postgresql+azure", "postgresql+ftp", "postgresql+inline",
+    "postgresql+s3", "postgresql+azure", "postgresql+ftp", "postgresql+inline", "service+files",
 ]  # fmt: skip
 
 
@@ -41,6 +44,8 @@ def set_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def opener_of(place: str, request: pytest.FixtureRequest) -> Callable[..., holdfast.Store]:
     """A function that opens the store of a folder: in that folder, or in a schema and a prefix of its name."""
     kind, _, storage = place.partition("+")
+    if kind == "service":
+        return _served(request)
 
     def url(mark: str) -> str:
         if storage == "s3":
@@ -58,5 +63,31 @@ def opener_of(place: str, request: pytest.FixtureRequest) -> Callable[..., holdf
             server: Server = request.getfixturevalue("postgresql")
             store = f"{server.url()}?schema={mark}"
         return holdfast.open(store, storage=url(mark), **{"timeout": 5, "cache": f"{folder}-copies", **settings})
+
+    return open_store
+
+
+def _served(request: pytest.FixtureRequest) -> Callable[..., holdfast.Store]:
+    """The same by the client of a service, one for each folder; of those that are not in use few stay."""
+    host: Behind = request.getfixturevalue("host")
+    request.getfixturevalue("monkeypatch").setenv("HOLDFAST_KEY", KEY)
+    services: OrderedDict[str, tuple[str, ExitStack]] = OrderedDict()
+
+    def close() -> None:
+        while services:
+            services.popitem()[1][1].close()
+
+    request.addfinalizer(close)
+
+    def open_store(folder: Any, **settings: Any) -> holdfast.Store:
+        name = str(folder)
+        if name not in services:
+            stack = ExitStack()
+            own = stack.enter_context(holdfast.open(name, timeout=5))
+            services[name] = stack.enter_context(host.serving(own)), stack
+        services.move_to_end(name)
+        if len(services) > 10:
+            services.popitem(last=False)[1][1].close()
+        return holdfast.open(services[name][0], **{"timeout": 5, "cache": f"{folder}-copies", **settings})
 
     return open_store

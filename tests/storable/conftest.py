@@ -22,7 +22,7 @@ ARCHIVE = FileStorage.name
 Open = Callable[..., holdfast.Store]
 """Opens the store of a test, again and again."""
 
-PLACES = ["sqlite+files", "sqlite+s3", "postgresql+s3", "postgresql+inline"]
+PLACES = ["sqlite+files", "sqlite+s3", "postgresql+s3", "postgresql+inline", "service+files"]
 
 
 @pytest.fixture

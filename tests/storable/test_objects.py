@@ -45,7 +45,7 @@ def test_each_content_has_its_serializer_and_its_storage(open_store: Open, archi
         scope = store.namespace("prod")
         record = scope.put("run", run())
         contents = scope.contents("run")
-        own = None if store._kernel.inline > 1 << 20 else store._kernel.storage.name
+        own = None if store._kernel.inline > 1 << 20 else store._kernel.whereabouts(store._kernel.storage_id)[0]
         assert {name: content.serializer for name, content in contents.items()} == {
             "body": "holdfast.value@v1",
             "frame": "holdfast.pandas@v1",

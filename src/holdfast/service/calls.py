@@ -18,9 +18,9 @@ from ..hashing import NONE, hasher
 from ..kernel import Kernel
 from ..model import Codec, RecordRow, ScopeInfo
 from ..tokens import SERVICE, VERBS, Access
-from ..writing import CERTAIN, let_go, settle
+from ..writing import CERTAIN, settle
 from .seals import Fresh, Seals
-from .uploads import Uploads
+from .uploads import Taking, Uploads
 
 __all__ = ["Guest", "House", "is_whole", "parsed"]
 
@@ -42,7 +42,7 @@ class House:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.seals = Seals(kernel.catalog.store_id, kernel.catalog.signing_key)
-        self.uploads = Uploads(kernel, self.seals, self.serves)
+        self.uploads = Uploads(kernel, self.seals)
         self._served: dict[int, bool] = {}
 
     def serves(self, number: int) -> bool:
@@ -339,30 +339,29 @@ class Guest:
             self._need(path, "read", "write")
         for change in changes:
             self._need(change.path, *(("read", "write") if isinstance(change, Expect) else ("write",)))
-        received: list[Change] = []
+        taking = Taking(self._house.uploads, self._serves, sync=power or len(changes) > 1)
         certain: tuple[type[BaseException], ...] = (BaseException,)
         try:
-            for change in changes:
-                received.append(self._received(change, power or len(changes) > 1))  # noqa: PERF401  it may stop midway
+            received = [self._received(change, taking) for change in changes]
             certain = CERTAIN
             done = self._catalog.commit(received, began=dict(scopes), fence=fence, power=power)
         except BaseException as error:
-            for change in received if isinstance(error, certain) else ():
-                self._let_go(change)
+            if isinstance(error, certain):
+                taking.let_go()
             raise
         self.wrote.update(change.path for change in changes if not isinstance(change, Expect))
         return [
             self._written(change.path, self._settled(change, one)) for change, one in zip(received, done, strict=True)
         ]
 
-    def _received(self, change: Change, sync: bool) -> Change:
+    def _received(self, change: Change, taking: Taking) -> Change:
         """A change with what it names opened, and what it says checked."""
         if isinstance(change, Restore):
             self._need_all("a copy of another store's record under its version")
-            return change._replace(put=self._received_put(change.put, sync))
-        return self._received_put(change, sync) if isinstance(change, Put) else change
+            return change._replace(put=self._received_put(change.put, taking))
+        return self._received_put(change, taking) if isinstance(change, Put) else change
 
-    def _received_put(self, put: Put, sync: bool) -> Put:
+    def _received_put(self, put: Put, taking: Taking) -> Put:
         if put.blob is not None:
             put = put._replace(blob=self._named(put))
         if put.members:
@@ -374,7 +373,7 @@ class Guest:
             self._check_digest(put.path, put.key, put)
         elif put.data is not None:
             raise InvalidArgumentError(f"{format_address(put.path, put.key)} is a number and bytes at once")
-        return self._house.uploads.received(put, sync)
+        return taking.put(put)
 
     def _named(self, content: Put | Member) -> Any:
         """The blob of a content: new bytes, or the id of those that another record has."""
@@ -419,12 +418,6 @@ class Guest:
 
     def _is_mine(self, blob: Any) -> bool:
         return isinstance(blob, NewBlob) and self._serves(blob.storage)
-
-    def _let_go(self, change: Change) -> None:
-        put = change.put if isinstance(change, Restore) else change
-        mine = self._mine(put) if isinstance(put, Put) else None
-        if mine is not None:
-            let_go(self._kernel, mine)
 
     def _settled(self, change: Change, done: Committed) -> Committed:
         """Delete new bytes that were there already and have the others put on disk, which is nothing to a client."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..catalog.base import Member, NewBlob, Put, Since, WriteAgain
+from ..catalog.base import NewBlob, Put, Since, WriteAgain
 from ..errors import InvalidArgumentError, StoreError, ValueLost
 from ..hashing import BLAKE3, SHA256, digest_buffers, hasher
 from ..kernel import Kernel
@@ -25,7 +25,7 @@ from ..storages.base import MappedStorage, Storage
 from ..writing import let_go, new_blob, place_text, since_now
 from .seals import Fresh, Seals
 
-__all__ = ["Upload", "Uploads"]
+__all__ = ["Taking", "Upload", "Uploads"]
 
 _KEPT = 86_400.0  # seconds for which bytes wait for their commit
 _SMALL = 4096  # bytes up to which a record has the SHA-256
@@ -42,9 +42,8 @@ class _Waiting(NamedTuple):
 class Uploads:
     """The bytes that this process took and that no record names yet. Thread-safe."""
 
-    def __init__(self, kernel: Kernel, seals: Seals, serves: Callable[[int], bool]) -> None:
+    def __init__(self, kernel: Kernel, seals: Seals) -> None:
         self.kernel = kernel
-        self._serves = serves
         self._seals = seals
         self._author = secrets.token_hex(8)
         self._waiting: OrderedDict[tuple[int, str], _Waiting] = OrderedDict()
@@ -86,55 +85,22 @@ class Uploads:
 
     # --- commits ----------------------------------------------------------------------------------------------------
 
-    def received(self, put: Put, sync: bool) -> Put:
-        """A put whose new bytes, where they were sent to this service, are those that lie there; with ``sync`` they
-        are on disk.
+    def claim(self, put: Put, blob: NewBlob) -> _Waiting:
+        """The bytes that a put names, which no other commit gets from here on.
 
         Raises:
             InvalidArgumentError: what it says of them is not true.
             WriteAgain: they were committed or deleted before.
         """
-        if not put.members:
-            return put._replace(**self._content(put, put.blob, put.since, sync))
-        members: list[Member] = []
-        try:
-            for member in put.members:
-                alone = put._replace(**member._asdict(), members=())
-                members.append(member._replace(**self._content(alone, member.blob, member.since, sync)))
-        except BaseException:
-            mine = [
-                member for member in members if isinstance(member.blob, NewBlob) and self._serves(member.blob.storage)
-            ]
-            let_go(self.kernel, put._replace(members=tuple(mine)))
-            raise
-        return put._replace(members=tuple(members))
-
-    def _content(self, put: Put, blob: NewBlob | int | None, since: Since | None, sync: bool) -> dict[str, Any]:
-        if not isinstance(blob, NewBlob) or not self._serves(blob.storage):
-            return {}
-        made, began = self._blob(put, blob, sync)
-        return {"blob": made, "since": began}
-
-    def _blob(self, put: Put, blob: NewBlob, sync: bool) -> tuple[NewBlob, Since | None]:
-        number = blob.storage
-        fresh = self._seals.open(number, _config(blob.config))
+        fresh = self._seals.open(blob.storage, _config(blob.config))
         if not isinstance(fresh, Fresh):
             raise InvalidArgumentError(f"{put.key!r} names bytes that are another record's: copy that one")
         if not fresh.is_of(put.algorithm, put.digest, put.size):
             raise InvalidArgumentError(f"what is said of the bytes of {put.key!r} is not true of those that were sent")
-        waiting = self._pop(number, fresh.place)
-        if waiting is None:
-            if fresh.author == self._author:
-                raise WriteAgain(f"the bytes of {put.key!r} were committed or deleted before: send them again")
-            waiting = self._adopt(number, fresh)
-        place, synced = json.loads(waiting.fresh.place), waiting.fresh.synced
-        storage = self.kernel.storage_of(number)
-        if sync and not synced:
-            synced = storage.sync([place])[0]
-        if isinstance(storage, MappedStorage) and storage.identity(place) is None:
-            raise WriteAgain(f"the bytes of {put.key!r} are gone from their storage: send them again")
-        made = new_blob(self.kernel, place, synced, number)
-        return made, waiting.since
+        waiting = self._pop(blob.storage, fresh.place)
+        if waiting is None and fresh.author == self._author:
+            raise WriteAgain(f"the bytes of {put.key!r} were committed or deleted before: send them again")
+        return waiting or self._adopt(blob.storage, fresh)
 
     def _adopt(self, number: int, fresh: Fresh) -> _Waiting:
         """A copy, of this process, of bytes that another process of the service took."""
@@ -151,6 +117,52 @@ class Uploads:
         finally:
             upload.abort()
         return _Waiting(fresh._replace(place=place_text(place)), upload.since, 0.0)
+
+
+class Taking:
+    """The new bytes of one commit, of which several puts may name the same.
+
+    Args:
+        uploads: where they wait.
+        serves: whether a storage is the service's: bytes elsewhere are as their client says.
+        sync: whether they must be on disk first.
+    """
+
+    def __init__(self, uploads: Uploads, serves: Callable[[int], bool], sync: bool) -> None:
+        self._uploads, self._serves, self._sync = uploads, serves, sync
+        self._taken: dict[tuple[int, str], Put] = {}
+
+    def put(self, put: Put) -> Put:
+        """A put whose new bytes, where they were sent to this service, are those that lie there; for what it raises see
+        :meth:`Uploads.claim`."""
+        if not put.members:
+            return put._replace(**self._content(put, put.blob))
+        alone = ((member, put._replace(**member._asdict(), members=())) for member in put.members)
+        return put._replace(members=tuple(member._replace(**self._content(one, one.blob)) for member, one in alone))
+
+    def _content(self, put: Put, blob: NewBlob | int | None) -> dict[str, Any]:
+        if not isinstance(blob, NewBlob) or not self._serves(blob.storage):
+            return {}
+        name = blob.storage, blob.config
+        taken = self._taken.get(name)
+        if taken is None or (taken.algorithm, taken.digest, taken.size) != (put.algorithm, put.digest, put.size):
+            taken = self._taken[name] = self._take(put, blob)
+        return {"blob": taken.blob, "since": taken.since}
+
+    def _take(self, put: Put, blob: NewBlob) -> Put:
+        kernel, number = self._uploads.kernel, blob.storage
+        waiting = self._uploads.claim(put, blob)
+        place, synced = json.loads(waiting.fresh.place), waiting.fresh.synced
+        storage = kernel.storage_of(number)
+        there = synced or not self._sync or storage.sync([place])[0]
+        if not there or (isinstance(storage, MappedStorage) and storage.identity(place) is None):
+            raise WriteAgain(f"the bytes of {put.key!r} are gone from their storage: send them again")
+        return put._replace(blob=new_blob(kernel, place, synced or self._sync, number), since=waiting.since)
+
+    def let_go(self) -> None:
+        """Delete the bytes: nothing was committed."""
+        for put in self._taken.values():
+            let_go(self._uploads.kernel, put)
 
 
 class Upload:
