@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import holdfast
@@ -52,6 +52,10 @@ class Behind:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         name, _, rest = scope["raw_path"][1:].partition(b"/")
         self.calls.append(rest.decode())
+        if name not in self._apps:
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b"nothing here"})
+            return
         await self._apps[name]({**scope, "raw_path": b"/" + rest}, receive, send)
 
     @contextmanager
@@ -63,6 +67,23 @@ class Behind:
             yield f"{self.url}/{name}"
         finally:
             del self._apps[name.encode()]
+
+    def client(self, own: holdfast.Store, *, loopback: bool = True, **settings: Any) -> holdfast.Store:
+        """A client of a service of its own, which ends with it, and the store that it serves too."""
+        stack = ExitStack()
+        stack.enter_context(own)
+        try:
+            store = holdfast.open(stack.enter_context(self.serving(own, loopback=loopback)), **settings)
+        except BaseException:
+            stack.close()
+            raise
+        store._kernel.companions[ExitStack] = stack
+        return store
+
+    def forget_tokens(self) -> None:
+        """Have each token looked up again, as after the seconds for which it is remembered."""
+        for app in self._apps.values():
+            app.service.tokens._good.clear()
 
     def close(self) -> None:
         """End it."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import ExitStack
 from hashlib import sha256
 from typing import Any
 
@@ -68,26 +66,12 @@ def opener_of(place: str, request: pytest.FixtureRequest) -> Callable[..., holdf
 
 
 def _served(request: pytest.FixtureRequest) -> Callable[..., holdfast.Store]:
-    """The same by the client of a service, one for each folder; of those that are not in use few stay."""
+    """The same by the client of a service, which ends with the client."""
     host: Behind = request.getfixturevalue("host")
     request.getfixturevalue("monkeypatch").setenv("HOLDFAST_KEY", KEY)
-    services: OrderedDict[str, tuple[str, ExitStack]] = OrderedDict()
-
-    def close() -> None:
-        while services:
-            services.popitem()[1][1].close()
-
-    request.addfinalizer(close)
 
     def open_store(folder: Any, **settings: Any) -> holdfast.Store:
-        name = str(folder)
-        if name not in services:
-            stack = ExitStack()
-            own = stack.enter_context(holdfast.open(name, timeout=5))
-            services[name] = stack.enter_context(host.serving(own)), stack
-        services.move_to_end(name)
-        if len(services) > 10:
-            services.popitem(last=False)[1][1].close()
-        return holdfast.open(services[name][0], **{"timeout": 5, "cache": f"{folder}-copies", **settings})
+        own = holdfast.open(str(folder), timeout=5)
+        return host.client(own, **{"timeout": 5, "cache": f"{folder}-copies", **settings})
 
     return open_store

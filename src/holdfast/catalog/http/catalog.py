@@ -36,7 +36,7 @@ SERVED: Final = "holdfast.http@v1"
 """Name of the storage by which a client reads and writes where the service does."""
 
 _OWN = ("holdfast.inline@v1",)  # storages that need no service
-_CLOCK = 10.0  # seconds for which the distance between two clocks is believed
+_CLOCK = 60.0  # seconds for which the distance between two clocks is believed
 _INTEGER: Final = Codec("holdfast.int@v1", "application/json")
 _PLAIN_ID = 1 << 63  # from here on an id is a sealed one
 _SEALED = 32  # bytes of one
@@ -72,6 +72,7 @@ class HTTPCatalog(Catalog):
         self._channel = Channel(url, token)
         try:
             hello: Hello = self._ask("hello")
+            self._clock = time.monotonic(), hello.now
         except BaseException:
             self._channel.close()
             raise
@@ -246,13 +247,11 @@ class HTTPCatalog(Catalog):
         takes on its way."""
         self._check_open()
         here = time.monotonic()
-        if self._clock is None or here - self._clock[0] > _CLOCK:
+        if here - self._clock[0] > _CLOCK:
             there: float = self._ask("now")
             here = time.monotonic()
             self._clock = here, there
         return self._clock[1] + here - self._clock[0]
-
-    _clock: tuple[float, float] | None = None
 
     # --- leases -----------------------------------------------------------------------------------------------------
 
