@@ -16,7 +16,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -87,6 +87,8 @@ class Connection:
         response = HTTPResponse(self._socket, method=method)
         try:
             response.begin()
+            if response.length is None and not response.chunked:
+                raise IncompleteRead(b"")  # its header was cut, which Python takes for its end
         except BaseException:
             response.close()
             raise

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPResponse
+from http.client import HTTPResponse, IncompleteRead
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -107,22 +107,27 @@ class HTTPStorage(Storage):
         failed = -1
         while end is None or offset < end:
             connection, response = self._open(config, offset, end)
+            whole = False
             try:
                 if response.status == _BEYOND:
                     response.read()
                     self._channel.give(connection, response)
+                    whole = True
                     return
                 while piece := response.read(_PIECE):
                     offset += len(piece)
                     yield piece
+                if response.length:  # Python takes the end of a connection for the end of the bytes
+                    raise IncompleteRead(b"", response.length)
                 self._channel.give(connection, response)
+                whole = True
                 return
             except LOST as error:
                 if offset == failed:  # it was tried again, and nothing came
                     raise StoreError(f"bytes could not be read from {self._channel.url}: {error!r}") from error
                 failed = offset
             finally:
-                if not response.isclosed():
+                if not whole:
                     response.close()
                     connection.close()
 

@@ -1,0 +1,302 @@
+"""Connections that break: reads go on, writes say what is not known, and nothing is made twice."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import holdfast
+from holdfast.errors import BusyError, InvalidArgumentError, StoreError
+from holdfast.service.base import Limits
+
+from .serving import Behind, storage_at
+
+LARGE = bytes(range(256)) * 40_000
+
+
+class Cutter:
+    """Stands between client and service, and cuts connections as it is told.
+
+    Attributes:
+        answers: for each connection to come, after how many bytes of answers it is cut; none: it is left alone.
+        requests: likewise after how many bytes of requests.
+        made: how many connections were made.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._there = parts.hostname or "", parts.port or 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
+        self.answers: list[int] = []
+        self.requests: list[int] = []
+        self.made = 0
+        self._open: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._run)]
+        self._threads[0].start()
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._there)
+                self.made += 1
+                self._open += [near, far]
+                limits = [of.pop(0) if of else 1 << 60 for of in (self.requests, self.answers)]
+                for source, target, limit in ((near, far, limits[0]), (far, near, limits[1])):
+                    thread = threading.Thread(target=self._pump, args=(source, target, limit))
+                    self._threads.append(thread)
+                    thread.start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, left: int) -> None:
+        with suppress(OSError):
+            while left > 0 and (data := source.recv(min(left, 1 << 16))):
+                target.sendall(data)
+                left -= len(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def cut_all(self) -> None:
+        """Cut what is open."""
+        for end in self._open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut_all()
+        for thread in self._threads:
+            thread.join(10)
+        for end in self._open:
+            end.close()
+
+
+@pytest.fixture
+def cutter(url: str) -> Iterator[Cutter]:
+    found = Cutter(url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def far(cutter: Cutter) -> Iterator[holdfast.Store]:
+    """The store by way of the cutter."""
+    with holdfast.open(cutter.url, timeout=1.5, cache="off") as store:
+        yield store
+
+
+def cut_next(cutter: Cutter, *, answers: int = 1 << 60, requests: int = 1 << 60) -> None:
+    """Have the next request made over a new connection, which is cut after so many bytes."""
+    cutter.answers.append(answers)
+    cutter.requests.append(requests)
+    cutter.cut_all()
+    time.sleep(0.02)  # until the client can see it
+
+
+def test_a_read_is_made_again(far: holdfast.Store, cutter: Cutter) -> None:
+    far.namespace("a").put("key", {"b": 1})
+    for count in (0, 1, 50, 200):
+        cut_next(cutter, answers=count)
+        made = cutter.made
+        assert far.namespace("a").get("key") == {"b": 1}
+        assert cutter.made == made + 2
+    cut_next(cutter, requests=20)
+    assert list(far.namespace("a").keys()) == ["key"]
+
+
+@pytest.mark.parametrize("count", [1, 10, 150])
+def test_a_write_whose_answer_is_lost_says_so(
+    far: holdfast.Store, cutter: Cutter, own: holdfast.Store, count: int
+) -> None:
+    scope = far.namespace("a")
+    scope.add("n", 1)
+    for verb in (lambda: scope.put("key", 1), lambda: scope.add("n", 1), lambda: scope.delete("n")):
+        cut_next(cutter, answers=count)
+        with pytest.raises(StoreError, match="may or may not have been made"):
+            verb()
+    time.sleep(0.05)
+    assert own.namespace("a").get("key") == 1
+    assert "n" not in own.namespace("a")
+    assert scope.add("n", 1).value == 1, "the connection is good again"
+
+
+def test_a_write_that_was_cut_on_its_way_is_not_made(far: holdfast.Store, cutter: Cutter, own: holdfast.Store) -> None:
+    cut_next(cutter, requests=300)
+    with pytest.raises(StoreError, match="may or may not"):
+        far.namespace("a").put("key", b"x" * 20_000)
+    assert "key" not in own.namespace("a")
+
+
+def test_connections_that_ended_unused_lose_nothing(far: holdfast.Store, cutter: Cutter) -> None:
+    for number in range(5):
+        far.namespace("a").put(f"k{number}", number)
+        cutter.cut_all()
+        time.sleep(0.02)
+    assert list(far.namespace("a").keys()) == [f"k{number}" for number in range(5)]
+
+
+def test_what_was_not_sent_is_sent_when_the_service_is_back(url: str, own: holdfast.Store) -> None:
+    cutter = Cutter(url)
+    port = urlsplit(cutter.url).port or 0
+    store = holdfast.open(cutter.url, timeout=10, cache="off")
+    cutter.close()
+
+    def later() -> None:
+        time.sleep(0.3)
+        again = Cutter(url)
+        again._listener.close()
+        again._listener = socket.create_server(("127.0.0.1", port))
+        again._threads[0].join(5)
+        back.append(again)
+        thread = threading.Thread(target=again._run)
+        again._threads.append(thread)
+        thread.start()
+
+    back: list[Cutter] = []
+    thread = threading.Thread(target=later)
+    thread.start()
+    try:
+        assert store.namespace("a").add("n", 1).value == 1
+        assert store.namespace("a").add("n", 1).value == 2
+    finally:
+        store.close()
+        thread.join()
+        back[0].close()
+    assert own.namespace("a").get("n") == 2
+
+
+def test_a_download_goes_on_where_it_was(far: holdfast.Store, cutter: Cutter, host: Behind) -> None:
+    far.namespace("a").put("large", LARGE)
+    for counts in ([3_000_000], [1, 100_000, 5_000_000]):
+        cutter.answers += [1 << 60, *counts]
+        cutter.cut_all()
+        time.sleep(0.02)
+        far.namespace("a").record("large")  # by a connection that is kept for the next request but one
+        host.calls.clear()
+        storage = far._kernel.storage
+        config = far._kernel.catalog.find((("namespace", "a"),), "large")[0][12]
+        far._kernel.catalog._channel.rest()  # type: ignore[attr-defined]
+        storage.close()
+        assert b"".join(storage.read_stream(json.loads(str(config)))) == LARGE
+        assert host.calls.count("v1/bytes/1/read") == len(counts) + 1
+
+
+def test_a_download_that_never_comes_ends(far: holdfast.Store, cutter: Cutter) -> None:
+    far.namespace("a").put("large", LARGE)
+    cutter.answers += [1 << 60] + [100] * 1000
+    cutter.cut_all()
+    time.sleep(0.02)
+    with pytest.raises(StoreError):
+        far.namespace("a").get("large")
+
+
+def test_an_upload_that_breaks_stores_nothing(far: holdfast.Store, cutter: Cutter, own: holdfast.Store) -> None:
+    folder = own._kernel.storage.root  # type: ignore[attr-defined]
+
+    def pieces() -> Iterator[bytes]:
+        for number in range(40):
+            yield LARGE[:1_000_000]
+            if number == 20:
+                cutter.cut_all()
+
+    with pytest.raises(StoreError, match="nothing of this stream was stored"):
+        far.namespace("a").put_chunks("stream", pieces())
+    assert "stream" not in own.namespace("a")
+    deadline = time.monotonic() + 5
+    while (left := [name for _, _, names in os.walk(folder) for name in names if name != "lock"]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    assert left == [], "what was sent stays"
+    far.namespace("a").put("works", LARGE)
+
+
+def test_a_value_whose_upload_breaks_is_sent_again(far: holdfast.Store, cutter: Cutter, own: holdfast.Store) -> None:
+    far.namespace("a").put("first", LARGE)
+    cutter.requests += [1 << 60, 1_000_000]  # the one that asks for the scope, and that of the bytes
+    cutter.cut_all()
+    time.sleep(0.02)
+    far.namespace("a").put("large", LARGE[1:])
+    assert own.namespace("a").get("large", verify=True) == LARGE[1:]
+
+
+def test_a_crowded_service_is_waited_for(host: Behind, own: holdfast.Store) -> None:
+    with host.serving(own, Limits(requests=0)) as url:
+        began = time.monotonic()
+        with pytest.raises(BusyError, match="requests at once"):
+            holdfast.open(url, timeout=0.3)
+        assert time.monotonic() - began < 5
+
+
+def test_what_is_too_large_for_the_service(host: Behind, own: holdfast.Store) -> None:
+    with host.serving(own, Limits(body=100_000)) as url, holdfast.open(url, cache="off") as store:
+        scope = store.namespace("a")
+        scope.put("key", b"x" * 50_000)
+        for verb in (
+            lambda: scope.put("key", LARGE),
+            lambda: scope.put_chunks("key", [LARGE, LARGE]),
+            lambda: scope.put_many({f"k{number}": b"x" * 20_000 for number in range(10)}),
+        ):
+            with pytest.raises((InvalidArgumentError, StoreError), match="more than the 100000 bytes"):
+                verb()
+        assert list(scope.keys()) == ["key"]
+        assert len(scope.get("key")) == 50_000
+
+
+def test_many_threads_share_few_connections(url: str, cutter: Cutter) -> None:
+    with holdfast.open(cutter.url, cache="off") as store:
+
+        def work(number: int) -> None:
+            for turn in range(20):
+                store.namespace("a").put(f"{number}/{turn}", turn)
+                assert store.namespace("a").get(f"{number}/{turn}") == turn
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(list(store.namespace("a").keys())) == 120
+    assert cutter.made <= 20
+
+
+def test_nothing_stays_open(url: str, own: holdfast.Store) -> None:
+    def count() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    with holdfast.open(url, cache="off") as store:
+        store.namespace("a").put("large", LARGE)
+    before = count()
+    for _ in range(5):
+        with holdfast.open(url, cache="off") as store:
+            next(iter(store.namespace("a").get_chunks("large")))
+            store._kernel.storage.writer({}).abort()
+            writer = store._kernel.storage.writer({})
+            writer.write(b"x" * 1_000_000)
+            writer.abort()
+            storage = storage_at(url, own)
+            next(storage.read_stream(_config(store)))
+            storage.close()
+    deadline = time.monotonic() + 5
+    while count() > before + 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert count() <= before + 2
+
+
+def _config(store: holdfast.Store) -> Any:
+    return json.loads(store._kernel.catalog.find((("namespace", "a"),), "large")[0][12])
