@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import holdfast
 from holdfast.catalog.http import HTTPCatalog
 from holdfast.signing import Signer
 from holdfast.storages.http import HTTPStorage
@@ -16,6 +17,32 @@ from .serving import KEY, storage_at
 
 
 class TestCatalog(CatalogSuite):
+    @pytest.fixture
+    def own(self) -> Any:
+        with holdfast.open("memory:") as store:
+            yield store
+
+    @pytest.fixture
+    def catalog(self, url: str) -> Any:
+        catalog = HTTPCatalog(url, key=Signer.parse_key(KEY))
+        yield catalog
+        catalog.close()
+
+    def reopen(self, catalog: Any) -> Any:
+        return HTTPCatalog(catalog.url, key=Signer.parse_key(KEY))
+
+
+for _name in (
+    "bundles_beside_the_collector", "versions_grow_past_every_step", "many_processes_at_a_quota",
+    "what_expired_makes_room", "what_expired_is_not_kept", "versions_grow_beside_copies_from_elsewhere",
+    "many_processes_compare_and_set", "equal_values_beside_the_collector", "many_processes_add_to_one_counter",
+    "many_processes_and_a_transfer",
+):  # fmt: skip
+    setattr(TestCatalog, f"test_{_name}", None)  # what takes long is in the long run
+
+
+@pytest.mark.long
+class TestCatalogInAFolder(CatalogSuite):
     @pytest.fixture
     def catalog(self, url: str) -> Any:
         catalog = HTTPCatalog(url, key=Signer.parse_key(KEY))

@@ -409,7 +409,7 @@ def test_forks_go_on_with_connections_of_their_own(store: holdfast.Store) -> Non
     assert scope.get("key") == LARGE
 
 
-@pytest.mark.parametrize("place", ["postgresql+inline", "postgresql+s3"])
+@pytest.mark.parametrize("place", ["postgresql+inline", pytest.param("postgresql+s3", marks=pytest.mark.long)])
 def test_a_service_over_postgresql(
     place: str, host: Behind, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
