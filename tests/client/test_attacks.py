@@ -49,7 +49,7 @@ class Guest(NamedTuple):
         answer = self.channel.ask("POST", f"/catalog/{name}", wire.encode(arguments), timeout=5, again=False)
         return wire.decode(name, answer.data, result=True)
 
-    def bytes(self, verb: str, what: Any, storage: int | None = None, **headers: str) -> Any:
+    def about(self, verb: str, what: Any, storage: int | None = None, **headers: str) -> Any:
         """What ``/v1/bytes`` answers: to places as JSON, or to a body of bytes with ``verb`` empty."""
         number = self.storage if storage is None else storage
         raw = isinstance(what, bytes)
@@ -59,7 +59,7 @@ class Guest(NamedTuple):
         return self.channel.ask("PUT" if raw else "POST", path, body, timeout=5, again=False, headers=named).data
 
     def upload(self, data: bytes) -> Any:
-        return json.loads(self.bytes("", data))
+        return json.loads(self.about("", data))
 
     def commit(self, *changes: Any, began: Any = (), fence: Any = None, power: bool = False) -> Any:
         return self.call("commit", wire.encode_changes(changes), list(began), fence, power)
@@ -183,11 +183,11 @@ def test_verbs_are_kept(places: Any, own: holdfast.Store) -> None:
     reader.commit(Expect(MINE, "key", reader.call("record", MINE, "key")[0].version))
     for call in (
         lambda: reader.upload(b"x"),
-        lambda: reader.bytes("delete", []),
-        lambda: reader.bytes("sync", []),
+        lambda: reader.about("delete", []),
+        lambda: reader.about("sync", []),
         lambda: reader.call("acquire", "name", "me", 10.0, False),
         lambda: reader.call("codec_id", Codec("new", "new")),
-        lambda: writer.bytes("read", writer.upload(b"x")),
+        lambda: writer.about("read", writer.upload(b"x")),
         lambda: writer.call("members", 1),
     ):
         with pytest.raises(AccessError):
@@ -253,12 +253,12 @@ def test_forged_places_open_nothing(places: Any, own: holdfast.Store, host: Behi
     for config in forged:
         for verb, what in (("read", config), ("delete", [config]), ("sync", [config])):
             with pytest.raises(InvalidArgumentError):
-                guest.bytes(verb, what)
+                guest.about(verb, what)
         with pytest.raises(InvalidArgumentError):
             guest.commit(guest.file(config, SECRET))
     for other_storage in (guest.storage + 1, 10**17):
         with pytest.raises(HoldfastError):
-            guest.bytes("read", [seal, *fresh], storage=other_storage)
+            guest.about("read", [seal, *fresh], storage=other_storage)
     assert own.scope("namespace:theirs").get("file") == SECRET
 
 
@@ -267,11 +267,11 @@ def test_what_a_reader_was_given_cannot_be_claimed_or_deleted(places: Any, own: 
     guest = places(scopes=(MINE, THEIRS))
     row = guest.call("find", THEIRS, "file")[0]
     config = json.loads(row.storage_config)
-    assert guest.bytes("read", config) == SECRET
+    assert guest.about("read", config) == SECRET
     with pytest.raises(InvalidArgumentError):
         guest.commit(guest.file(config, SECRET))
     with pytest.raises(AccessError):
-        guest.bytes("delete", [config])
+        guest.about("delete", [config])
     assert own.scope("namespace:theirs").get("file", verify=True) == SECRET
 
 
@@ -280,16 +280,18 @@ def test_ids_of_blobs_are_those_that_were_given(places: Any, own: holdfast.Store
     plain = own._kernel.catalog.find(THEIRS, "file")[0]
     sealed = reader.call("find", THEIRS, "file")[0]
     assert isinstance(sealed.blob, bytes)
-    copy = Put(MINE, "copy", sealed.codec, sealed.algorithm, sealed.digest, sealed.size, blob=sealed.blob)
+    blob: Any = sealed.blob
+    copy = Put(MINE, "copy", sealed.codec, sealed.algorithm, sealed.digest, sealed.size, blob=blob)
     reader.commit(copy)
     assert own.scope("namespace:mine").get("copy") == SECRET
-    changed = bytes([sealed.blob[0] ^ 1]) + sealed.blob[1:]
-    another = sealed.blob[:-1] + bytes([sealed.blob[-1] ^ 1])
+    changed: Any = bytes([sealed.blob[0] ^ 1]) + sealed.blob[1:]
+    another: Any = sealed.blob[:-1] + bytes([sealed.blob[-1] ^ 1])
     for wrong in (
         copy._replace(blob=plain[10]), copy._replace(blob=changed), copy._replace(blob=another),
-        copy._replace(blob=b""), copy._replace(size=1), copy._replace(digest=b"x" * 32), copy._replace(algorithm=1),
+        copy._replace(blob=changed[:-1]),
+        copy._replace(size=1), copy._replace(digest=b"x" * 32), copy._replace(algorithm=1),
         copy._replace(blob=None, members=(Member(plain[10], *sealed[3:6]),)),
-        copy._replace(blob=None, members=(Member(sealed.blob, sealed.algorithm, sealed.digest, 1),), size=1),
+        copy._replace(blob=None, members=(Member(blob, sealed.algorithm, sealed.digest, 1),), size=1),
     ):  # fmt: skip
         with pytest.raises((AccessError, InvalidArgumentError)):
             guest.commit(wrong._replace(key="stolen"))
@@ -306,9 +308,9 @@ def test_nobody_brings_a_storage_along(places: Any, own: holdfast.Store) -> None
             whole.call("storage_id", name, url)
     number = whole.call("storage_id", "somebody.storage@v1", "/etc")
     for call in (
-        lambda: whole.bytes("", b"x", storage=number),
-        lambda: whole.bytes("read", "passwd", storage=number),
-        lambda: whole.bytes("delete", ["passwd"], storage=number),
+        lambda: whole.about("", b"x", storage=number),
+        lambda: whole.about("read", "passwd", storage=number),
+        lambda: whole.about("delete", ["passwd"], storage=number),
     ):
         with pytest.raises(InvalidArgumentError):
             call()
@@ -331,7 +333,7 @@ def test_bytes_are_committed_as_what_they_are(places: Any, own: holdfast.Store) 
         {"data": b"beside"}, {"members": (Member(5, 1, b"", 1),)},
     ):  # fmt: skip
         with pytest.raises((AccessError, InvalidArgumentError, ConflictError)):
-            guest.commit(true._replace(**lie))  # type: ignore[arg-type]
+            guest.commit(true._replace(**lie))
     bundle = true._replace(blob=None, data=b"", digest=sha256(b"").digest(), algorithm=SHA256)
     config = guest.upload(sent)
     blob = NewBlob(guest.storage, json.dumps(config), True)
@@ -352,7 +354,7 @@ def test_values_in_the_catalog_are_as_they_say(places: Any) -> None:
         {"digest": sha256(b"other").digest()}, {"digest": None}, {"size": 4}, {"size": 1 << 40}, {"algorithm": BLAKE3},
         {"algorithm": NONE, "digest": None}, {"algorithm": 99}, {"data": None}, {"data": 7}, {"data": 7, "size": 8},
     ):  # fmt: skip
-        put = guest.value()._replace(**lie)  # type: ignore[arg-type]
+        put = guest.value()._replace(**lie)
         row = (None, None, put.algorithm, put.digest, put.size, put.codec, None, None, put.data)
         for call in (
             lambda put=put: guest.commit(put),
@@ -370,7 +372,7 @@ def test_a_seal_is_good_for_one_commit(places: Any, own: holdfast.Store) -> None
     guest.commit(put)
     with pytest.raises(ConflictError, match="send them again"):
         guest.commit(put._replace(key="second"))
-    guest.bytes("delete", [json.loads(put.blob.config)])  # it is a record's now: nothing happens
+    guest.about("delete", [json.loads(put.blob.config)])  # it is a record's now: nothing happens
     assert own.scope("namespace:mine").get("key", verify=True) == data
     guest.commit(Delete(MINE, "key"))
     own.gc()
@@ -380,10 +382,10 @@ def test_a_seal_is_good_for_one_commit(places: Any, own: holdfast.Store) -> None
     own.gc()
     assert own.scope("namespace:theirs").get("same", verify=True) == data
     gone = guest.upload(data)
-    guest.bytes("delete", [gone])
-    guest.bytes("delete", [gone])
+    guest.about("delete", [gone])
+    guest.about("delete", [gone])
     with pytest.raises(ValueLost):
-        guest.bytes("read", gone)
+        guest.about("read", gone)
     with pytest.raises(ConflictError, match="send them again"):
         guest.commit(guest.file(gone, data))
 
@@ -394,7 +396,7 @@ def test_a_refused_commit_leaves_no_bytes(places: Any, own: holdfast.Store) -> N
     with pytest.raises(ConflictError):
         guest.commit(guest.file(config, data, if_version=5))
     with pytest.raises(ValueLost):
-        guest.bytes("read", config)
+        guest.about("read", config)
 
 
 # --- leases -----------------------------------------------------------------------------------------------------------
@@ -474,7 +476,7 @@ def test_anything_is_refused_in_our_words(places: Any, own: holdfast.Store, exam
         send(guest, "commit", wire.encode(([("put", value), ("edit", value)], [], None, False)))
         for verb in ("read", "delete", "sync"):
             try:
-                guest.bytes(verb, [value] if verb != "read" else {"a": value})
+                guest.about(verb, [value] if verb != "read" else {"a": value})
             except (TypeError, InvalidArgumentError):  # bytes are no JSON
                 pass
 

@@ -134,7 +134,8 @@ def test_the_state_machine_for_one_who_has_not_all(host: Behind) -> None:
         for verb in ("gc", "sync", "verify"):
             setattr(store, verb, getattr(own, verb))
         namespaces = [store.namespace(name) for name in sorted(names)]
-        store.children = lambda: [scope for scope in namespaces if scope.present]  # type: ignore[method-assign, assignment]
+        present: Any = lambda: [scope for scope in namespaces if scope.present]  # noqa: E731
+        store.children = present  # type: ignore[method-assign]
         return store
 
     check_store(opened, max_examples=5, stateful_step_count=20)

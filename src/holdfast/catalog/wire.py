@@ -93,7 +93,6 @@ class Hello(NamedTuple):
     Attributes:
         store_id: the store's own id.
         boot: the service's boot, under which it records bytes.
-        now: the catalog's clock.
         integer: the id of the codec of native integers.
         storages: number, name, URL and whether the service reads it for its clients, of each storage.
         volatile: whether all of it ends with the service.
@@ -101,7 +100,6 @@ class Hello(NamedTuple):
 
     store_id: str
     boot: str
-    now: float
     integer: int
     storages: list[tuple[int, str, str, bool]]
     volatile: bool

@@ -148,7 +148,7 @@ class Guest:
         catalog = self._catalog
         storages = [(number, *self.storage(number)) for number in catalog.storages()]
         kernel = self._kernel
-        return wire.Hello(catalog.store_id, kernel.boot, catalog.now(), kernel.integer, storages, kernel.volatile)
+        return wire.Hello(catalog.store_id, kernel.boot, kernel.integer, storages, kernel.volatile)
 
     def find(self, path: Path, key: str) -> list[Any]:
         """See the catalog's contract."""

@@ -52,8 +52,8 @@ class Remote:
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    async def call(self, access: Access, name: str, body: bytes) -> bytes:
-        """Make one call, and give its result as it crosses.
+    async def call(self, access: Access, name: str, body: bytes) -> tuple[bytes, float]:
+        """Make one call, and give its result as it crosses, with the catalog's time after it.
 
         Raises:
             HoldfastError: what the catalog raises; AccessError where the token does not allow it.
@@ -66,9 +66,9 @@ class Remote:
         guest.check(call, arguments)
         work = getattr(guest, name, None)
 
-        def verb() -> bytes:
+        def verb() -> tuple[bytes, float]:
             found = work(*arguments) if work else getattr(self.kernel.catalog, name)(*arguments)
-            return wire.encode(found)
+            return wire.encode(found), self.kernel.catalog.now()
 
         power = not call.again and arguments[-1] is True  # of those that have it, it comes last
         if call.needs == "store" or len(body) > _BRIEF or power or not self.kernel.catalog.prompt:
@@ -218,7 +218,8 @@ async def catalog_call(exchange: Exchange) -> Answer:
     name = exchange.parameters["call"]
     most = min(_ROW if name in _WITH_VALUES else _CALL, exchange.service.limits.body)
     try:
-        return Answer(200, [_MESSAGE], await _remote(exchange).call(exchange.access, name, await exchange.body(most)))
+        result, now = await _remote(exchange).call(exchange.access, name, await exchange.body(most))
+        return Answer(200, [_MESSAGE, (b"holdfast-now", repr(now).encode())], result)
     except HoldfastError as error:
         return _told(error)
 

@@ -70,9 +70,9 @@ class HTTPCatalog(Catalog):
         self.url = url
         self._timeout = timeout
         self._channel = Channel(url, token)
+        self._clock = float("-inf"), 0.0
         try:
             hello: Hello = self._ask("hello")
-            self._clock = time.monotonic(), hello.now
         except BaseException:
             self._channel.close()
             raise
@@ -93,6 +93,7 @@ class HTTPCatalog(Catalog):
         except (OverflowError, UnicodeEncodeError) as error:
             raise InvalidArgumentError(f"{name} cannot be sent to the service: {error}") from None
         answer = self._channel.ask("POST", f"/catalog/{name}", body, timeout=self._timeout, again=CALLS[name].again)
+        self._hear(answer.headers.get("Holdfast-Now"))
         return decode(name, answer.data, result=True)
 
     # --- keys -------------------------------------------------------------------------------------------------------
@@ -246,12 +247,18 @@ class HTTPCatalog(Catalog):
         """The catalog's clock, as far as it is known here: never ahead of it, and behind it by no more than an answer
         takes on its way."""
         self._check_open()
-        here = time.monotonic()
-        if here - self._clock[0] > _CLOCK:
-            there: float = self._ask("now")
-            here = time.monotonic()
-            self._clock = here, there
-        return self._clock[1] + here - self._clock[0]
+        if time.monotonic() - self._clock[0] > _CLOCK:
+            self._hear(str(self._ask("now")))
+        here, there = self._clock
+        return there + time.monotonic() - here
+
+    def _hear(self, text: str | None) -> None:
+        """Set the clock by what an answer says; it was written before it came, so the latest of them is the best."""
+        if text is None:
+            return
+        now, said, (here, there) = time.monotonic(), float(text), self._clock
+        if now - here > _CLOCK or said > there + now - here:
+            self._clock = now, said
 
     # --- leases -----------------------------------------------------------------------------------------------------
 
