@@ -205,18 +205,19 @@ export class Store {
   }
 
   /**
-   * Changes of a scope or of one key, for as long as somebody asks for them. They are told by version, and may
-   * coalesce: of two writes soon after one another the second alone may be told.
+   * Changes of a scope or of one key, for as long as somebody asks for them. They may coalesce: of two writes soon after
+   * one another the second alone may be told. A scope's deletions are not told between two requests.
    *
    * @param {string} where the path of a scope, or an address
-   * @param {{after?: number | string, wait?: number, signal?: AbortSignal}} [options] `after`: the version that is known
-   *   already, without it what happens from now on; `wait`: seconds of one request
+   * @param {{after?: number | string, wait?: number, signal?: AbortSignal}} [options] `after`: 0 for all that is there, or
+   *   of a key the version that is known; without it what happens from now on. `wait`: seconds of one request
    * @returns {AsyncGenerator<{address: string, version: number, deleted: boolean}>}
    */
   async *changes(where, { after, wait = 30, signal } = {}) {
     while (!signal?.aborted) {
       const query = queryOf({ after, wait });
       const answer = await this.ask("GET", `/v1/changes/${encodePath(where)}${query}`, { signal });
+      after = answer.headers.get("holdfast-cursor") ?? after;
       if (answer.status === 204) continue;
       const found = await answer.json();
       after = found.cursor;

@@ -383,7 +383,7 @@ class Program:
         got = self.ask("GET", f"/v1/changes/{path}?after=0")
         assert got.status == (204 if item is None else 200)
         assert item is None or got.json["version"] == item.version
-        assert self.ask("GET", f"/v1/changes/{url_of(where[0])}?after=99999999999999999&wait=0.01").status == 204
+        assert self.ask("GET", f"/v1/changes/{url_of(where[0])}?after=t99999999999.5&wait=0.01").status == 204
 
     def events(self) -> None:
         where, path = self.place()

@@ -2,6 +2,9 @@
 
 Nothing is kept for those who wait: they look, at once when this process wrote there, and else now and then. So several
 writes of a key may be seen as one, and of a scope a deletion is seen only by who looked before it and after it.
+
+Versions are of one key: those of a scope's keys say nothing of what came after what. So a scope is followed by the
+times of its writes, and a write is told when it is old enough that no earlier one can still come.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from ..base import Exchange
 
 __all__ = ["changes"]
 
-_CURSOR = re.compile("([0-9]{1,18})(-?)")
+_RECORD = re.compile("([0-9]{1,18})(-?)")
+_SCOPE = re.compile(r"0|t([0-9]{1,12}\.[0-9]{1,9})")
+_SETTLED = 0.1  # seconds after which no commit comes any more whose time is before that of one that is there
 _LONGEST = 300.0  # seconds of one long-poll
 _SOON, _LATE = 0.02, 0.5  # seconds between two looks
 _COST = 20  # times what a look takes, at least, pass until the next one
@@ -38,18 +43,22 @@ class _State(NamedTuple):
     """What a client knows.
 
     Attributes:
-        version: the highest one.
+        version: of a record, the highest one.
         gone: of a record, whether that was deleted then.
+        since: of a scope, the time of its last write that was told.
         keys: of a scope, those that were there when it was last looked at; None for not known.
     """
 
-    version: int
+    version: int = 0
     gone: bool = False
+    since: float | None = None
     keys: frozenset[str] | None = None
 
     @property
     def cursor(self) -> str:
         """As the client has it."""
+        if self.since is not None:
+            return f"t{self.since:.9f}" if self.since else "0"
         return f"{self.version}-" if self.gone else str(self.version)
 
 
@@ -62,23 +71,28 @@ class _Watch:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._catalog, self._path = exchange.service.kernel.catalog, exchange.path
-        self.state = _State(0)
+        self.state = _State()
+        self.early = False  # whether there are writes that are too new to be told
 
     async def begin(self, after: str | None) -> None:
         """Begin behind a cursor, or None for what happens from now on."""
         if after is None:
             self.state = await self._exchange.service.driver.away(self._now)
             return
-        match = _CURSOR.fullmatch(after)
+        match = (_SCOPE if self._exchange.key is None else _RECORD).fullmatch(after)
         if match is None:
-            raise InvalidArgumentError(f"after is a version, or the cursor of an earlier answer, not {after!r:.80}")
-        self.state = _State(int(match[1]), bool(match[2]))
+            told = "0 for all that is there, or the cursor of an earlier answer"
+            raise InvalidArgumentError(f"after is {told}, of one key a version too; not {after!r:.80}")
+        if self._exchange.key is None:
+            self.state = _State(since=float(match[1] or 0))
+        else:
+            self.state = _State(int(match[1]), bool(match[2]))
 
     def _now(self) -> _State:
         if self._exchange.key is not None:
-            return self._record(_State(0), self._exchange.key)[0]
-        newest = self._catalog.search(self._path, order="-version", limit=1)
-        return self._scope(_State(newest[0][2] if newest else 0))[0]
+            return self._record(_State(), self._exchange.key)[0]
+        newest = self._catalog.search(self._path, order="-updated", limit=1)
+        return _State(since=RecordRow._make(newest[0]).updated if newest else 0.0, keys=self._keys())
 
     async def look(self) -> list[dict[str, Any]]:
         """What changed since the last look."""
@@ -98,17 +112,36 @@ class _Watch:
         return _State(state.version, True), [self._told(key, state.version, deleted=True)]
 
     def _scope(self, state: _State) -> _Seen:
-        behind = RecordRow(_LAST, 0, state.version, 0, 0.0, 0.0, *(None,) * 3, 0, None, 0, 0, *(None,) * 4)
-        rows = self._catalog.search(self._path, order="version", after=behind, limit=_MOST)
-        told = [self._told(row[0], row[2]) for row in rows]
-        version = rows[-1][2] if rows else state.version
-        if len(rows) == _MOST:
-            return state._replace(version=version), told  # more are to be told first
-        page = self._catalog.keys(self._path, "", None, _KEYS + 1)
-        keys = frozenset(page) if len(page) <= _KEYS else None
+        settled = self._catalog.now() - _SETTLED
+        rows, all_of_them = self._written(state.since or 0.0)
+        ripe = [row for row in rows if row.updated <= settled]
+        self.early = len(ripe) < len(rows)
+        told = [self._told(row.key, row.version) for row in ripe]
+        state = state._replace(since=ripe[-1].updated) if ripe else state
+        if not all_of_them:
+            return state, told  # more are to be told first
+        keys = self._keys()
         if keys is not None and state.keys is not None:
-            told += [self._told(key, version, deleted=True) for key in sorted(state.keys - keys)]
-        return _State(version, False, keys), told
+            told += [self._told(key, 0, deleted=True) for key in sorted(state.keys - keys)]
+        return state._replace(keys=keys), told
+
+    def _written(self, since: float) -> tuple[list[RecordRow], bool]:
+        """Records by the time of their last write, after this one; and whether there are no more."""
+        behind = RecordRow(_LAST, 0, 0, 0, 0.0, since, *(None,) * 3, 0, None, 0, 0, *(None,) * 4)
+        most = _MOST
+        while True:
+            found = self._catalog.search(self._path, order="updated", after=behind, limit=most)
+            rows = [RecordRow._make(row) for row in found]
+            if len(rows) < most:
+                return rows, True
+            whole = [row for row in rows if row.updated < rows[-1].updated]  # those of one commit stay together
+            if whole:
+                return whole, False
+            most *= 2
+
+    def _keys(self) -> frozenset[str] | None:
+        page = self._catalog.keys(self._path, "", None, _KEYS + 1)
+        return frozenset(page) if len(page) <= _KEYS else None
 
     def _told(self, key: str, version: int, *, deleted: bool = False) -> dict[str, Any]:
         return {"address": format_address(self._path, key), "version": version, "deleted": deleted}
@@ -116,16 +149,18 @@ class _Watch:
     async def wait(self, presence: _Presence, until: float) -> list[dict[str, Any]]:
         """What changed, as soon as something did; nothing when the time is over, or nobody waits any more."""
         pause = _SOON
+        until_ripe = max(until, monotonic() + 2 * _SETTLED)  # what was acknowledged before the request is told by it
         while True:
             presence.event.clear()
             began = monotonic()
             found = await self.look()
             now = monotonic()
-            if found or now >= until or presence.over:
+            end = until_ripe if self.early else until
+            if found or now >= end or presence.over:
                 return found
-            pause = max(min(pause * 1.5, _LATE), _COST * (now - began))
+            pause = _SETTLED if self.early else max(min(pause * 1.5, _LATE), _COST * (now - began))
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(pause, until - now)):
+                async with asyncio.timeout(min(pause, end - now)):
                     await presence.event.wait()
 
 
@@ -171,18 +206,20 @@ async def changes(exchange: Exchange) -> Answer:
         return Answer(200, fields, _events(exchange, watch))
     async with _Presence(exchange) as presence:
         found = await watch.wait(presence, monotonic() + wait)
+    cursor = watch.state.cursor
     if not found:
-        return Answer(204, [])
-    return json_answer(200, {"version": watch.state.version, "cursor": watch.state.cursor, "changes": found})
+        return Answer(204, [(b"holdfast-cursor", cursor.encode())])
+    version = max(change["version"] for change in found)
+    return json_answer(200, {"version": version, "cursor": cursor, "changes": found})
 
 
 async def _events(exchange: Exchange, watch: _Watch) -> AsyncIterator[bytes]:
     async with _Presence(exchange) as presence:
-        yield b": changes\n\n"
+        yield f"id: {watch.state.cursor}\n\n".encode()
         while not presence.over:
             found = await watch.wait(presence, monotonic() + _BEAT)
             for change in found:
-                id = watch.state.cursor if change is found[-1] else change["version"]
-                yield f"id: {id}\ndata: {json.dumps(change)}\n\n".encode()
+                id = f"id: {watch.state.cursor}\n" if change is found[-1] else ""  # what came before would come again
+                yield f"{id}data: {json.dumps(change)}\n\n".encode()
             if not found:
                 yield b": no change\n\n"

@@ -154,7 +154,7 @@ ROUTES: tuple[Route, ...] = (
             changes.changes, "What changed in a record or a scope.", "read",
             {200: "changes, or a stream of events", 204: "none in the time that was waited"},
             (
-                Parameter("after", "a version, or the cursor of an earlier answer; none: from now on"),
+                Parameter("after", "0, the cursor of an earlier answer, or of a record a version; none: from now on"),
                 Parameter("wait", "seconds to wait for a change, at most 300", {"type": "number", "minimum": 0}),
                 _header("Accept", "text/event-stream for server-sent events"),
                 _header("Last-Event-ID", "of the last event that was seen"),
