@@ -10,24 +10,25 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..address import Path, format_address, format_path
+from ..address import Path, format_address, format_path, parse_address
 from ..catalog import wire
-from ..catalog.base import HEAD, Blob, Change, Committed, Expect, Fence, Member, NewBlob, Put, Restore
+from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError
-from ..hashing import NONE, hasher
+from ..hashing import BLAKE3, NONE, SHA256, hasher
 from ..kernel import Kernel
 from ..model import Codec, RecordRow, ScopeInfo
 from ..tokens import SERVICE, VERBS, Access
 from ..writing import CERTAIN, settle
 from .seals import Fresh, Seals
+from .sound import check_codec, check_names, check_row, check_time, properties_of
 from .uploads import Taking, Uploads
 
 __all__ = ["Guest", "House", "is_whole", "parsed"]
 
 _PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
-_LONG = 2000  # characters of a codec: each is kept for ever
 _HELD = 50_000  # rows of one page
+_GC = "holdfast/gc"  # the lease of who collects
 
 
 class House:
@@ -132,14 +133,19 @@ class Guest:
     def _entry(self, row: Sequence[Any]) -> Sequence[Any]:
         return (*self._record(row[:HEAD]), *self._value(row[HEAD:]))
 
-    def _written(self, path: Path, done: Committed) -> Committed:
-        """What a change came to, without the place of bytes that may not be read."""
+    def _written(self, change: Change, done: Committed) -> Committed:
+        """What a change came to, without what may not be read: the place of bytes, and what an edit left as it was."""
         if done.row is None:
             return done
         row = self._record(done.row)
-        if not self._access.allows(path, "read"):
-            row = (*row[: _STORED + 1], None, *row[_STORED + 2 :])
-        return done._replace(row=RecordRow._make(row))
+        told = RecordRow._make(row)
+        if not self._access.allows(change.path, "read"):
+            told = told._replace(storage_config=None)
+            if isinstance(change, Edit):
+                kept = {name: value for name, value in change._asdict().items() if name in ("expires", "tags")}
+                kept = {name: None if value is UNCHANGED else value for name, value in kept.items()}
+                told = told._replace(**kept, algorithm=NONE, digest=None, size=0)
+        return done._replace(row=told)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -176,18 +182,23 @@ class Guest:
 
     def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
         """See the catalog's contract."""
+        check_names(path, key)
+        check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
         self.wrote.add(path)
         return self._catalog.put(path, key, tuple(row), power)
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
         """See the catalog's contract."""
+        check_names(path, key)
+        check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
         self.wrote.add(path)
         return self._catalog.replace(path, key, tuple(row), if_version)
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
         """See the catalog's contract."""
+        check_names(path, key)
         self.wrote.add(path)
         return self._catalog.add(path, key, amount, codec, power)
 
@@ -213,9 +224,9 @@ class Guest:
 
     def create_scope(self, path: Path, properties: str | None, exist_ok: bool, created: float | None) -> None:
         """See the catalog's contract."""
-        given = None if properties is None else parsed(properties)
-        if given is not None and not isinstance(given, dict):
-            raise InvalidArgumentError("properties of a scope are a JSON object")
+        check_names(path)
+        check_time(created)
+        given = None if properties is None else properties_of(properties)
         self._catalog.create_scope(path, given, exist_ok=exist_ok, created=created)
 
     def children(self, path: Path, after: tuple[str, str] | None, limit: int) -> list[Any]:
@@ -248,8 +259,7 @@ class Guest:
         if found is not None:
             return found
         self._may("write")
-        if sum(len(part or "") for part in codec) > _LONG:
-            raise InvalidArgumentError(f"a codec has at most {_LONG} characters")
+        check_codec(codec)
         return self._kernel.codec_ids[codec]
 
     def storage_id(self, name: str, url: str) -> int:
@@ -268,11 +278,19 @@ class Guest:
 
     # --- leases: an agreement of all who may write, whatever their scopes ---------------------------------------------
 
+    def _need_lease(self, name: str, force: bool = False) -> None:
+        """Refuse what is not everybody's: a lease that is named as an address is of that scope, and the collector's."""
+        self._may("write")
+        if force or name == _GC:
+            self._need_all("this lease, or to take one from its holder,")
+        try:
+            self._need(parse_address(name)[0], "write")
+        except InvalidArgumentError:
+            return  # as most are: of no scope
+
     def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
         """See the catalog's contract."""
-        self._may("write")
-        if force or name == "holdfast/gc":
-            self._need_all("this lease, or to take one from its holder,")
+        self._need_lease(name, force)
         if not (0 < seconds < 1e9 and 0 < len(name) <= 1000 and 0 < len(owner) <= 1000):
             raise InvalidArgumentError("a lease has a name, an owner and a number of seconds")
         row = self._catalog.acquire(name, owner, seconds, force=force)
@@ -281,14 +299,14 @@ class Guest:
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""
-        self._may("write")
+        self._need_lease(fence.name)
         if not 0 < seconds < 1e9:
             raise InvalidArgumentError("a lease is renewed for a number of seconds")
         return self._catalog.renew(fence, seconds)
 
     def release(self, fence: Fence) -> None:
         """See the catalog's contract."""
-        self._may("write")
+        self._need_lease(fence.name)
         self._catalog.release(fence)
 
     def barrier(self) -> None:
@@ -339,6 +357,7 @@ class Guest:
             self._need(path, "read", "write")
         for change in changes:
             self._need(change.path, *(("read", "write") if isinstance(change, Expect) else ("write",)))
+            self._check_change(change)
         taking = Taking(self._house.uploads, self._serves, sync=power or len(changes) > 1)
         certain: tuple[type[BaseException], ...] = (BaseException,)
         try:
@@ -350,9 +369,17 @@ class Guest:
                 taking.let_go()
             raise
         self.wrote.update(change.path for change in changes if not isinstance(change, Expect))
-        return [
-            self._written(change.path, self._settled(change, one)) for change, one in zip(received, done, strict=True)
-        ]
+        return [self._written(change, self._settled(change, one)) for change, one in zip(received, done, strict=True)]
+
+    def _check_change(self, change: Change) -> None:
+        """Refuse a change of what cannot be named, or by which a record would be what nobody can read."""
+        check_names(change.path, change.key)
+        if isinstance(change, Restore):
+            check_time(change.created)
+            check_time(change.updated)
+        row = change.put if isinstance(change, Restore) else change
+        if isinstance(row, Put | Edit):
+            check_row(self._kernel, row.path, row.key, row)
 
     def _received(self, change: Change, taking: Taking) -> Change:
         """A change with what it names opened, and what it says checked."""
@@ -401,7 +428,7 @@ class Guest:
             raise InvalidArgumentError(f"the size of {format_address(path, key)} is not that of its bytes")
 
     def _check_digest(self, path: Path, key: str, row: Any) -> None:
-        state = hasher(row.algorithm) if row.algorithm != NONE else None
+        state = hasher(row.algorithm) if row.algorithm in (BLAKE3, SHA256) else None
         if state is not None:
             state.update(row.data)
         if state is None or state.digest() != row.digest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import count
 from time import monotonic
@@ -77,6 +77,8 @@ class Guard:
         origin = exchange.header(b"origin")
         if origin is not None and origin != f"http://{host}":
             raise Refusal(403, "forbidden", f"without tokens no page of {origin!r:.100} is served")
+        if _is_of_another_page(exchange.headers):
+            raise Refusal(403, "forbidden", "without tokens no page of another site is served")
 
     def check_room(self) -> None:
         """Refuse a request when there are too many.
@@ -114,6 +116,13 @@ class Guard:
         if access is None:
             raise _unauthorized("this token is unknown, revoked or expired", ', error="invalid_token"')
         return access
+
+
+def _is_of_another_page(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser asks for a page of another site to put it into that one, as a script or an image, which has no
+    ``Origin``. That somebody follows a link is no such thing."""
+    site = headers.get(b"sec-fetch-site", b"none")
+    return site not in (b"none", b"same-origin") and headers.get(b"sec-fetch-mode") != b"navigate"
 
 
 def _unauthorized(message: str, error: str) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from time import monotonic
 from typing import Any
 
@@ -21,6 +22,8 @@ _REASONS = {
     503: b"Service Unavailable",
 }
 
+_BEHIND = 100  # requests that may wait on one connection behind the one that is answered
+_UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _LINGER = 2.0  # seconds that a client which was refused has to read why
 
 
@@ -40,7 +43,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.in_header = True
-        self.taken = 0  # bytes of a header that is not complete
+        self.taken = 0  # bytes since a header was complete or a piece of a body came
         self.since = self.stalled = monotonic()
         self.refused: tuple[int, str, str] | None = None
         self.ended: float | None = None  # when it was refused: what comes then is not looked at
@@ -57,11 +60,27 @@ class Connection(HttpToolsProtocol):
         """Parse what has come."""
         if self.ended is not None:
             return
+        self.taken += len(data)
         if self.in_header:
-            self.taken += len(data)
+            data = _without_upgrade(data)
         super().data_received(data)
-        if self.in_header and self.taken > self.service.limits.headers and self.ended is None:
+        if self.taken > self.service.limits.headers and self.ended is None:
             self._too_large()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header field; those behind a body are not taken for ones of the request."""
+        if self.in_header:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body has come."""
+        self.taken = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """All of a request has come; what comes now is the header of the next one."""
+        super().on_message_complete()
+        self.in_header = True
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -76,7 +95,14 @@ class Connection(HttpToolsProtocol):
             most = self.service.limits.headers
             self.refused = 431, "headers_too_large", f"the header has more than the {most} bytes that are taken"
             raise _Refused
+        if self.parser.should_upgrade():  # the parser would take its body for something else
+            self.refused = 400, "invalid_argument", "this service speaks HTTP/1.1 and nothing else: leave Upgrade away"
+            raise _Refused
         super().on_headers_complete()
+        if len(self.pipeline) > _BEHIND:
+            self.ended = monotonic()
+            self.transport.abort()
+            raise _Refused
 
     def _too_large(self) -> None:
         most = self.service.limits.headers
@@ -127,6 +153,13 @@ class Connection(HttpToolsProtocol):
         # Between two requests uvicorn's own timer runs, until something comes.
         if not busy and self.timeout_keep_alive_task is None and now - self.since > limits.header_time:
             self.refuse(408, "timeout", f"no request came in {limits.header_time:g} seconds")
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The beginning of a request without its wish to go on with another protocol, which nobody has to grant: some
+    clients have it in each request."""
+    end = data.find(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-pgrade", data[:end], 1) + data[end:] if _UPGRADE.search(data, 0, end) else data
 
 
 async def sweep(service: Service, connections: set[Any]) -> None:

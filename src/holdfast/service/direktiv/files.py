@@ -176,6 +176,8 @@ async def update(exchange: Exchange) -> Answer:
     path = _url_path(exchange)
     new = path if not given.path else given.path if given.path[0] == "/" else f"/{given.path}"
     shown = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data))
+    if data is None and not exchange.access.allows((*namespace.path, TREE), "read"):
+        shown.pop("data", None)  # nothing is read that the token does not allow to read
     exchange.service.wrote((*namespace.path, TREE))
     return data_answer(shown)
 

@@ -266,7 +266,8 @@ async def update(exchange: Exchange) -> Answer:
     change = partial(_update, exchange.service, namespace, id, given.name, mime, data)
     variable = await attempt(exchange, change)
     exchange.service.wrote(variable.scope.path)
-    if data is None and variable.record.unpacked_size <= exchange.service.limits.json:
+    readable = exchange.access.allows(variable.scope.path, "read")
+    if data is None and readable and variable.record.unpacked_size <= exchange.service.limits.json:
         data = await exchange.service.driver.away(partial(variable.scope.get_bytes, variable.record.key))
     return data_answer(_shown(variable, data or b""))
 

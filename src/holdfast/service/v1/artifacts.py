@@ -72,6 +72,8 @@ async def delete(exchange: Exchange) -> Answer:
     """A file; or the artifact with all its files, in one commit."""
     if _check(exchange):
         return await values.delete(exchange)
+    if exchange.conditional or b"holdfast-lease" in exchange.headers:
+        raise InvalidArgumentError("an artifact is removed as a whole, without conditions")
     await exchange.service.driver.away(exchange.scope.drop)
     exchange.service.wrote(exchange.path)
     return Answer(204, [])

@@ -19,7 +19,7 @@ from ...transaction import Transaction
 from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..problems import Refusal, problem, status_and_code
-from .fields import expiry_of, held_lease, record_json
+from .fields import expiry_of, held_lease, record_json, told
 from .values import JSON_NAME
 
 __all__ = ["batch", "transaction"]
@@ -48,6 +48,7 @@ class _Operation:
         unknown = given.keys() - _FIELDS[self.op] - {"op", "address"}
         if unknown:
             raise InvalidArgumentError(f"{self.op} takes no {min(unknown)!r:.80}")
+        self.access = exchange.access
         self.path, self.key = _address(given.get("address"))
         exchange.need("read" if self.op in ("get", "record") else "write", self.path)
 
@@ -73,7 +74,7 @@ class _Operation:
             return 204, {}
         if self.op == "add":
             entry = scope.add(key, given.get("amount", 1))
-            return 200, {"value": entry.value, "record": record_json(entry.record)}
+            return 200, {"value": entry.value, "record": told(self.access, entry.record)}
         options = self.options()
         if ("value" in given) == ("data" in given):
             raise InvalidArgumentError("put takes a JSON value, or data in base64; one of them")
@@ -218,7 +219,7 @@ def _together(
         for operation, result in zip(operations, results, strict=True):
             if operation.op in ("put", "add"):
                 record = next(records)
-                result["record"] = record_json(record)
+                result["record"] = told(operation.access, record)
                 if operation.op == "put":
                     result["status"] = _status(record)
         return results

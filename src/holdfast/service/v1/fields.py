@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
-from ...address import format_address, format_path
+from ...address import format_address, format_path, parse_path
 from ...catalog.base import Fence
 from ...errors import InvalidArgumentError
 from ...hashing import ALGORITHMS
@@ -18,11 +18,12 @@ from ...model import STORABLE, Codec, Record, from_epoch
 from ...options import PutOptions
 from ...serializers.exact_json import load as load_json
 from ...storages.base import OCTETS
+from ...tokens import Access
 from ..answer import Headers
 from ..base import Exchange
 from .conditions import tag
 
-__all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json", "time_text"]
+__all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json", "time_text", "told"]
 
 _TAG = b"holdfast-tag-"
 _NAME = re.compile("[a-z0-9_.-]{1,60}")  # of a tag that can be part of a header field's name
@@ -189,6 +190,14 @@ def _time(seconds: float) -> bytes:
 
 
 _scope_text = lru_cache(1000)(format_path)
+
+
+def told(access: Access, record: Record) -> dict[str, Any]:
+    """A record as who wrote to it is told of it: all, or to who may not read it its name and version alone."""
+    found = record_json(record)
+    if access.allows(parse_path(record.scope), "read"):
+        return found
+    return {name: found[name] for name in ("key", "scope", "address", "version")}
 
 
 def record_json(record: Record) -> dict[str, Any]:

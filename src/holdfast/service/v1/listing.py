@@ -56,7 +56,7 @@ def cursor(exchange: Exchange, read: Callable[[list[Any]], Any]) -> Any:
         of, *position = json.loads(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)))
         if of == _of(exchange):
             return read(position)
-    except (TypeError, ValueError, KeyError):  # ours of illegal names too
+    except (TypeError, ValueError, LookupError, RecursionError):  # ours of illegal names too
         pass
     raise InvalidArgumentError("this is no cursor of this listing: leave it away to begin anew")
 

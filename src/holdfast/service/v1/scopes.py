@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from ...address import Path, format_path
+from ...address import Path, check_name, format_path
 from ...catalog.base import Policy
 from ...errors import ExistsError, InvalidArgumentError
 from ...model import ScopeInfo
 from ..answer import Answer, json_answer
-from ..base import Exchange, Service
+from ..base import Exchange
 from .fields import time_text
 
 __all__ = ["drop", "get", "patch", "put", "scope_json"]
@@ -27,7 +27,11 @@ def scope_json(info: ScopeInfo) -> dict[str, Any]:
     }
 
 
-def _told(service: Service, path: Path) -> dict[str, Any]:
+def _told(exchange: Exchange, path: Path) -> dict[str, Any]:
+    """All of a scope, or to who may not read it its name alone."""
+    service = exchange.service
+    if not exchange.access.allows(path, "read"):
+        return {"scope": format_path(path)}
     if not path:
         return {"scope": "", "kind": None, "name": None, "created": None, "properties": {}}
     scope = service.scope(path)
@@ -41,7 +45,7 @@ def _told(service: Service, path: Path) -> dict[str, Any]:
 
 async def get(exchange: Exchange) -> Answer:
     """What a scope is and holds; of the root, that it is there."""
-    return json_answer(200, await exchange.service.driver.away(partial(_told, exchange.service, exchange.path)))
+    return json_answer(200, await exchange.service.driver.away(partial(_told, exchange, exchange.path)))
 
 
 async def put(exchange: Exchange) -> Answer:
@@ -58,7 +62,7 @@ async def put(exchange: Exchange) -> Answer:
             await driver.brief(partial(scope.create, properties))
         status = 200
     exchange.service.wrote(exchange.path[:-1])
-    return json_answer(status, await driver.away(partial(_told, exchange.service, exchange.path)))
+    return json_answer(status, await driver.away(partial(_told, exchange, exchange.path)))
 
 
 async def patch(exchange: Exchange) -> Answer:
@@ -68,6 +72,8 @@ async def patch(exchange: Exchange) -> Answer:
     if len(given) != 1:
         raise InvalidArgumentError("a scope is changed by one of name, properties and policy")
     exchange.need("admin" if "name" in given else "write", exchange.path)
+    if "name" in given and exchange.path:  # nor does it leave what the token opens
+        exchange.need("admin", (*exchange.path[:-1], check_name(exchange.path[-1][0], given["name"])))
     service, path, scope = exchange.service, exchange.path, exchange.scope
     await service.driver.look(scope.info)  # what is not there is not changed
     if "name" in given:
@@ -79,7 +85,7 @@ async def patch(exchange: Exchange) -> Answer:
         if not isinstance(policy, dict) or policy.keys() - set(Policy._fields):
             raise InvalidArgumentError(f"a policy is an object of {', '.join(Policy._fields)}")
         await service.driver.away(partial(scope.set_policy, **policy))
-    return json_answer(200, await service.driver.away(partial(_told, service, path)))
+    return json_answer(200, await service.driver.away(partial(_told, exchange, path)))
 
 
 async def drop(exchange: Exchange) -> Answer:

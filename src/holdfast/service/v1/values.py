@@ -10,6 +10,7 @@ from ...address import Path, format_address
 from ...catalog.base import HEAD, Edit
 from ...errors import InvalidArgumentError
 from ...kernel import Kernel
+from ...layout import packed_size, read_config
 from ...model import Record
 from ...options import Plan, PutOptions, check_content_type, expiry, tags_text
 from ...reading import load
@@ -22,7 +23,7 @@ from ..base import Exchange, Service
 from ..problems import Refusal
 from .conditions import expected_version, tag
 from .content import Found, content_answer
-from .fields import expiry_of, given_options, held_lease, record_fields, record_json
+from .fields import expiry_of, given_options, held_lease, record_fields, record_json, told
 
 __all__ = [
     "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "look", "made", "patch", "put",
@@ -80,7 +81,8 @@ def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
     if name not in _SHOWN or nested or (name == VALUE and not isinstance(data, bytes)):
         told = f"{where} is {name or 'a file'} of {found.codec.content_type}, which has no form as JSON: get its bytes"
         raise Refusal(406, "not_acceptable", told)
-    if found.row[11] > _JSON_MOST:
+    unpacked = packed_size(read_config(found.row[HEAD + 7], where), where)
+    if max(found.row[11], unpacked or 0) > _JSON_MOST:
         raise Refusal(406, "not_acceptable", f"{where} has more than {_JSON_MOST} bytes: get them as they are")
     try:
         return dump(load(kernel, path, key, found.row[HEAD:]))
@@ -227,7 +229,7 @@ async def patch(exchange: Exchange) -> Answer:
     held = None if lease is None else held_lease(lease)
     changed = await service.driver.brief(partial(exchange.scope._change, change, held))
     service.wrote(exchange.path)
-    return json_answer(200, record_json(changed), [(b"etag", tag(changed.version))])
+    return json_answer(200, told(exchange.access, changed), [(b"etag", tag(changed.version))])
 
 
 async def delete(exchange: Exchange) -> Answer:
@@ -249,4 +251,4 @@ async def add(exchange: Exchange) -> Answer:
     assert exchange.key is not None
     entry = await exchange.scope.aio.add(exchange.key, given.get("amount", 1))
     exchange.service.wrote(exchange.path)
-    return json_answer(200, {"value": entry.value, "record": record_json(entry.record)})
+    return json_answer(200, {"value": entry.value, "record": told(exchange.access, entry.record)})

@@ -1,0 +1,243 @@
+"""What a hostile client, page, or holder of a small token tries, and does not get."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+
+import holdfast
+from holdfast.catalog import wire
+from holdfast.hashing import SHA256
+from holdfast.tokens import Tokens
+
+from .talk import Client, Served, served
+
+HEAD = b"PUT /v1/values/%s/up HTTP/1.1\r\nhost: localhost\r\n"
+PROD = (("namespace", "prod"),)
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Client]]:
+    """Clients of a service, by what their tokens allow."""
+    with holdfast.open(tmp_path_factory.mktemp("hostile") / "store") as store:
+        texts = {
+            name: Tokens(store).create(scopes=scopes, allow=allow)[0]
+            for name, scopes, allow in (
+                ("all", ["/"], ["read", "write", "admin"]),
+                ("prod", ["namespace:prod"], ["read", "write"]),
+                ("writer", ["namespace:prod"], ["write"]),
+                ("other", ["namespace:other"], ["read", "write"]),
+                ("below", ["namespace:prod/x:y"], ["read", "write", "admin"]),
+            )
+        }
+        with served(store) as found:
+            clients = {name: found.another(text) for name, text in texts.items()}
+            yield clients
+            for client in clients.values():
+                client.close()
+
+
+def call(client: Client, name: str, *arguments: Any) -> tuple[int, Any]:
+    """A call of the Python client's: its status and what it gives, or the class of the error."""
+    client.contract = None  # its errors are told as MessagePack
+    reply = client.ask("POST", f"/v1/catalog/{name}", wire.encode(arguments), {"Content-Type": wire.MIME})
+    found = msgspec.msgpack.decode(reply.body)
+    return reply.status, found if reply.status == 200 else found[0]
+
+
+# --- what may not be read ---------------------------------------------------------------------------------------------
+
+
+def test_who_may_only_write_is_not_told_what_is_there(guarded: dict[str, Client]) -> None:
+    owner, writer = guarded["all"], guarded["writer"]
+    where = "/v1/values/namespace:prod/secret"
+    owner.put(where, b"topsecret", Holdfast_Tag_mood="dark")
+    assert writer.get(where).status == 403
+    patched = writer.ask("PATCH", where, {"expires": None}).json
+    assert set(patched) == {"key", "scope", "address", "version"}
+    assert set(writer.ask("PUT", "/v1/scopes/namespace:prod", {}).json) == {"scope"}
+    owner.put("/v1/values/namespace:prod/n", b"1", Content_Type="application/json", Holdfast_Tag_mood="dark")
+    operations = [{"op": "add", "address": "namespace:prod/n"}]
+    for path in ("/v1/batch", "/v1/transactions"):
+        assert b"dark" not in writer.ask("POST", path, {"operations": operations}).body
+    assert b"dark" not in writer.ask("POST", "/v1/add/namespace:prod/n", {}).body
+    edit = ["edit", [PROD, "secret", True, '{"a":"b"}', True, None]]
+    status, ((row, *_),) = call(writer, "commit", [edit], [[PROD, None]], None, False)
+    assert status == 200
+    told = dict(zip(holdfast.model.RecordRow._fields, row, strict=True))
+    assert (told["size"], told["digest"], told["storage_config"], told["tags"]) == (0, None, None, '{"a":"b"}')
+
+
+def test_an_empty_change_over_direktivs_interface_reads_nothing(guarded: dict[str, Client]) -> None:
+    owner, writer = guarded["all"], guarded["writer"]
+    owner.ask("PUT", "/v1/scopes/namespace:prod", {})
+    hidden = base64.b64encode(b"topsecret").decode()
+    owner.ask("POST", "/api/v2/namespaces/prod/files", {"name": "f.txt", "type": "file", "data": hidden})
+    made = owner.ask("POST", "/api/v2/namespaces/prod/variables", {"name": "v", "data": hidden}).json["data"]
+    for path in ("files/f.txt", f"variables/{made['id']}"):
+        got = writer.ask("PATCH", f"/api/v2/namespaces/prod/{path}", {})
+        assert got.status == 200
+        assert "data" not in got.json["data"]
+        assert owner.ask("PATCH", f"/api/v2/namespaces/prod/{path}", {}).json["data"]["data"] == hidden
+
+
+def test_a_rename_does_not_leave_what_a_token_opens(guarded: dict[str, Client]) -> None:
+    below = guarded["below"]
+    below.put("/v1/values/namespace:prod/x:y/k", b"1")
+    assert below.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"name": "z"}).status == 403
+    assert below.get("/v1/values/namespace:prod/x:y/k").body == b"1"
+
+
+def test_leases_of_others_are_not_given_back(guarded: dict[str, Client]) -> None:
+    owner, other = guarded["all"], guarded["other"]
+    for name in ("holdfast/gc", "namespace:prod/nightly"):
+        assert call(other, "acquire", name, "me", 30.0, False) == (403, "AccessError")
+        status, lease = call(owner, "acquire", name, "me", 30.0, False)
+        assert status == 200
+        for verb, more in (("release", ()), ("renew", (1.0,))):
+            assert call(other, verb, (name, lease[2]), *more) == (403, "AccessError")
+        assert call(owner, "acquire", name, "you", 30.0, False)[1][1] == "me"
+
+
+# --- what would be in everybody's way ---------------------------------------------------------------------------------
+
+
+def row(**changed: Any) -> tuple[Any, ...]:
+    data = b"x"
+    fields = {
+        "expires": None, "tags": None, "algorithm": SHA256, "digest": hashlib.sha256(data).digest(), "size": 1,
+        "codec": 1, "config": None, "signature": None, "data": data,
+    }  # fmt: skip
+    return tuple({**fields, **changed}.values())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"tags": "no json"},
+        {"tags": "[1]"},
+        {"tags": '{"a":1}'},
+        {"tags": '{"a":"b","a":"c"}'},
+        {"expires": 1e300},
+        {"expires": math.inf},
+        {"expires": math.nan},
+        {"codec": 999_999},
+        {"codec": -1},
+        {"config": "nonsense"},
+        {"config": '{"size":-1}'},
+        {"algorithm": 77},
+    ],
+)
+def test_a_row_that_nobody_could_read_is_not_taken(guarded: dict[str, Client], changed: dict[str, Any]) -> None:
+    client = guarded["prod"]
+    assert call(client, "put", PROD, "bad", row(**changed), False) == (400, "InvalidArgumentError")
+    expires, tags, algorithm, digest, size, codec, config, signature, data = row(**changed)
+    content = (codec, algorithm, digest, size, data, None, config, signature, tags, expires, 0, None, None, None, ())
+    put = ["put", [PROD, "bad", *content]]
+    assert call(client, "commit", [put], [[PROD, None]], None, False) == (400, "InvalidArgumentError")
+    assert client.get("/v1/keys/namespace:prod?records=true").status == 200
+    assert client.get("/v1/records/namespace:prod/bad").status == 404
+
+
+def test_names_and_times_that_nobody_could_tell_are_not_taken(guarded: dict[str, Client]) -> None:
+    client = guarded["prod"]
+    for key in ("", "a\nb", "a\0", "x" * 513):
+        assert call(client, "put", PROD, key, row(), False) == (400, "InvalidKeyError")
+        assert call(client, "add", PROD, key, 1, 1, False) == (400, "InvalidKeyError")
+        assert call(client, "commit", [["delete", [PROD, key, None, None]]], [], None, False)[0] == 400
+    for part in (("", "a"), ("a", ""), ("a\0", "b"), ("a", "x" * 513)):
+        assert call(client, "put", (*PROD, part), "k", row(), False) == (400, "InvalidScopeError")
+        assert call(client, "create_scope", (*PROD, part), None, True, None) == (400, "InvalidScopeError")
+    for created in (math.nan, 1e300, -math.inf):
+        assert call(client, "create_scope", (*PROD, ("bad", "x")), None, True, created)[0] == 400
+    for properties in ("[]", '{"a":NaN}', '{"a":1,"a":2}', "[" * 100_000):
+        assert call(client, "create_scope", (*PROD, ("bad", "x")), properties, True, None)[0] == 400
+    assert call(client, "codec_id", (None, "text/html\r\nx-evil: 1", None))[0] == 400
+    assert guarded["all"].get("/v1/children/namespace:prod").status == 200
+
+
+def test_few_bytes_that_come_to_many_are_not_shown_as_json(guarded: dict[str, Client]) -> None:
+    client = guarded["prod"]
+    packed = zstandard.ZstdCompressor().compress(b'"' + bytes(5 << 20) + b'"')
+    codec = call(client, "codec_id", ("holdfast.json@v1", "application/json", "zstd"))[1]
+    bomb = row(
+        digest=hashlib.sha256(packed).digest(), size=len(packed), codec=codec, config='{"size":5242882}', data=packed
+    )
+    assert call(client, "put", PROD, "bomb", bomb, False)[0] == 200
+    got = client.get("/v1/values/namespace:prod/bomb?as=json")
+    assert (got.status, got.code) == (406, "not_acceptable")
+
+
+def test_a_cursor_that_was_made_up(client: Client, at: str) -> None:
+    for text in ("[" * 5000, "[]", "{}", "5", '"x"', '["x"]', "[" + "9" * 5000 + "]"):
+        made_up = base64.urlsafe_b64encode(text.encode()).decode()
+        for path in (f"keys/{at}", f"children/{at}", f"artifacts/{at}/artifact:a"):
+            assert client.get(f"/v1/{path}?cursor={made_up}").status == 400
+
+
+# --- the wire ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_wish_for_another_protocol_costs_nobody_his_body(client: Client, at: str) -> None:
+    head = HEAD % at.encode() + b"Connection: Upgrade, HTTP2-Settings\r\n"
+    get = b"GET /v1/values/%s/up HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % at.encode()
+    answer = client.raw(head + b"Upgrade: h2c\r\ncontent-length: 5\r\n\r\n12345" + get)
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert answer.endswith(b"12345")
+    with socket.create_connection((client.host, client.port), timeout=10) as link:
+        for part in (head + b"Upg", b"rade: h2c\r\ncontent-length: 3\r\n\r\nabc"):
+            link.sendall(part)
+            with suppress(TimeoutError):
+                link.settimeout(0.2)
+                answer = link.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 400 ")  # rather than an empty value
+    assert client.get(f"/v1/values/{at}/up").body == b"12345"
+
+
+def test_what_comes_behind_a_body_is_no_header_and_has_a_limit(client: Client, at: str) -> None:
+    chunked = HEAD % at.encode() + b"transfer-encoding: chunked\r\n"
+    body = b"1\r\nx\r\n0\r\n"
+    answer = client.raw(chunked + b"connection: close\r\n\r\n" + body + b"holdfast-tag-a: b\r\nif-match: *\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert client.get(f"/v1/records/{at}/up").json["tags"] == {}
+    for behind in (b"a: b\r\n" * 100_000, b"a: " + b"b" * 600_000):
+        with suppress(ConnectionError):
+            assert client.raw(chunked + b"\r\n" + body + behind).startswith(b"HTTP/1.1 431 ")
+    with suppress(ConnectionError):
+        assert client.raw(chunked + b"\r\n1;" + b"x" * 600_000).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_connection_has_no_thousand_requests_waiting(service: Served, client: Client, at: str) -> None:
+    slow = f"GET /v1/changes/{at}/up?wait=60 HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+    with suppress(ConnectionError):
+        assert client.raw(slow + b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n" * 1000) == b""
+    assert client.get("/healthz").status == 200
+
+
+def test_a_page_of_another_site_cannot_take_a_value_as_its_own_script(client: Client, at: str) -> None:
+    where = f"/v1/values/{at}/data.js"
+    client.put(where, b"secret = 1", Content_Type="text/javascript")
+    for site in ("cross-site", "same-site"):
+        assert client.get(where, Sec_Fetch_Site=site, Sec_Fetch_Mode="no-cors").status == 403
+    assert client.get(where, Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors").status == 200
+    shown = client.get(where, Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")  # a link
+    assert (shown.status, shown.headers["content-security-policy"]) == (200, "sandbox")
+    assert shown.headers["x-content-type-options"] == "nosniff"
+
+
+def test_an_artifact_is_not_removed_under_a_condition_that_nobody_checks(client: Client, at: str) -> None:
+    where = f"/v1/artifacts/{at}/artifact:a"
+    client.put(where, json.dumps({}), Content_Type="application/json")
+    assert client.ask("DELETE", where, None, {"If-Match": '"77"'}).status == 400
+    assert client.ask("DELETE", where, None, {"Holdfast-Lease": "nightly;7"}).status == 400
+    assert client.get(where).status == 200
