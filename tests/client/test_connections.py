@@ -6,18 +6,27 @@ import gc
 import json
 import os
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 
 import holdfast
 from holdfast.errors import BusyError, InvalidArgumentError, StoreError
 from holdfast.service.base import Limits
+from holdfast.testing.processes import in_child
 
 from .serving import Behind, storage_at
 
@@ -33,7 +42,8 @@ class Cutter:
         made: how many connections were made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         parts = urlsplit(url)
         self._there = parts.hostname or "", parts.port or 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -49,6 +59,12 @@ class Cutter:
         with suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
+                if self._tls is not None:
+                    try:
+                        near = self._tls.wrap_socket(near, server_side=True)
+                    except OSError:
+                        near.close()
+                        continue
                 far = socket.create_connection(self._there)
                 self.made += 1
                 self._open += [near, far]
@@ -232,6 +248,52 @@ def test_a_value_whose_upload_breaks_is_sent_again(far: holdfast.Store, cutter: 
     time.sleep(0.02)
     far.namespace("a").put("large", LARGE[1:])
     assert own.namespace("a").get("large", verify=True) == LARGE[1:]
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key and a certificate for 127.0.0.1 that nobody knows, in one file."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a test")])
+    now, here = datetime.now(timezone.utc), x509.IPAddress(ip_address("127.0.0.1"))
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(x509.SubjectAlternativeName([here]), critical=False)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    both = tmp_path_factory.mktemp("tls") / "both.pem"
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption())
+    both.write_bytes(key.private_bytes(pem, *plain) + made.sign(key, hashes.SHA256()).public_bytes(pem))
+    return both
+
+
+def test_encrypted_connections(url: str, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    cutter = Cutter(url, context)
+    secure = cutter.url.replace("http://", "https://")
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="certificate"):
+            holdfast.open(secure, timeout=20)
+        assert time.monotonic() - began < 5, "it was tried again, which cannot help"
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with holdfast.open(secure, cache="off", timeout=3) as store:
+            scope = store.namespace("a")
+            made = cutter.made
+            for number in range(10):
+                scope.put(f"k{number}", number)
+                assert scope.get(f"k{number}") == number
+            scope.put("large", LARGE)
+            assert scope.get("large") == LARGE
+            assert cutter.made <= made + 1, "connections are not used again"
+            assert in_child(lambda: scope.get("k1")) == 1
+            assert scope.get("k2") == 2
+            assert cutter.made <= made + 2
+            with pytest.raises(StoreError):
+                holdfast.open(cutter.url, timeout=0.2)  # without encryption
+    finally:
+        cutter.close()
 
 
 def test_a_crowded_service_is_waited_for(host: Behind, own: holdfast.Store) -> None:

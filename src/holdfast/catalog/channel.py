@@ -265,7 +265,8 @@ class Channel:
             except LOST as lost:
                 if isinstance(lost, HoldfastError):
                     raise
-                if (sent and not again) or time.monotonic() + pause >= late:
+                untrusted = isinstance(lost, ValueError)  # as an error of certificates is, which no time mends
+                if (sent and not again) or untrusted or time.monotonic() + pause >= late:
                     raise self._lost(lost, sent and not again) from lost
             time.sleep(waited)
             pause = min(2 * pause, _PAUSE)
