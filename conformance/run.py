@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,17 @@ class Run:
             "hour": (now + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "past": (now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
+
+    def case(self, case: dict[str, Any]) -> str:
+        """Run a case: the line that tells how it went, and below it what is wrong."""
+        lacks = self.missing(case)
+        if lacks is not None:
+            return f"-      {case['name']}: needs {lacks}"
+        try:
+            self.steps(case["steps"], case["name"])
+        except Failed as error:
+            return f"FAILED {case['name']}: {case['about']}\n    " + str(error).replace("\n", "\n    ")
+        return f"ok     {case['name']}"
 
     def missing(self, case: dict[str, Any]) -> str | None:
         """What the case needs and this run does not have; None when it can be run."""
@@ -179,29 +191,22 @@ def _run(options: argparse.Namespace, document: dict[str, Any]) -> int:
     tokens = {name: text for name in ("main", "narrow") if (text := getattr(options, name)) is not None}
     send = (Curl if options.via == "curl" else Direct)(options.url)
     run = Run(document, send, options.url, tokens)
-    failed = passed = 0
     cases = list(chosen(document, options.only))
     try:
         run.steps(document["before"])
     except Failed as error:
         print(f"run.py: {options.url} is not ready for this: {error}", file=sys.stderr)
         return 2
-    try:
-        for case in cases:
-            lacks = run.missing(case)
-            if lacks is not None:
-                print(f"-      {case['name']}: needs {lacks}")
-                continue
-            try:
-                run.steps(case["steps"], case["name"])
-            except Failed as error:
-                failed += 1
-                print(f"FAILED {case['name']}: {case['about']}\n    " + str(error).replace("\n", "\n    "))
-            else:
-                passed += 1
-                print(f"ok     {case['name']}")
-    finally:
-        run.steps(document["after"])
+    passed = failed = 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        try:
+            for line in pool.map(run.case, cases):
+                passed += line.startswith("ok")
+                failed += line.startswith("FAILED")
+                print(line)
+        finally:
+            pool.shutdown(cancel_futures=True)
+            run.steps(document["after"])
     left = len(cases) - passed - failed
     print(f"{passed} passed, {failed} failed" + (f", {left} not run" if left else ""))
     return 1 if failed else 0
@@ -217,6 +222,7 @@ def main() -> int:
     )
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help="a group or case; several times")
     parser.add_argument("--via", choices=("http", "curl"), default="http", help="what sends the requests")
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="cases at once (default: 4)")
     parser.add_argument("--cases", type=Path, default=CASES, help="the file of cases")
     parser.add_argument("--list", action="store_true", help="name the cases by group, and send nothing")
     options = parser.parse_args()

@@ -17,6 +17,7 @@ import { parseArgs } from "node:util";
 import { open } from "./holdfast.mjs";
 
 const FIRST = 300; // milliseconds that a request is ahead of the steps that are made meanwhile
+const JOBS = 4; // cases at once
 const NOT_SENT = ["host"]; // header fields that fetch makes itself
 
 class Failed extends Error {}
@@ -173,6 +174,18 @@ class Run {
     return foreign && `a header ${foreign}, which fetch does not send`;
   }
 
+  /** Run a case: the line that tells how it went, and below it what is wrong. */
+  async tell(item) {
+    const lacks = this.missing(item);
+    if (lacks !== undefined) return `-      ${item.name}: needs ${lacks}`;
+    try {
+      await this.steps(item.steps, item.name);
+      return `ok     ${item.name}`;
+    } catch (error) {
+      return `FAILED ${item.name}: ${item.about}\n    ${error.message.replaceAll("\n", "\n    ")}`;
+    }
+  }
+
   async steps(steps, name = "") {
     const variables = { ...this.variables, scope: `${this.variables.run}/case:${name}` };
     for (const [number, step] of steps.entries()) {
@@ -273,27 +286,17 @@ async function main() {
   const chosen = document.cases.filter((item) => !values.only || values.only.some((name) => [item.group, item.name].includes(name)));
   if (!chosen.length) throw new Error(`there is no group or case ${values.only}`);
   await run.steps(document.before);
-  let passed = 0;
-  let failed = 0;
+  const lines = [];
+  const waiting = chosen.entries();
   try {
-    for (const item of chosen) {
-      const lacks = run.missing(item);
-      if (lacks !== undefined) {
-        console.log(`-      ${item.name}: needs ${lacks}`);
-        continue;
-      }
-      try {
-        await run.steps(item.steps, item.name);
-        passed++;
-        console.log(`ok     ${item.name}`);
-      } catch (error) {
-        failed++;
-        console.log(`FAILED ${item.name}: ${item.about}\n    ${error.message.replaceAll("\n", "\n    ")}`);
-      }
-    }
+    await Promise.all(Array.from({ length: JOBS }, async () => {
+      for (const [at, item] of waiting) lines[at] = await run.tell(item);
+    }));
   } finally {
     await run.steps(document.after);
   }
+  for (const line of lines) console.log(line);
+  const [passed, failed] = ["ok", "FAILED"].map((word) => lines.filter((line) => line.startsWith(word)).length);
   const left = chosen.length - passed - failed;
   console.log(`${passed} passed, ${failed} failed${left ? `, ${left} not run` : ""}`);
   return failed ? 1 : 0;
