@@ -74,6 +74,8 @@ class Service:
         active: the requests that are being answered, with their tasks.
         metrics: what was counted.
         routes: all there are.
+        send_whole: sends an answer by a way that is shorter than ASGI's, where there is one; see
+            :func:`~holdfast.service.protocol.send_whole`.
     """
 
     def __init__(self, store: Store, limits: Limits = Limits()) -> None:  # noqa: B008  immutable
@@ -86,6 +88,7 @@ class Service:
         self.active: dict[Exchange, asyncio.Task[Any] | None] = {}
         self.metrics = Metrics()
         self.routes: tuple[Any, ...] = ()
+        self.send_whole: Callable[[Any, int, Headers, bytes], bool] = _no_shorter_way
         self.watchers: defaultdict[Path, set[asyncio.Event]] = defaultdict(set)
 
     def scope(self, path: Path) -> Scope:
@@ -102,6 +105,10 @@ class Service:
         """Let those who wait for changes of a scope look at once."""
         for event in self.watchers.get(path, ()):
             event.set()
+
+
+def _no_shorter_way(send: Any, status: int, headers: Headers, body: bytes) -> bool:
+    return False
 
 
 class Exchange:
@@ -250,21 +257,27 @@ class Exchange:
     # --- its body -----------------------------------------------------------------------------------------------------
 
     async def pieces(self, most: int) -> AsyncIterator[bytes]:
-        """The body, piece by piece.
+        """The body, or what is left of it, piece by piece; see :meth:`next_piece`."""
+        while not self.whole:
+            piece = await self.next_piece(most)
+            if piece:
+                yield piece
+
+    async def next_piece(self, most: int) -> bytes:
+        """The next bytes of a body of at most ``most`` bytes, perhaps none; ``whole`` tells whether these were all.
 
         Raises:
             Ended: the client went away in the middle.
-            Refusal: 413 for more than ``most`` bytes, 408 for silence in the middle.
+            Refusal: 413 for a larger body, 408 for silence in the middle.
         """
-        length = self.headers.get(b"content-length")
-        if length is not None and int(length) > most:
-            raise self._too_large(most)
-        while not self.whole:
-            piece = await self._next()
-            if self.received > most:
+        if not self.received:
+            length = self.headers.get(b"content-length")
+            if length is not None and int(length) > most:
                 raise self._too_large(most)
-            if piece:
-                yield piece
+        piece = await self._next()
+        if self.received > most:
+            raise self._too_large(most)
+        return piece
 
     def _too_large(self, most: int) -> Refusal:
         return Refusal(413, "too_large", f"the body has more than the {most} bytes that this service takes")
@@ -331,6 +344,9 @@ class Exchange:
             unread = not self.whole and (length != b"0" or b"transfer-encoding" in self.headers)
             if unread:
                 headers.append((b"connection", b"close"))
+            elif self.service.send_whole(self._send, status, headers, body):
+                self.sent += len(body)
+                return
             await self._send({"type": "http.response.start", "status": status, "headers": headers})
             if unread:
                 await self._send({"type": "http.response.body", "body": body, "more_body": True})

@@ -7,13 +7,13 @@ import re
 from time import monotonic
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from .answer import json_answer
+from .answer import Headers, json_answer
 from .base import Service
 from .problems import problem
 
-__all__ = ["Connection", "sweep"]
+__all__ = ["Connection", "send_whole", "sweep"]
 
 _REASONS = {
     400: b"Bad Request",
@@ -160,6 +160,31 @@ def _without_upgrade(data: bytes) -> bytes:
     clients have it in each request."""
     end = data.find(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-pgrade", data[:end], 1) + data[end:] if _UPGRADE.search(data, 0, end) else data
+
+
+def send_whole(send: Any, status: int, headers: Headers, body: bytes) -> bool:
+    """Send an answer whose body is at hand by one write, and not look at each of its header fields; False, with nothing
+    done, where it is not such a one, or not uvicorn's ``send``: then it is sent as ASGI has it."""
+    cycle = getattr(send, "__self__", None)
+    if type(cycle) is not RequestResponseCycle or cycle.response_started or cycle.flow.write_paused:
+        return False
+    parts = [STATUS_LINE[status]]
+    for name, value in (*cycle.default_headers, *headers):
+        parts += name, b": ", value, b"\r\n"
+    if not cycle.keep_alive:
+        parts.append(b"connection: close\r\n")
+    parts.append(b"\r\n")
+    head = b"".join(parts)
+    if head.count(b"\n") != len(cycle.default_headers) + len(headers) + 3 - cycle.keep_alive:
+        return False  # a line feed in a value, which uvicorn refuses
+    cycle.response_started = cycle.response_complete = True
+    cycle.message_event.set()
+    if not cycle.disconnected:
+        cycle.transport.write(head if cycle.scope["method"] == "HEAD" else head + body)
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+    return True
 
 
 async def sweep(service: Service, connections: set[Any]) -> None:

@@ -24,7 +24,7 @@ from .journal import Journal
 try:
     import uvicorn
 
-    from .protocol import Connection, sweep
+    from .protocol import Connection, send_whole, sweep
 except ImportError as missing:
     raise MissingExtraError('the service needs uvicorn: pip install "holdfast[service]"') from missing
 
@@ -45,6 +45,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: App, listener: socket.socket, listening: Callable[[str], object] | None = None) -> None:
         self._app, self._listener, self._listening = app, listener, listening
         limits = app.service.limits
+        app.service.send_whole = send_whole
         kind = type("ServedConnection", (Connection,), {"service": app.service})
         super().__init__(uvicorn.Config(
             app, http=kind, loop="uvloop", ws="none", lifespan="off", log_config=None, log_level="critical",

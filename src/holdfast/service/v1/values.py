@@ -107,8 +107,9 @@ async def record(exchange: Exchange) -> Answer:
 def made(exchange: Exchange, record: Record) -> Answer:
     """The answer to a put: 201 for a new key, 200 for one that was there."""
     exchange.service.wrote(exchange.path)
-    new = record.row.created == record.row.updated
-    return json_answer(201 if new else 200, record_json(record), [(b"etag", tag(record.version))])
+    found = record_json(record)
+    status = 201 if found["created"] == found["updated"] else 200
+    return json_answer(status, found, [(b"etag", tag(record.version))])
 
 
 async def put(exchange: Exchange) -> Answer:
@@ -125,17 +126,14 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
     assert key is not None
     as_json = options.get("content_type") == JSON_TYPE
     most = _JSON_MOST if as_json else min(_BRIEF, service.kernel.inline)
-    pieces = exchange.pieces(service.limits.body)
     first: list[bytes] = []
-    size = 0
-    while not exchange.whole and size <= most:
-        piece = await anext(pieces, b"")
-        size += len(piece)
-        first.append(piece)
-    if not exchange.whole or size > most:
-        return await scope.aio.put_chunks(key, _chained(first, pieces), **options)
+    while not exchange.whole and exchange.received <= most:
+        first.append(await exchange.next_piece(service.limits.body))
+    if not exchange.whole or exchange.received > most:
+        return await scope.aio.put_chunks(key, _chained(first, exchange.pieces(service.limits.body)), **options)
     data = first[0] if len(first) == 1 else b"".join(first)
-    plan = _typed(options["content_type"], service.kernel.power) if len(options) == 1 else scope._plan(options)
+    plain = options.keys() == {"content_type"}
+    plan = _typed(options["content_type"], service.kernel.power) if plain else scope._plan(options)
     return await _store(exchange, key, data, plan, as_json)
 
 
