@@ -40,6 +40,7 @@ def test_a_store_behaves_as_a_dict(opener: Opener) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(600)  # by a service each verb is a request or some
 def test_at_length(opener: Opener) -> None:
     check_store(opener, max_examples=100, stateful_step_count=50)
 
