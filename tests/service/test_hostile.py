@@ -7,8 +7,10 @@ import hashlib
 import json
 import math
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ import zstandard
 import holdfast
 from holdfast.catalog import wire
 from holdfast.hashing import SHA256
+from holdfast.service.base import Limits
 from holdfast.tokens import Tokens
 
 from .talk import Client, Served, served
@@ -241,3 +244,42 @@ def test_an_artifact_is_not_removed_under_a_condition_that_nobody_checks(client:
     assert client.ask("DELETE", where, None, {"If-Match": '"77"'}).status == 400
     assert client.ask("DELETE", where, None, {"Holdfast-Lease": "nightly;7"}).status == 400
     assert client.get(where).status == 200
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
+    batch = b"POST /v1/batch HTTP/1.1\r\nhost: localhost\r\ncontent-length: 4000000\r\n\r\n" + bytes(900_000)
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(memory=1_000_000)) as service:
+        client = service.client
+        operations = [{"op": "put", "address": "n:a/long", "value": "x" * 600_000}]
+        assert client.ask("POST", "/v1/batch", {"operations": operations}).status == 200  # it is the only one
+        with socket.create_connection((client.host, client.port)) as link:
+            link.sendall(batch)
+            end = time.monotonic() + 5
+            while (got := service.once("POST", "/v1/batch", {"operations": operations})).status == 200:
+                assert time.monotonic() < end
+            assert (got.status, got.code, got.headers["retry-after"]) == (503, "busy", "1")
+            assert client.get("/v1/values/n:a/long?as=json").status == 503
+            assert client.put("/v1/values/n:a/file", bytes(3_000_000)).status == 201  # as it is not held
+            for asked in ([], [{"op": "get", "address": "n:a/file"}]):
+                answer = service.once("POST", "/v1/batch", {"operations": asked}).json
+                assert [result["status"] for result in answer["results"]] == [503] * len(asked)
+        end = time.monotonic() + 5
+        while client.get("/v1/values/n:a/long?as=json").status == 503:  # until it is seen that he went away
+            assert time.monotonic() < end
+        parts = b'{"operations": [' + b"[]," * 100_000 + b"[]]}"
+        assert client.ask("POST", "/v1/batch", parts).status == 400  # of many parts, but alone
+
+
+def test_tags_and_properties_are_short_enough_to_be_listed(client: Client, at: str) -> None:
+    long = "x" * 70_000
+    client.put(f"/v1/values/{at}/a", b"1")
+    assert client.ask("PATCH", f"/v1/values/{at}/a", {"tags": {"a": long}}).status == 400
+    put = {"op": "put", "address": f"{at}/a", "value": 1, "tags": {"a": long}}
+    assert client.ask("POST", "/v1/batch", {"operations": [put]}).json["results"][0]["status"] == 400
+    assert client.ask("PUT", f"/v1/scopes/{at}", {"properties": {"a": long}}).status == 400
+    path = (tuple(at.split(":")),)
+    assert call(client, "put", path, "a", row(tags=json.dumps({"a": long})), False) == (400, "InvalidArgumentError")
+    assert call(client, "create_scope", path, json.dumps({"a": long}), True, None)[0] == 400

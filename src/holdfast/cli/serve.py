@@ -29,6 +29,7 @@ def serve(
     idle_time: Annotated[float, _number("In which a body, or who reads one, must go on.", "SECONDS", 0.1)] = 60.0,
     request_time: Annotated[float, _number("Of one request in all.", "SECONDS", 0.1)] = 7200.0,
     shutdown_time: Annotated[float, _number("For requests to end when the service does.", "SECONDS", 0.1)] = 30.0,
+    max_memory: Annotated[int, _number("Bytes that bodies and answers take in memory, together.")] = 1 << 30,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell of failures only, not of each request.")] = False,
     storage: StorageOption = None,
     store: StoreOption = None,
@@ -58,6 +59,7 @@ def serve(
         idle_time,
         request_time,
         shutdown_time,
+        max_memory,
     )
     with open_store(store, create=True, storage=storage) as opened:
         journal = Journal(sys.stderr, all_requests=not quiet)

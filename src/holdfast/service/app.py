@@ -52,6 +52,8 @@ class App:
             route = None if found is None else found[0]
             try:
                 answer = await self._handle(exchange, found)
+                if exchange.method == "GET" and isinstance(answer.body, bytes):
+                    exchange.hold(len(answer.body))
             except (HoldfastError, Refusal, Problem) as error:
                 answer = answer_of(error, exchange.id, conditional=exchange.conditional)
                 unexpected = error if answer.status == 500 else None
@@ -71,6 +73,8 @@ class App:
             await exchange.answer(answer_of(error, exchange.id))
         finally:
             del active[exchange]
+            if exchange.held:
+                self.service.room.give(exchange.held)
             seconds = monotonic() - exchange.began
             self.service.metrics.count(exchange, route, seconds)
             self.journal.request(exchange, seconds, unexpected)

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from functools import cached_property
+from functools import cached_property, partial
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes
@@ -20,12 +20,14 @@ from ..tokens import SERVICE, Access, Tokens
 from .answer import Answer, Headers
 from .metrics import Metrics
 from .problems import Refusal
+from .room import FREE, Room
 
 __all__ = ["Ended", "Exchange", "Handler", "Limits", "Service", "decoded"]
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client sees why
 _DRAIN_TIME = 2.0
+_PART = 80  # bytes that each part of JSON may come to
 
 
 class Limits(NamedTuple):
@@ -42,6 +44,7 @@ class Limits(NamedTuple):
             request is kept.
         request_time: seconds of one request in all.
         shutdown_time: seconds that requests are given to end when the service is told to.
+        memory: bytes that large bodies and answers may take together where they are in memory as a whole.
     """
 
     body: int = 1 << 40
@@ -53,6 +56,7 @@ class Limits(NamedTuple):
     idle_time: float = 60.0
     request_time: float = 7200.0
     shutdown_time: float = 30.0
+    memory: int = 1 << 30
 
 
 class Ended(Exception):
@@ -73,6 +77,7 @@ class Service:
         watchers: events to set when a path is written to here, by path.
         active: the requests that are being answered, with their tasks.
         metrics: what was counted.
+        room: what requests hold in memory.
         routes: all there are.
         send_whole: sends an answer by a way that is shorter than ASGI's, where there is one; see
             :func:`~holdfast.service.protocol.send_whole`.
@@ -87,6 +92,7 @@ class Service:
         self.stopping = False
         self.active: dict[Exchange, asyncio.Task[Any] | None] = {}
         self.metrics = Metrics()
+        self.room = Room(limits.memory)
         self.routes: tuple[Any, ...] = ()
         self.send_whole: Callable[[Any, int, Headers, bytes], bool] = _no_shorter_way
         self.watchers: defaultdict[Path, set[asyncio.Event]] = defaultdict(set)
@@ -123,6 +129,7 @@ class Exchange:
         path, key: what the route names, where it names a scope or an address; the key is None for a scope.
         whole: whether the body has come to its end.
         received, sent: bytes of bodies so far.
+        held: of the service's room.
         status: of the answer, once it has begun.
         began: when, by the clock that only goes on.
         late: set with the cancellation of its task, when its time is over.
@@ -145,6 +152,7 @@ class Exchange:
         self.status = 0
         self.sent = 0
         self.received = 0
+        self.held = 0
         self.late = self.silent = False
         self.waits: float | None = None
         self.began = monotonic()
@@ -254,6 +262,16 @@ class Exchange:
         """The scope that the route names."""
         return self.service.scope(self.path)
 
+    def hold(self, size: int) -> None:
+        """Take room for so many bytes more of its body or its answer, until it has ended.
+
+        Raises:
+            Refusal: 503, there is too little.
+        """
+        if max(size, self.received) > FREE:
+            self.service.room.take(size, self.held)
+            self.held += size
+
     # --- its body -----------------------------------------------------------------------------------------------------
 
     async def pieces(self, most: int) -> AsyncIterator[bytes]:
@@ -302,7 +320,10 @@ class Exchange:
 
     async def body(self, most: int | None = None) -> bytes:
         """All of the body, at most ``most`` bytes of it; by default the limit for JSON."""
-        parts = [piece async for piece in self.pieces(self.service.limits.json if most is None else most)]
+        parts = []
+        async for piece in self.pieces(self.service.limits.json if most is None else most):
+            parts.append(piece)
+            self.hold(len(piece))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def json(self) -> dict[str, Any]:
@@ -313,7 +334,11 @@ class Exchange:
         """
         data = await self.body()
         try:
-            found = load_json(data or b"{}", "")
+            if len(data) > FREE:
+                self.hold(_PART * sum(map(data.count, (b"[", b"{", b","))))
+                found = await self.service.driver.away(partial(load_json, data, ""))
+            else:
+                found = load_json(data or b"{}", "")
         except ValueError as error:
             raise InvalidArgumentError(f"the body is not JSON{error}") from None
         if not isinstance(found, dict):

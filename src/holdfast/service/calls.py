@@ -27,7 +27,7 @@ __all__ = ["Guest", "House", "is_whole", "parsed"]
 
 _PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
-_HELD = 50_000  # rows of one page
+_HELD = 10_000  # rows of one page
 _GC = "holdfast/gc"  # the lease of who collects
 
 

@@ -219,6 +219,8 @@ async def catalog_call(exchange: Exchange) -> Answer:
     most = min(_ROW if name in _WITH_VALUES else _CALL, exchange.service.limits.body)
     try:
         result, now = await _remote(exchange).call(exchange.access, name, await exchange.body(most))
+        if wire.CALLS[name].again:  # what was written is told in any case
+            exchange.hold(len(result))
         return Answer(200, [_MESSAGE, (b"holdfast-now", repr(now).encode())], result)
     except HoldfastError as error:
         return _told(error)

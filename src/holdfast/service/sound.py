@@ -15,9 +15,10 @@ from ..model import DURABLE, EPHEMERAL, Codec, from_epoch
 from ..options import check_version, tags_text
 from ..serializers.exact_json import load
 
-__all__ = ["check_codec", "check_names", "check_row", "check_time", "properties_of"]
+__all__ = ["check_codec", "check_length", "check_names", "check_row", "check_time", "properties_of"]
 
 _LONG = 2000  # characters of a codec: each is kept for ever
+_LONGEST = 1 << 16  # characters of tags or properties: a page of a listing has those of a thousand
 _TEXT = re.compile("[^\x00-\x1f\x7f-\x9f]*")
 
 
@@ -45,6 +46,17 @@ def check_time(seconds: float | None) -> None:
         raise InvalidArgumentError(f"the time {seconds} is beyond the years 1 to 9999") from None
 
 
+def check_length(text: str | None, what: str) -> str | None:
+    """Give a record's tags or a scope's properties back, as JSON, when they are not too long to be listed.
+
+    Raises:
+        InvalidArgumentError: they are.
+    """
+    if text is None or len(text) <= _LONGEST:
+        return text
+    raise InvalidArgumentError(f"{what} have more than {_LONGEST} characters: put what is long into a record")
+
+
 def check_codec(codec: Codec) -> None:
     """Refuse a codec that could not be told in a header field, or is too long.
 
@@ -62,7 +74,7 @@ def properties_of(text: str) -> dict[str, Any]:
     Raises:
         InvalidArgumentError: they are no JSON object.
     """
-    return _object_of(text, "properties of a scope")
+    return _object_of(check_length(text, "properties") or "", "properties of a scope")
 
 
 def check_row(kernel: Kernel, path: Path, key: str, row: Any) -> None:
@@ -76,7 +88,7 @@ def check_row(kernel: Kernel, path: Path, key: str, row: Any) -> None:
     check_time(changed.get("expires"))
     check_version(changed.get("if_version"))
     if changed.get("tags") is not None:
-        tags_text(_object_of(changed["tags"], f"the tags of {where}"))
+        tags_text(_object_of(check_length(changed["tags"], "tags") or "", f"the tags of {where}"))
     if changed.get("tier") not in (None, DURABLE, EPHEMERAL):
         raise InvalidArgumentError(f"{where} has the tier {changed['tier']}, which there is not")
     try:

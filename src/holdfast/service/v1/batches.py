@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,12 +13,13 @@ from ...api import Scope
 from ...catalog.base import HEAD, EntryRow, Expect
 from ...errors import ConflictError, HoldfastError, InvalidArgumentError
 from ...model import Record
-from ...options import PutOptions, check_version
+from ...options import PutOptions, check_version, tags_text
 from ...reading import chunks, load, make_record, read_current
 from ...transaction import Transaction
 from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..problems import Refusal, problem, status_and_code
+from ..sound import check_length
 from .fields import expiry_of, held_lease, record_json, told
 from .values import JSON_NAME
 
@@ -48,7 +49,7 @@ class _Operation:
         unknown = given.keys() - _FIELDS[self.op] - {"op", "address"}
         if unknown:
             raise InvalidArgumentError(f"{self.op} takes no {min(unknown)!r:.80}")
-        self.access = exchange.access
+        self.exchange, self.access = exchange, exchange.access
         self.path, self.key = _address(given.get("address"))
         exchange.need("read" if self.op in ("get", "record") else "write", self.path)
 
@@ -66,7 +67,7 @@ class _Operation:
         """Do it, in a scope of its path: the status, and what it came to."""
         given, key = self.given, self.key
         if self.op == "get":
-            return 200, _value(scope, key, room)
+            return 200, _value(scope, key, room, self.exchange.hold)
         if self.op == "record":
             return 200, {"record": record_json(scope.record(key))}
         if self.op == "delete":
@@ -76,6 +77,7 @@ class _Operation:
             entry = scope.add(key, given.get("amount", 1))
             return 200, {"value": entry.value, "record": told(self.access, entry.record)}
         options = self.options()
+        check_length(tags_text(options["tags"]), "tags")
         if ("value" in given) == ("data" in given):
             raise InvalidArgumentError("put takes a JSON value, or data in base64; one of them")
         if "data" in given:
@@ -106,7 +108,7 @@ def _bytes(text: Any) -> bytes:
         raise InvalidArgumentError("data must be bytes in base64") from None
 
 
-def _value(scope: Scope, key: str, room: list[int]) -> dict[str, Any]:
+def _value(scope: Scope, key: str, room: list[int], hold: Callable[[int], None]) -> dict[str, Any]:
     """A record with its value, where that is JSON, or its bytes."""
     kernel, path = scope._kernel, scope.path
 
@@ -114,6 +116,7 @@ def _value(scope: Scope, key: str, room: list[int]) -> dict[str, Any]:
         record = make_record(kernel, path, entry[:HEAD])
         if record.unpacked_size > room[0]:
             raise Refusal(413, "too_large", "the operations give more bytes than one answer may have: get it by itself")
+        hold(record.unpacked_size)
         room[0] -= record.unpacked_size
         found: dict[str, Any] = {"record": record_json(record)}
         if record.serializer in (JSON_NAME, _INTEGERS):

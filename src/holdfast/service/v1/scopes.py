@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from ...errors import ExistsError, InvalidArgumentError
 from ...model import ScopeInfo
 from ..answer import Answer, json_answer
 from ..base import Exchange
+from ..sound import check_length
 from .fields import time_text
 
 __all__ = ["drop", "get", "patch", "put", "scope_json"]
@@ -105,5 +107,6 @@ def _only(given: dict[str, Any], *names: str) -> None:
 def _properties(given: dict[str, Any]) -> dict[str, Any] | None:
     properties = given.get("properties")
     if properties is None or isinstance(properties, dict):
+        check_length(json.dumps(properties), "properties")
         return properties
     raise InvalidArgumentError("properties must be a JSON object")

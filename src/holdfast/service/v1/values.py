@@ -21,6 +21,7 @@ from ...writing import Encoded, put_inline, put_stored
 from ..answer import JSON, Answer, json_answer
 from ..base import Exchange, Service
 from ..problems import Refusal
+from ..sound import check_length
 from .conditions import expected_version, tag
 from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, record_fields, record_json, told
@@ -129,6 +130,8 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
     first: list[bytes] = []
     while not exchange.whole and exchange.received <= most:
         first.append(await exchange.next_piece(service.limits.body))
+        if as_json:
+            exchange.hold(len(first[-1]))
     if not exchange.whole or exchange.received > most:
         return await scope.aio.put_chunks(key, _chained(first, exchange.pieces(service.limits.body)), **options)
     data = first[0] if len(first) == 1 else b"".join(first)
@@ -218,7 +221,7 @@ async def patch(exchange: Exchange) -> Answer:
     if "tags" in given:
         if not isinstance(given["tags"], dict | None):
             raise InvalidArgumentError("tags must be a JSON object of strings, or null for none")
-        columns["tags"] = tags_text(given["tags"])
+        columns["tags"] = check_length(tags_text(given["tags"]), "tags")
     if "expires" in given:
         columns["expires"] = expiry(expiry_of(given["expires"]), service.kernel.catalog.now)
     expected = await expected_version(exchange, missing_ok=False)
