@@ -169,6 +169,16 @@ def test_names_and_times_that_nobody_could_tell_are_not_taken(guarded: dict[str,
     assert guarded["all"].get("/v1/children/namespace:prod").status == 200
 
 
+def test_a_storage_that_there_is_not_is_no_damage(guarded: dict[str, Client]) -> None:
+    client = guarded["prod"]
+    client.contract = None
+    reply = client.ask("POST", "/v1/bytes/99/read", '["a","b"]', {"Content-Type": "application/json"})
+    assert (reply.status, msgspec.msgpack.decode(reply.body)[0]) == (400, "InvalidArgumentError")
+    *content, _ = row()
+    put = ["put", [PROD, "a", 1, SHA256, content[3], 1, None, [99, "{}", False], *(None,) * 4, 0, None, None, None, ()]]
+    assert call(client, "commit", [put], [[PROD, None]], None, False)[0] in (400, 403)
+
+
 def test_few_bytes_that_come_to_many_are_not_shown_as_json(guarded: dict[str, Client]) -> None:
     client = guarded["prod"]
     packed = zstandard.ZstdCompressor().compress(b'"' + bytes(5 << 20) + b'"')

@@ -13,7 +13,7 @@ from typing import Any
 from ..address import Path, format_address, format_path, parse_address
 from ..catalog import wire
 from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
-from ..errors import AccessError, InvalidArgumentError, NotRegisteredError
+from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
 from ..hashing import BLAKE3, NONE, SHA256, hasher
 from ..kernel import Kernel
 from ..model import Codec, RecordRow, ScopeInfo
@@ -51,7 +51,10 @@ class House:
         those of a process, nor those that somebody brings along."""
         found = self._served.get(number)
         if found is None:
-            name, url = self.kernel.catalog.storage(number)
+            try:
+                name, url = self.kernel.catalog.storage(number)
+            except SchemaError:
+                raise InvalidArgumentError(f"there is no storage {number} in this store") from None
             found = number == self.kernel.storage_id or (
                 not url.endswith("#beside") and url != "memory:" and self.knows(name)
             )
