@@ -106,12 +106,13 @@ def _cpu(pid: int) -> float:
 
 
 def _rate(what: str, goal: float, ours: list[_Round], bare: list[_Round]) -> Result:
-    """By the best round of each, so that a neighbour's noise in one is not taken for its speed."""
-    mine, theirs = (max(each.load.rate for each in rounds) for rounds in (ours, bare))
+    """By the median of the ratios of rounds that followed one another: neighbours' noise comes and goes in seconds."""
+    ratio = statistics.median(one.load.rate / other.load.rate for one, other in zip(ours, bare, strict=True))
+    mine, theirs = (statistics.median(each.load.rate for each in rounds) for rounds in (ours, bare))
     cpu, bare_cpu = (statistics.median(each.cpu for each in rounds) * 1e6 for rounds in (ours, bare))
     errors = sum(each.load.errors for each in (*ours, *bare))
     detail = f"{mine:.0f}/s, bare {theirs:.0f}/s; CPU {cpu:.0f} µs, bare {bare_cpu:.0f} µs; {errors} errors"
-    return Result(what, mine / theirs, "x bare server", goal, False, detail)
+    return Result(what, ratio, "x bare server", goal, False, detail)
 
 
 def _memory(pid: int, name: str) -> int:
