@@ -279,6 +279,16 @@ def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
         end = time.monotonic() + 5
         while client.get("/v1/values/n:a/long?as=json").status == 503:  # until it is seen that he went away
             assert time.monotonic() < end
+        client.put("/v1/values/n:a/long-file", bytes(11_000_000))
+        asked_for = json.dumps({"operations": [{"op": "get", "address": "n:a/long-file"}]}).encode()
+        with socket.create_connection((client.host, client.port)) as link:  # who does not read his answer
+            link.sendall(b"POST /v1/batch HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % len(asked_for))
+            link.sendall(asked_for)
+            assert link.recv(15, socket.MSG_PEEK | socket.MSG_WAITALL) == b"HTTP/1.1 200 OK"
+            assert client.get("/v1/values/n:a/long?as=json").status == 503
+        end = time.monotonic() + 5
+        while client.get("/v1/values/n:a/long?as=json").status == 503:
+            assert time.monotonic() < end
         parts = b'{"operations": [' + b"[]," * 100_000 + b"[]]}"
         assert client.ask("POST", "/v1/batch", parts).status == 400  # of many parts, but alone
 

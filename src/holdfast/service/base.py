@@ -27,6 +27,7 @@ __all__ = ["Ended", "Exchange", "Handler", "Limits", "Service", "decoded"]
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client sees why
 _DRAIN_TIME = 2.0
+_CUT = 1 << 18  # bytes of a long answer that are sent at once
 _PART = 80  # bytes that each part of JSON may come to
 
 
@@ -367,6 +368,8 @@ class Exchange:
                 headers.append((b"content-length", b"%d" % len(body)))
             length = self.headers.get(b"content-length", b"0")
             unread = not self.whole and (length != b"0" or b"transfer-encoding" in self.headers)
+            if len(body) > FREE and not unread and self.method != "HEAD":
+                return await self._send_streamed(status, headers, _cut(body))  # it is held until it was taken
             if unread:
                 headers.append((b"connection", b"close"))
             elif self.service.send_whole(self._send, status, headers, body):
@@ -380,6 +383,9 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": body})
             self.sent += len(body)
             return
+        await self._send_streamed(status, headers, body)
+
+    async def _send_streamed(self, status: int, headers: Headers, body: AsyncIterator[bytes] | None) -> None:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         if body is not None:
             await self._stream(body)
@@ -409,6 +415,11 @@ class Exchange:
                     await self._next()
         except (TimeoutError, Refusal, Ended):
             return
+
+
+async def _cut(body: bytes) -> AsyncIterator[bytes]:
+    for begin in range(0, len(body), _CUT):
+        yield body[begin : begin + _CUT]
 
 
 def decoded(raw: bytes) -> str:
