@@ -322,11 +322,10 @@ def sync_blobs(kernel: Kernel, blobs: Sequence[B]) -> list[B]:
     return there
 
 
-def _place_to_leave(kernel: Kernel, there: ValueRow | MemberRow | None, fresh: NewBlob) -> str:
+def _place_to_leave(kernel: Kernel, storage: MappedStorage, there: ValueRow | MemberRow | None, fresh: NewBlob) -> str:
     """Of two places with equal bytes, ours and the one that was there, the one to delete: ours, unless the other file
     is not as it was recorded. Then the fresh bytes take its place, which mends every record that shares them."""
-    storage = kernel.storage_of(fresh.storage)
-    if not isinstance(storage, MappedStorage) or there is None or there.blob is None:
+    if there is None or there.blob is None:
         return fresh.config
     if storage.identity(json.loads(str(there.storage_config))) == recorded_identity(there):
         return fresh.config
@@ -353,9 +352,12 @@ def settle(kernel: Kernel, change: Put, done: Committed) -> None:
                 kernel.dirty()
             continue
         try:
-            if there is None:  # once, as an object may have thousands
-                there = {(row.storage, row.digest): row for row in _there(kernel, change)}
-            place = _place_to_leave(kernel, there.get((blob.storage, put.digest)), blob)
+            storage, place = kernel.storage_of(blob.storage), blob.config
+            if isinstance(storage, MappedStorage):
+                if there is None:  # once, as an object may have thousands
+                    there = {(row.storage, row.digest): row for row in _there(kernel, change)}
+                # Looked at once: what equal bytes have mended is not as the row says any more.
+                place = _place_to_leave(kernel, storage, there.pop((blob.storage, put.digest), None), blob)
             let_go(kernel, put._replace(blob=blob._replace(config=place)))
         except StoreError as error:
             # The value is stored: an error would say that it is not. The bytes are found by gc when this writer ended.

@@ -167,6 +167,15 @@ def test_equal_contents_mend(store: holdfast.Store, scope: holdfast.Scope, damag
     assert len(blob_files(store)) == 2
 
 
+def test_two_equal_contents_mend_one_file_and_leave_none(store: holdfast.Store, scope: holdfast.Scope) -> None:
+    scope.put("k", Track(name="a", one=ONE, two=ONE))
+    (file,) = blob_files(store)
+    file.unlink()
+    scope.put("k", Track(name="a", one=ONE, two=ONE))
+    assert len(blob_files(store)) == 1
+    assert alike(scope.get("k", verify=True), two=ONE)
+
+
 def test_what_a_killed_writer_wrote_before_its_commit_is_found(store: holdfast.Store, scope: holdfast.Scope) -> None:
     scope.put("track", Track(name="a"))
     before = everything_of(store)

@@ -57,7 +57,7 @@ def _beside(session: Any) -> Store:
             f"session is a Holdfast store or scope, or SQLAlchemy's with PostgreSQL or SQLite, not {session!r}"
         )
     store = _stores.get(engine)
-    if store is None or store._kernel.closed:
+    if store is None or (store._kernel.closed and not store._kernel.volatile):
         store = _stores[engine] = Store(_kernel_of(url, backend))
     return store
 
