@@ -263,17 +263,19 @@ def test_threads_define_classes_of_one_id() -> None:
     def define(number: int) -> None:
         for turn in range(4):  # each of them collects all garbage seven times
             class_id = f"66aa{turn:04x}".ljust(32, "0")
-            meet.wait(10)
+            meet.wait(60)
             with suppress(InvalidArgumentError):
                 made.setdefault(class_id, []).append(type(f"Of{number}", (Storable,), {}, class_id=class_id))
-        meet.wait(10)  # a class of a thread that has ended, and in no module, is gone
+        meet.wait(60)  # a class of a thread that has ended, and in no module, is gone
 
     interval = sys.getswitchinterval()
+    gc.freeze()  # what the tests before this one left is not gone through each time
     sys.setswitchinterval(1e-6)
     try:
         in_threads(8, define)
     finally:
         sys.setswitchinterval(interval)
+        gc.unfreeze()
     assert len(made) == 4
     for class_id, classes in made.items():
         assert [Registry().storable(class_id)] == classes
