@@ -216,6 +216,47 @@ def test_in_a_working_directory_that_was_removed(tmp_path: Path, monkeypatch: py
         holdfast.open("store")
 
 
+@pytest.mark.parametrize("fate", ["removed", "moved", "another one is there"])
+def test_nothing_is_taken_for_a_store_that_is_gone(tmp_path: Path, fate: str) -> None:
+    folder = tmp_path / "store"
+    calls: list[Any] = [
+        lambda scope: scope.put("k", 2),
+        lambda scope: scope.put("new", 2),
+        lambda scope: scope.put("large", LARGE[1:]),
+        lambda scope: scope.put("durable", 2, durability="power"),
+        lambda scope: scope.add("n", 1),
+        lambda scope: scope.update("k", lambda value: value + 1),
+        lambda scope: scope.delete("k"),
+        lambda scope: scope.create({"a": "b"}),
+        lambda scope: scope.drop(),
+        lambda scope: scope.get("k"),
+        lambda scope: scope.get("not there", None),
+        lambda scope: list(scope.list()),
+    ]
+    with holdfast.open(folder) as store:
+        scope = store.scope("namespace:prod")
+        scope.put("k", 1)
+        scope.put("n", 1)
+        if fate == "moved":
+            folder.rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(folder)
+        if fate == "another one is there":
+            holdfast.open(folder).close()
+        time.sleep(0.06)  # it is looked at every 50 ms
+        for call in calls:
+            with pytest.raises(StoreNotFoundError, match="was moved or removed while it was open, and this call did nothing"):
+                call(scope)
+        with pytest.raises(StoreNotFoundError), scope.transaction() as whole:
+            whole.put("k", 3)
+    if fate == "moved":
+        with holdfast.open(tmp_path / "elsewhere") as store:
+            assert [(record.key, record.version) for record in store.scope("namespace:prod").list()] == [
+                ("k", 1),
+                ("n", 1),
+            ]
+
+
 def test_settings_from_the_environment_and_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "deep").mkdir()
     monkeypatch.chdir(tmp_path / "deep")

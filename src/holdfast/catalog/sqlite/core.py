@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import apsw
 
 from ...address import Path, format_path
-from ...errors import HoldfastError, InvalidArgumentError, SchemaError, StorageFullError
+from ...errors import HoldfastError, InvalidArgumentError, SchemaError, StorageFullError, StoreNotFoundError
 from ...model import RecordRow
 from ..sql.engine import Locks
 from ..sql.places import EPOCH, Found, Known, Places
@@ -28,6 +28,7 @@ __all__ = ["Core", "Session"]
 T = TypeVar("T")
 
 _LONG = 200_000  # instructions of SQLite's machine: one or two milliseconds
+_LOOK = 0.05  # seconds
 _FIRST_ROOM, _ROOM = 1_000, 100_000  # versions between a scope's floor and its ceiling, at first and when it is raised
 _RESOLVE = [resolve_statement(depth) for depth in range(9)]
 
@@ -155,6 +156,7 @@ class Core(Places):
         self.path = None if path is None else os.path.abspath(os.fsdecode(path))
         self.timeout = timeout
         self._where = self.path or "the catalog in memory"
+        self._looked = 0.0
         self._reserve = Reserve(self.path)
         try:
             self._pool = self._opened(create)
@@ -162,6 +164,7 @@ class Core(Places):
             if isinstance(error, HoldfastError):
                 raise
             raise from_system(error, self._where) from error
+        self._file = None if self.path is None else _file_at(self.path)
         try:
             self.store_id, self.signing_key = self._identity()
             self.make_reserve()
@@ -177,6 +180,23 @@ class Core(Places):
                 raise
             connect = connector(self.path, create=create, timeout=self.timeout)
         return Pool(connect, None if self.path is None else self.path + ".gate")
+
+    def look(self, now: float) -> None:
+        """Refuse to go on when the file is no longer at its path: what is written into it then, nobody finds again, and
+        what is read may be long past.
+
+        Asked of the system every :data:`_LOOK` seconds, as it takes as long as half a put: who writes in the moment of
+        a removal may have been a moment before it.
+
+        Raises:
+            StoreNotFoundError: the store was moved or removed, or another one is in its place.
+        """
+        if abs(now - self._looked) > _LOOK and self.path is not None:
+            if _file_at(self.path) != self._file:
+                raise StoreNotFoundError(
+                    f"{self._where} was moved or removed while it was open, and this call did nothing: open the store again"
+                )
+            self._looked = now
 
     def _identity(self) -> tuple[str, bytes]:
         rows = self.read("SELECT uuid,signing_key FROM store WHERE id=1")
@@ -194,6 +214,7 @@ class Core(Places):
         log can give back.
         """
         link = self._pool.link()
+        self.look(time.time())
         remedies = 2 if spare else 0
         relieved = False
         while True:
@@ -305,6 +326,7 @@ class Core(Places):
             result = _settled(work, session)
             if not spare and self._pool.crowd is not None and self._pool.crowd.short:
                 self._refuse_last_room(link)
+            self.look(time.time())
             link.rows("COMMIT")
         except BaseException:
             try:
@@ -330,6 +352,15 @@ def _settled(work: Callable[[Session], T], session: Session) -> T:
     result = work(session)
     session.settle()
     return result
+
+
+def _file_at(path: str) -> tuple[int, ...]:
+    """Which file is there; none and all that cannot be seen are different from every file, and from one another."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (time.monotonic_ns(),)
+    return found.st_dev, found.st_ino
 
 
 def _true() -> bool:

@@ -27,6 +27,7 @@ class Values(Core):
         """See :meth:`Catalog.find <holdfast.catalog.base.Catalog.find>`."""
         epoch, known, _ = self._known
         scope = known.get(path)
+        self.look(time.time())
         if scope is not None:
             try:
                 rows: list[tuple[Any, ...]] = self._pool.local.rows(FIND_INLINE, (scope, key, epoch))
@@ -41,6 +42,7 @@ class Values(Core):
         epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
+        self.look(now)
         if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
             try:
                 rows = self._pool.local.rows(PUT, (scope, key, epoch, 0, now, *row))
@@ -63,6 +65,7 @@ class Values(Core):
         epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
+        self.look(now)
         if scope is None or not (self._pool.until[0] < now or self._pool.has_turn()):
             return None
         try:
@@ -76,6 +79,7 @@ class Values(Core):
         epoch, known, _ = self._known
         scope = known.get(path)
         now = time.time()
+        self.look(now)
         if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
             try:
                 rows = self._pool.local.rows(ADD, (scope, key, epoch, now, amount, codec))
