@@ -3,6 +3,7 @@ it, and ends with the test session."""
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from .storages.remote.servers import azurite, ftp, moto
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The machine decides how long an example takes, so no example fails for its time; pytest-timeout watches the whole.
-settings.register_profile("holdfast", deadline=None, print_blob=True, max_examples=50)
+settings.register_profile("holdfast", deadline=None, print_blob=True, max_examples=25)
+settings.register_profile("thorough", settings.get_profile("holdfast"), max_examples=500)
 settings.load_profile("holdfast")
 
 
@@ -49,6 +51,12 @@ FIRST = [
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {str(Path(__file__).parent / name): place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(str(item.path), len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Many tests collect garbage: what was imported for all of them is not gone through each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -25,7 +25,7 @@ def thread() -> Iterator[LoopThread]:
 
 
 def test_the_asynchronous_colour_behaves_as_a_dict(thread: LoopThread) -> None:
-    check_store(opener(thread), max_examples=15)
+    check_store(opener(thread), max_examples=8)
 
 
 def test_with_everything_in_files(thread: LoopThread) -> None:

@@ -161,6 +161,7 @@ os.kill(os.getpid(), 9)
     catalog.close()
 
 
+@pytest.mark.long
 def test_a_fork_while_other_threads_write(catalog: PostgreSQLCatalog) -> None:
     stop, failures = threading.Event(), []
 
@@ -215,6 +216,7 @@ def interrupted_at(number: int, work: Callable[[], object]) -> bool:
     lambda catalog: catalog.find(FLOW, "work"),
     lambda catalog: put_file(catalog, "work"),
 ], ids=["put", "commit", "find", "file"])  # fmt: skip
+@pytest.mark.long
 def test_an_interrupt_at_any_call_leaves_nothing_half_done(
     catalog: PostgreSQLCatalog, admin: psycopg.Connection, url: str, work: Callable[[PostgreSQLCatalog], object]
 ) -> None:

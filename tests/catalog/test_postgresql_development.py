@@ -75,6 +75,7 @@ def test_a_version_that_is_not_there() -> None:
         Server(version=9)
 
 
+@pytest.mark.long
 def test_a_server_that_does_not_start() -> None:
     server = Server({"shared_buffers": "nonsense"})
     with pytest.raises(StoreError, match=r"did not start(.|\n)*shared_buffers"), server:
@@ -82,6 +83,7 @@ def test_a_server_that_does_not_start() -> None:
     assert _gone(server.folder)
 
 
+@pytest.mark.long
 def test_where_the_server_s_user_may_not_read_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a virtual environment in the home of root: then it takes a copy."""
     real = subprocess.run

@@ -8,10 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).with_name("postgresql_full.py")
 MOUNT = 'mount -t tmpfs -o size=40m tmpfs "$1" && exec "$2" "$3" "$1"'
 
 
+@pytest.mark.long
 def test_on_a_full_disk() -> None:
     # In a name space of its own it may mount, and the mount goes when it ends. The server must not be root's, so others
     # than root keep their number there.

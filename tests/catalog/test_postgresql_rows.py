@@ -161,6 +161,7 @@ def test_a_value_of_many_megabytes(catalog: PostgreSQLCatalog) -> None:
     assert data_of(catalog, "l2") == data
 
 
+@pytest.mark.long
 def test_a_commit_of_many_changes(catalog: PostgreSQLCatalog) -> None:
     """More than the server has locks for; and each sees those before it."""
     count = 12_000

@@ -28,6 +28,7 @@ def test_the_tour_ends_well_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_tour_in_a_folder_is_kept_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         ended = run("tour", tmp_path / "tour", "--json")

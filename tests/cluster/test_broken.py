@@ -64,6 +64,7 @@ def killed_database(folder: Path, storage: str, rounds: int, pause: float) -> No
         settled(folder, writers, notes, server.url(), storage)
 
 
+@pytest.mark.long
 def test_the_database_is_killed(s3_endpoint: str, tmp_path: Path) -> None:
     killed_database(tmp_path, f"s3://bucket/{tmp_path.name}?endpoint={s3_endpoint}&region=us-east-1", 1, 1.0)
 

@@ -96,6 +96,7 @@ def test_others_are_patient_with_a_silent_host(store: tuple[str, str], tmp_path:
         assert bert.call(deeds.objects) == bert.call(deeds.named)
 
 
+@pytest.mark.long
 def test_a_host_that_slept_in_a_transaction(store: tuple[str, str], tmp_path: Path) -> None:
     """It was taken for dead, and what it wrote was collected. No record without bytes may come of it."""
     with hosts(tmp_path, "anna bert", *store) as (anna, bert):

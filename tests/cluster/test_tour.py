@@ -115,6 +115,7 @@ def test_a_memoized_call_runs_once(pair: Pair, name: str) -> None:
     assert results.pop()[1] in {host.pid for host in pair}
 
 
+@pytest.mark.long
 def test_gc_beside_a_writer(pair: Pair, name: str) -> None:
     for writer, collector in (pair, pair[::-1]):
         writing = writer.start(deeds.write_and_delete, f"{name}-{writer.name}", 15)

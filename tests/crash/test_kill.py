@@ -317,11 +317,12 @@ def spread(kills: list[Kill], number: int, random: Random) -> list[Kill]:
 
 
 def test_kills(quick_folder: Path) -> None:
-    counts = storm(quick_folder, seed=1, number=40)
+    counts = storm(quick_folder, seed=1, number=25)
     print(dict(counts))
     assert set(counts) >= {BEFORE, BETWEEN, AFTER, OTHER}
 
 
+@pytest.mark.long
 def test_kills_of_collectors(quick_folder: Path) -> None:
     counts = storm(quick_folder, seed=2, number=20, only="collect", collect=False)
     assert counts == {OTHER: 20}

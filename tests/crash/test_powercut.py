@@ -320,9 +320,10 @@ def check_many(
 @pytest.mark.parametrize("durability", ["process", "power"])
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_power_cuts(lab: Lab, same_files: dict[str, Any], seed: int, durability: str) -> None:
-    check_many(lab, same_files, seed=seed, steps=60, cuts=30, durability=durability)
+    check_many(lab, same_files, seed=seed, steps=60, cuts=15, durability=durability)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("durability", ["process", "power"])
 def test_power_cuts_of_scopes_that_keep_old_versions(lab: Lab, same_files: dict[str, Any], durability: str) -> None:
     lab.history = 2
@@ -363,6 +364,7 @@ def test_planted_sync_without_fsync(lab: Lab, same_files: dict[str, Any], monkey
     must_fail(lab, same_files)
 
 
+@pytest.mark.long
 def test_planted_nothing_kept(lab: Lab, same_files: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     triggers = schema._TRIGGERS
     start, end = triggers.index("  INSERT INTO kept"), triggers.index("  DELETE FROM kept")

@@ -95,6 +95,7 @@ def test_a_file_and_a_folder_of_one_name_do_not_meet(first: str, second: str) ->
     assert names.give((("k", "n"),), "c", "zstd") == "files/k=n/c.zstd"
 
 
+@pytest.mark.long
 def test_many_names_need_no_more_memory() -> None:
     names = Names()
     given = [names.give((("k", "n"),), f"key {i}", None) for i in range(100_000)]

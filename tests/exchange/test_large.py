@@ -49,12 +49,14 @@ def check(folder: Path) -> None:
                 assert found >= wanted
 
 
+@pytest.mark.long
 def test_many_records_take_no_more_memory(tmp_path: Path) -> None:
     with holdfast.open(tmp_path / "one") as one:
         one.namespace("a").put_many({f"key {i}": "x" * 100 for i in range(5_000)})
     check(tmp_path)
 
 
+@pytest.mark.long
 def test_what_is_told_of_records_counts_too(tmp_path: Path) -> None:
     """Tags, and bytes that stand in lines though they are too many for the catalog."""
     with holdfast.open(tmp_path / "one") as one:

@@ -118,6 +118,7 @@ def test_dask(at: str, scheduler: str) -> None:
         _dask(at)
 
 
+@pytest.mark.long
 def test_dask_in_processes() -> None:
     with dask.config.set(scheduler="processes", num_workers=2):
         _dask(SPELLED[0])

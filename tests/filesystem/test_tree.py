@@ -291,7 +291,7 @@ def children_of(keys: set[str], prefix: str) -> list[tuple[str, str]]:
     return sorted(found)
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(st.sets(KEYS_OF_SEGMENTS, max_size=25), st.integers(1, 4), st.integers(1, 4))
 def test_listings_in_small_pages(keys: set[str], page: int, few: int) -> None:
     with holdfast.open("memory:") as store, pytest.MonkeyPatch.context() as patch:

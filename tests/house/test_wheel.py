@@ -61,6 +61,7 @@ def test_the_wheel_holds_the_package_and_no_more(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+@pytest.mark.long
 def test_only_the_base_dependencies_come_along(environment: Path, tmp_path: Path) -> None:
     script = "import importlib.metadata as m, json; print(json.dumps([d.name.lower() for d in m.distributions()]))"
     installed = set(json.loads(run([environment / "python", "-c", script], tmp_path)))

@@ -20,7 +20,8 @@ __all__ = ["PLACES", "opener_of", "set_keys"]
 
 PLACES = [
     "sqlite+files", "sqlite+s3", "sqlite+azure", "sqlite+ftp", "sqlite+inline",
-    "postgresql+s3", "postgresql+azure", "postgresql+ftp", "postgresql+inline", "service+files",
+    "postgresql+s3", *(pytest.param(place, marks=pytest.mark.long) for place in ("postgresql+azure", "postgresql+ftp")),
+    "postgresql+inline", "service+files",
 ]  # fmt: skip
 
 

@@ -129,6 +129,7 @@ def refusal(read: Callable[[], object]) -> str:
     return str(told.value)
 
 
+@pytest.mark.long
 def test_an_object_that_was_enlarged_is_not_read_whole(opener: Callable[..., holdfast.Store]) -> None:
     larger = b"x" * (40 << 20)
     with opener(cache="off") as store:
@@ -238,7 +239,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
-@pytest.mark.parametrize(("how", "compression"), [("cache", "none"), ("off", "none"), ("off", "zstd")])
+@pytest.mark.parametrize(
+    ("how", "compression"),
+    [("cache", "none"), *(pytest.param("off", how, marks=pytest.mark.long) for how in ("none", "zstd"))],
+)
 def test_files_of_any_size_take_little_memory(
     opener: Callable[..., holdfast.Store], tmp_path: Path, how: str, compression: str
 ) -> None:

@@ -245,7 +245,9 @@ def test_nothing_is_taken_for_a_store_that_is_gone(tmp_path: Path, fate: str) ->
             holdfast.open(folder).close()
         time.sleep(0.06)  # it is looked at every 50 ms
         for call in calls:
-            with pytest.raises(StoreNotFoundError, match="was moved or removed while it was open, and this call did nothing"):
+            with pytest.raises(
+                StoreNotFoundError, match="was moved or removed while it was open, and this call did nothing"
+            ):
                 call(scope)
         with pytest.raises(StoreNotFoundError), scope.transaction() as whole:
             whole.put("k", 3)

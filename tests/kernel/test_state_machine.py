@@ -31,13 +31,13 @@ class TestFolder(StoreSuite):
 def test_with_everything_inline_and_on_disk() -> None:
     check_store(
         lambda folder: holdfast.open(folder, inline=1 << 20, durability="power"),
-        max_examples=15,
+        max_examples=8,
         stateful_step_count=20,
     )
 
 
 def test_with_everything_in_files() -> None:
-    check_store(lambda folder: holdfast.open(folder, inline=0), max_examples=15)
+    check_store(lambda folder: holdfast.open(folder, inline=0), max_examples=8)
 
 
 @pytest.mark.long

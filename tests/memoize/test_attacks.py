@@ -365,6 +365,7 @@ def test_a_key_of_a_coroutine_function_is_asked_in_its_context(store: holdfast.S
     assert asyncio.run(main()) == [[0], [1]]
 
 
+@pytest.mark.long
 def test_interrupts_leave_nothing_behind(tmp_path: Path) -> None:
     program = Path(__file__).with_name("interrupted.py")
     done = subprocess.run(

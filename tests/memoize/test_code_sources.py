@@ -171,7 +171,11 @@ def test_a_rewritten_assertion_has_code_of_its_own() -> None:
     assert codes.fingerprint(f).digest != codes.fingerprint(g).digest
 
 
-@pytest.mark.parametrize("command", [["-c"], ["-"], ["-i"]], ids=["-c", "stdin", "prompt"])
+@pytest.mark.parametrize(
+    "command",
+    [["-c"], pytest.param(["-"], marks=pytest.mark.long), ["-i"]],
+    ids=["-c", "stdin", "prompt"],
+)
 def test_code_that_is_typed_in(command: list[str], tmp_path: Path) -> None:
     def typed(text: str) -> str:
         if command == ["-c"]:

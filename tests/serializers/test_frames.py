@@ -286,6 +286,7 @@ def test_polars_values_that_would_change_are_refused(value):
         POLARS.serialize(value)
 
 
+@pytest.mark.long
 def test_damaged_polars_streams_do_not_end_the_process():
     """Thousands of damaged streams, in a process of their own, as Polars' own reader aborts on some of these."""
     script = textwrap.dedent(
@@ -313,6 +314,7 @@ def test_damaged_polars_streams_do_not_end_the_process():
     assert int(done.stdout) > 500
 
 
+@pytest.mark.long
 def test_threads_may_put_the_same_polars_frame():
     """Polars holds a frame's own lock while it writes to a Python file, and once stood still here for ever."""
     script = textwrap.dedent(

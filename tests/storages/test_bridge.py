@@ -619,6 +619,7 @@ class Counting(MemoryStorage):
             yield bytes(1000)
 
 
+@pytest.mark.long
 def test_streams_take_little_memory() -> None:
     author = Counting()
     storage = lift(author)

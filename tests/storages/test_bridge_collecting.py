@@ -215,7 +215,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 )
 def test_many_processes_put_equal_bytes_beside_a_collector(tmp_path: Path, where: str, kind: type[FileStorage]) -> None:
     values = [bytes([number]) * 40_000 for number in range(3)] + [b"\7" * 1_500_000]
-    end = time.monotonic() + 6
+    end = time.monotonic() + 4
 
     def write(name: str) -> list[int]:
         chance, puts, again = random.Random(name), 0, 0

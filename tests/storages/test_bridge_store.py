@@ -28,11 +28,11 @@ def opened(folder: str | os.PathLike[str], **settings: Any) -> holdfast.Store:
 
 
 def test_any_order_of_verbs() -> None:
-    check_store(opened, max_examples=12, stateful_step_count=25)
+    check_store(opened, max_examples=6, stateful_step_count=25)
 
 
 def test_any_order_of_verbs_with_all_values_there() -> None:
-    check_store(lambda folder: opened(folder, inline=0), max_examples=8)
+    check_store(lambda folder: opened(folder, inline=0), max_examples=4)
 
 
 def test_values_of_many_kinds(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_kills(tmp_path: Path) -> None:
     """At any moment of puts, files and collections: what was acknowledged is there, whole, and nothing else shows."""
     folder, told = tmp_path / "data", tmp_path / "told"
     opened(folder).close()
-    for round_number in range(5):
+    for round_number in range(3):
 
         def child(report: Any, number: int = round_number) -> None:
             report(True)

@@ -420,6 +420,7 @@ print("ok")
 """
 
 
+@pytest.mark.long
 def test_many_processes(tmp_path):
     folder, root = str(tmp_path / "cache"), str(Path(__file__).parents[2])
     script = MANY.format(root=root, folder=folder)

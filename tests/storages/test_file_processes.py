@@ -309,6 +309,7 @@ def test_a_writer_begun_before_a_fork_is_the_parents(storage):
     assert bytes(storage.read(writer.commit(digest))) == b"parent"
 
 
+@pytest.mark.long
 def test_forks_among_threads_that_begin_writers(storage):
     """No child hangs on a lock that a thread of its parent held, and none takes a lock with it unknowingly."""
     stop = threading.Event()

@@ -57,7 +57,9 @@ def stream(storage: ObjectStorage, data: bytes, piece: int = MB, **options: Any)
 # --- large ones ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [8 * MB - 1, 8 * MB, 8 * MB + 1, 24 * MB + 3])
+@pytest.mark.parametrize(
+    "size", [*(pytest.param(size, marks=pytest.mark.long) for size in (8 * MB - 1, 8 * MB)), 8 * MB + 1, 24 * MB + 3]
+)
 def test_sizes_around_a_part(either, size):
     data = pattern(size)
     third = size // 3
@@ -67,6 +69,7 @@ def test_sizes_around_a_part(either, size):
         assert b"".join(either.read_stream(config, third, third)) == data[third : 2 * third]
 
 
+@pytest.mark.long
 def test_a_large_payload_is_not_joined(storage):
     buffers = [bytearray(pattern(MB, number)) * 40 for number in range(3)]
     put(storage, b"warm", bytes(9 * MB))
@@ -160,6 +163,7 @@ def streamed(url: str, megabytes: int) -> tuple[int, int]:
     return int(up), int(down)
 
 
+@pytest.mark.long
 def test_a_stream_takes_little_memory(s3_url):
     up, down = streamed(s3_url, 200)
     assert up < 64 * MB
@@ -177,6 +181,7 @@ def test_two_gigabytes_take_little_memory(s3_url):
 # --- many at once --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("either", ["s3", pytest.param("az", marks=pytest.mark.long)], indirect=True)
 def test_many_at_once(either):
     values = [pattern(MB, number) for number in range(64)]
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
@@ -269,6 +274,7 @@ def test_an_upload_that_was_finished_and_whose_answer_was_lost(cut):
     assert storage.read(config) == data
 
 
+@pytest.mark.long
 def test_an_upload_that_somebody_else_ended(storage, s3_endpoint):
     writer = storage.writer({})
     writer.write(bytes(16 * MB))
@@ -318,6 +324,7 @@ def test_bytes_lost_in_the_middle_of_a_read(storage):
 # --- forks ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("either", ["s3", pytest.param("az", marks=pytest.mark.long)], indirect=True)
 def test_a_forked_child_does_everything(either):
     data = pattern(20 * MB)
     config = put(either, data)
@@ -349,6 +356,7 @@ def test_a_forked_child_does_everything(either):
     assert either.read(theirs) == b"grandchild"
 
 
+@pytest.mark.long
 def test_forks_beside_busy_threads(storage):
     """A child is not held up by what its parent's threads were doing when it was forked."""
     config = put(storage, pattern(2 * MB))
