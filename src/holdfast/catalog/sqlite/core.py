@@ -194,7 +194,8 @@ class Core(Places):
         if abs(now - self._looked) > _LOOK and self.path is not None:
             if _file_at(self.path) != self._file:
                 raise StoreNotFoundError(
-                    f"{self._where} was moved or removed while it was open, and this call did nothing: open the store again"
+                    f"{self._where} was moved or removed while it was open, and this call did nothing: "
+                    "open the store again"
                 )
             self._looked = now
 
