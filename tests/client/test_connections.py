@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 
 import holdfast
 from holdfast.errors import BusyError, InvalidArgumentError, StoreError
+from holdfast.payload import Payload
 from holdfast.service.base import Limits
 from holdfast.testing.processes import in_child
 
@@ -39,17 +40,19 @@ class Cutter:
     Attributes:
         answers: for each connection to come, after how many bytes of answers it is cut; none: it is left alone.
         requests: likewise after how many bytes of requests.
+        instead: what comes in place of the next answers, which the service gave.
         made: how many connections were made.
     """
 
-    def __init__(self, url: str, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._tls = tls
         parts = urlsplit(url)
         self._there = parts.hostname or "", parts.port or 0
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}{parts.path}"
         self.answers: list[int] = []
         self.requests: list[int] = []
+        self.instead: list[bytes] = []
         self.made = 0
         self._open: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._run)]
@@ -69,15 +72,15 @@ class Cutter:
                 self.made += 1
                 self._open += [near, far]
                 limits = [of.pop(0) if of else 1 << 60 for of in (self.requests, self.answers)]
-                for source, target, limit in ((near, far, limits[0]), (far, near, limits[1])):
-                    thread = threading.Thread(target=self._pump, args=(source, target, limit))
+                for source, target, limit, instead in ((near, far, limits[0], []), (far, near, limits[1], self.instead)):
+                    thread = threading.Thread(target=self._pump, args=(source, target, limit, instead))
                     self._threads.append(thread)
                     thread.start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, left: int) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, left: int, instead: list[bytes]) -> None:
         with suppress(OSError):
             while left > 0 and (data := source.recv(min(left, 1 << 16))):
-                target.sendall(data)
+                target.sendall(instead.pop(0) if instead else data)
                 left -= len(data)
         for end in (source, target):
             with suppress(OSError):
@@ -165,6 +168,22 @@ def test_connections_that_ended_unused_lose_nothing(far: holdfast.Store, cutter:
     assert list(far.namespace("a").keys()) == [f"k{number}" for number in range(5)]
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_what_a_proxy_answers_itself_is_not_taken_for_the_service(
+    far: holdfast.Store, cutter: Cutter, own: holdfast.Store, status: int
+) -> None:
+    """It may have asked the service all the same, as one that lost its connection to it has."""
+    scope = far.namespace("a")
+    for told in (b"", b'{"error": {"code": "timeout", "message": "not done in 1 second"}}'):
+        cutter.instead.append(b"HTTP/1.1 %d Odd\r\nContent-Length: %d\r\n\r\n%s" % (status, len(told), told))
+        before = own.namespace("a").get("n", default=0)
+        with pytest.raises(StoreError, match="may or may not have been made"):
+            scope.add("n", 1)
+        assert own.namespace("a").get("n") == before + 1
+        cutter.instead.append(b"HTTP/1.1 %d Odd\r\nContent-Length: 0\r\n\r\n" % status)
+        assert scope.get("n") == before + 1, "a read is made again"
+
+
 def test_what_was_not_sent_is_sent_when_the_service_is_back(url: str, own: holdfast.Store) -> None:
     cutter = Cutter(url)
     port = urlsplit(cutter.url).port or 0
@@ -193,6 +212,16 @@ def test_what_was_not_sent_is_sent_when_the_service_is_back(url: str, own: holdf
         thread.join()
         back[0].close()
     assert own.namespace("a").get("n") == 2
+
+
+def test_a_connection_is_not_used_after_nonsense(far: holdfast.Store, cutter: Cutter) -> None:
+    storage = far._kernel.storage
+    for _ in range(2):
+        cutter.instead.append(b"HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\n{{{{")
+        with pytest.raises(StoreError, match="gave no place"):
+            storage.write(Payload([b"bytes"], "text/plain"), lambda: (0, b""), {})
+    config = storage.write(Payload([b"bytes"], "text/plain"), lambda: (0, b""), {})
+    assert storage.read(config) == b"bytes"
 
 
 def test_a_download_goes_on_where_it_was(far: holdfast.Store, cutter: Cutter, host: Behind) -> None:

@@ -1,4 +1,4 @@
-"""The way to one service: its connections, who asks, and what is tried again.
+"""HTTP client for one service: connection pool, authentication, retries.
 
 Connections are kept open and used by one thread at a time. One that the service may have ended is not used again, so
 that a request is seldom lost on one. Nothing here asks for more than Python's own ``http.client``: a worker needs no
@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple
@@ -22,19 +22,18 @@ from urllib.parse import urlsplit
 
 from ..errors import AccessError, BusyError, ClosedError, HoldfastError, InvalidArgumentError, StoreError
 from ..payload import Buffer
-from .wire import MIME, PREFIX, named_error, raised
+from .wire import BEYOND, LONGER, MIME, PREFIX, named_error, raised
 
 __all__ = ["LOST", "Answer", "Channel", "Connection", "remember"]
 
 _IDLE = 4.0  # seconds: servers end connections that nobody uses, often after five
-_LONGER = 60.0  # seconds beyond the time-out that an answer may take: the service waits for others itself
 _FIRST_PAUSE, _PAUSE = 0.02, 0.5  # seconds between two attempts
-_BEYOND = 416  # there is nothing in a range that was asked for
+_UNKNOWN = (429, 502, 503, 504)  # a proxy answers so too, whether or not it asked the service
 _TOLD = 1 << 16  # bytes of an answer that may tell an error
 _ONE_SEND = 1 << 16  # bytes of a body that go with its head
 
 LOST = (OSError, HTTPException)
-"""What a broken connection is told by."""
+"""Exceptions that mean the connection broke."""
 
 
 class Answer(NamedTuple):
@@ -67,16 +66,17 @@ class Connection:
         self._head = channel.head
         self.used = time.monotonic()
 
-    def begin(self, method: str, path: str, headers: Iterable[tuple[str, str]], body: Buffer, timeout: float) -> None:
+    def begin(
+        self, method: str, path: str, headers: Iterable[tuple[str, str]], body: Sequence[Buffer], timeout: float
+    ) -> None:
         """Send the head of a request, with a body or the beginning of one that :meth:`send` goes on with."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = f"{method} {path} HTTP/1.1\r\n{self._head}{lines}\r\n".encode("latin-1")
         self._socket.settimeout(timeout)
-        if len(body) <= _ONE_SEND:
-            self._socket.sendall(head + body)
-        else:
-            self._socket.sendall(head)
-            self._socket.sendall(body)
+        if body and len(body[0]) <= _ONE_SEND:
+            head, body = head + body[0], body[1:]
+        for data in (head, *body):
+            self._socket.sendall(data)
 
     def send(self, data: Buffer) -> None:
         """Send more of a body."""
@@ -96,6 +96,8 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Whether the other end has, as far as is known here, neither ended it nor said what nobody asked for."""
+        if self._socket.fileno() < 0:
+            return False  # closed by who had given it back
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(0)
@@ -228,7 +230,7 @@ class Channel:
             return Answer(response.status, response.headers, data)  # type: ignore[arg-type]
 
         lines = (("Content-Type", mime), ("Content-Length", str(len(body))), *headers)
-        answer: Answer = self.attempt(method, path, lines, body, read, timeout, again)
+        answer: Answer = self.attempt(method, path, lines, (body,), read, timeout, again)
         return answer
 
     def attempt(
@@ -236,38 +238,40 @@ class Channel:
         method: str,
         path: str,
         headers: Iterable[tuple[str, str]],
-        body: Buffer,
-        read: Callable[[Connection, HTTPResponse], Any],
+        body: Sequence[Buffer],
+        read: Callable[[Connection, HTTPResponse], Any] | None,
         timeout: float,
         again: bool,
     ) -> Any:
-        """Send a request, and give what ``read`` makes of a good answer; see :meth:`ask`."""
+        """Send a request, and give what ``read`` makes of a good answer; see :meth:`ask`. Without ``read`` the
+        connection is given, over which the caller goes on with the body."""
         late, pause = time.monotonic() + timeout, _FIRST_PAUSE
         while True:
-            sent, waited = False, pause
+            sent = False
             try:
                 connection = self.take(max(timeout, 1.0))
                 sent = True
                 try:
-                    connection.begin(method, self.path + PREFIX + path, headers, body, timeout + _LONGER)
+                    connection.begin(method, self.path + PREFIX + path, headers, body, timeout + LONGER)
+                    if read is None:
+                        return connection
                     response = connection.response(method)
-                    if response.status < 400 or response.status == _BEYOND:
+                    if response.status < 400 or response.status == BEYOND:
                         return read(connection, response)
-                    error, waited = self.refused(connection, response), pause
+                    error, waited = self.error_of(connection, response), _PAUSE
                 except BaseException:
                     connection.close()
                     raise
-                if not isinstance(error, _Crowded):
-                    raise error
-                waited = max(pause, error.seconds)
-                if time.monotonic() + waited >= late:
-                    raise BusyError(str(error)) from None
+                crowded = isinstance(error, BusyError) and response.headers.get("Content-Type") != MIME
+                if not crowded or time.monotonic() + waited >= late:
+                    raise error  # one in MessagePack is the store's, which waited itself
             except LOST as lost:
                 if isinstance(lost, HoldfastError):
                     raise
+                open_end, waited = sent and not again, pause
                 untrusted = isinstance(lost, ValueError)  # as an error of certificates is, which no time mends
-                if (sent and not again) or untrusted or time.monotonic() + pause >= late:
-                    raise self._lost(lost, sent and not again) from lost
+                if open_end or untrusted or time.monotonic() + waited >= late:
+                    raise self._lost(lost, open_end) from lost
             time.sleep(waited)
             pause = min(2 * pause, _PAUSE)
 
@@ -275,13 +279,14 @@ class Channel:
         told = str(error) or type(error).__name__
         if open_end:
             return StoreError(
-                f"the connection to {self.url} broke before its answer came ({told}): what was asked for may or may "
-                "not have been made; read before you write it again"
+                f"the answer of {self.url} is lost ({told}): what was asked for may or may not have been made; read "
+                "before you write it again"
             )
         return StoreError(f"no service answers at {self.url}: {told}")
 
-    def refused(self, connection: Connection, response: HTTPResponse) -> Exception:
-        """The error that an answer tells, which is read to its end."""
+    def error_of(self, connection: Connection, response: HTTPResponse) -> Exception:
+        """The error that an answer tells, which is read to its end: one of :data:`LOST`, where it does not tell what
+        the service did."""
         data = response.read(_TOLD)
         if not response.isclosed() and response.read(1):
             connection.close()  # more than an error: it is not read to its end
@@ -295,14 +300,6 @@ def remember(url: str, token: str) -> None:
     _tokens[url] = token
 
 
-class _Crowded(Exception):
-    """The service has too much to do, and did nothing of this."""
-
-    def __init__(self, message: str, seconds: float) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
 def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
     """The error that an answer of a service, or of what stands before it, tells."""
     status, kind = response.status, response.headers.get("Content-Type", "")
@@ -311,10 +308,10 @@ def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
     try:
         told = json.loads(data)["error"]
         code, message = str(told["code"]), str(told["message"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         code, message = "", f"{url} answered {status} {response.reason}"
-    if status in (429, 503):
-        return _Crowded(message, _seconds(response.headers.get("Retry-After")))
+    if status in _UNKNOWN and code != BusyError.code:
+        return HTTPException(message if code else f"{status} {response.reason}")
     if status == 401:
         return AccessError(f"{message}: give the store a token, as in holdfast.open({url!r}, token=...)")
     if status == 403:
@@ -324,10 +321,6 @@ def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
     if status == 404 and not code:
         return StoreError(f"no Holdfast service is at {url}: it answered 404")
     return named_error(code, message)
-
-
-def _seconds(text: str | None) -> float:
-    return min(float(text), _PAUSE) if text and text.isdecimal() else 0.0
 
 
 def _close_all(free: list[Connection]) -> None:

@@ -44,9 +44,12 @@ from .base import (
 )
 
 __all__ = [
+    "BEYOND",
     "CALLS",
+    "LONGER",
     "MIME",
     "PREFIX",
+    "SEALED_ID",
     "BlobId",
     "Call",
     "Hello",
@@ -65,6 +68,15 @@ MIME: Final = "application/msgpack"
 
 PREFIX: Final = "/v1"
 """What the paths of the service begin with."""
+
+BEYOND: Final = 416
+"""The status that tells that there is nothing in a range that was asked for."""
+
+LONGER: Final = 60.0
+"""Seconds beyond the client's time-out that an answer may take: the service waits for others and for its disk."""
+
+SEALED_ID: Final = 32
+"""Bytes of a sealed id: a seal of the id, a seal of it with its content, and the id."""
 
 BlobId = Union[int, bytes]
 """A blob's id as it crosses: as it is, or sealed."""

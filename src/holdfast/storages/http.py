@@ -62,7 +62,7 @@ class HTTPStorage(Storage):
 
         if len(rest) == 1:
             lines = (*headers, ("Content-Length", str(size)))
-            return self._channel.attempt("PUT", self._path, lines, rest[0], read, self._timeout, True)
+            return self._channel.attempt("PUT", self._path, lines, rest, read, self._timeout, True)
         writer = self.writer(tags, size=size, content_type=payload.content_type, encoding=payload.encoding)
         with writer:
             for buffer in rest:
@@ -141,7 +141,7 @@ class HTTPStorage(Storage):
             return connection, response
 
         opened: tuple[Connection, HTTPResponse] = self._channel.attempt(
-            "POST", f"{self._path}/read", headers, body, read, self._timeout, True
+            "POST", f"{self._path}/read", headers, (body,), read, self._timeout, True
         )
         return opened
 
@@ -224,7 +224,7 @@ class _HTTPWriter(Writer):
                 self._connection = self._channel.take(max(self._timeout, 1.0))
                 lines = (*self._headers, ("Transfer-Encoding", "chunked"))
                 path = self._channel.path + "/v1" + self._path
-                self._connection.begin("PUT", path, lines, b"", self._timeout + _WAIT)
+                self._connection.begin("PUT", path, lines, (), self._timeout + _WAIT)
             connection = self._connection
             if self._size:
                 connection.send(b"%x\r\n" % self._size)
@@ -245,7 +245,7 @@ class _HTTPWriter(Writer):
         response = connection.response("PUT")
         self._connection = None
         if response.status >= 400:
-            error = self._channel.refused(connection, response)
+            error = self._channel.error_of(connection, response)
             raise error if isinstance(error, HoldfastError) else StoreError(str(error))
         return _result(self._channel, connection, response)
 
@@ -285,9 +285,9 @@ def _text(config: Any) -> bytes:
 
 
 def _result(channel: Channel, connection: Connection, response: HTTPResponse) -> Any:
-    data = response.read()
-    channel.give(connection, response)
     try:
-        return json.loads(data)
-    except ValueError:
+        config = json.loads(response.read())
+    except (ValueError, RecursionError):
         raise StoreError(f"{channel.url} gave no place for the bytes that it was sent") from None
+    channel.give(connection, response)
+    return config
