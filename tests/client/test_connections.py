@@ -10,13 +10,14 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,10 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 import holdfast
-from holdfast.errors import BusyError, InvalidArgumentError, StoreError
+from holdfast.errors import AccessError, BusyError, InvalidArgumentError, StoreError
 from holdfast.payload import Payload
 from holdfast.service.base import Limits
+from holdfast.storages.http import HTTPStorage
 from holdfast.testing.processes import in_child
+from holdfast.tokens import Tokens
 
 from .serving import Behind, storage_at
 
@@ -185,33 +188,53 @@ def test_what_a_proxy_answers_itself_is_not_taken_for_the_service(
 
 
 def test_what_was_not_sent_is_sent_when_the_service_is_back(url: str, own: holdfast.Store) -> None:
+    """Also what takes several buffers, and what comes as a stream."""
+    many = np.arange(100_000), np.arange(100_001)
+    with holdfast.open(url, timeout=10, cache="off") as store:  # whose shared rows are known by then
+        store.namespace("a").put_many({"array": many, "value": LARGE})
+    for number, verb in enumerate(
+        (
+            lambda scope: scope.add("n", 1),
+            lambda scope: scope.put("many", many),
+            lambda scope: scope.put("large", LARGE),
+        )
+    ):
+        with _gone(url) as store:
+            verb(store.namespace("a"))
+    for pieces in ([b"small"], [LARGE, LARGE]):
+        with _gone(url) as store, store._kernel.storage.writer({}) as writer:
+            for piece in pieces:
+                writer.write(piece)
+            config = writer.commit(lambda: (0, b""))
+            assert store._kernel.storage.read(config) == b"".join(pieces)
+    there = own.namespace("a")
+    assert (there.get("n"), there.get("large")) == (1, LARGE)
+    assert [len(array) for array in there.get("many")] == [100_000, 100_001]
+
+
+@contextmanager
+def _gone(url: str) -> Iterator[holdfast.Store]:
+    """A store whose service is away for the next 0.2 seconds."""
     cutter = Cutter(url)
-    port = urlsplit(cutter.url).port or 0
     store = holdfast.open(cutter.url, timeout=10, cache="off")
     cutter.close()
-
-    def later() -> None:
-        time.sleep(0.3)
-        again = Cutter(url)
-        again._listener.close()
-        again._listener = socket.create_server(("127.0.0.1", port))
-        again._threads[0].join(5)
-        back.append(again)
-        thread = threading.Thread(target=again._run)
-        again._threads.append(thread)
-        thread.start()
-
     back: list[Cutter] = []
-    thread = threading.Thread(target=later)
-    thread.start()
+    timer = threading.Timer(0.2, lambda: back.append(Cutter(url, port=urlsplit(cutter.url).port or 0)))
+    timer.start()
     try:
-        assert store.namespace("a").add("n", 1).value == 1
-        assert store.namespace("a").add("n", 1).value == 2
+        with store:
+            yield store
     finally:
-        store.close()
-        thread.join()
+        timer.join()
         back[0].close()
-    assert own.namespace("a").get("n") == 2
+
+
+def test_what_the_service_says_within_a_stream_is_told(host: Behind, own: holdfast.Store) -> None:
+    own.namespace("a").put("key", 1)
+    token, _ = Tokens(own).create(scopes=["namespace:a"], allow=["read"])
+    with host.serving(own, loopback=False) as url, holdfast.open(url, token=token, cache="off") as store:
+        with pytest.raises(AccessError, match="does not allow to write"):
+            store.namespace("a").put_chunks("stream", (LARGE for _ in range(10)))
 
 
 def test_a_connection_is_not_used_after_nonsense(far: holdfast.Store, cutter: Cutter) -> None:
@@ -330,6 +353,12 @@ def test_a_crowded_service_is_waited_for(host: Behind, own: holdfast.Store) -> N
         began = time.monotonic()
         with pytest.raises(BusyError, match="requests at once"):
             holdfast.open(url, timeout=0.3)
+        storage = HTTPStorage(f"{url}#1", timeout=0.3)
+        for pieces in ([b"small"], [LARGE, LARGE]):
+            with pytest.raises(BusyError, match="requests at once"), storage.writer({}) as writer:
+                for piece in pieces:
+                    writer.write(piece)
+                writer.commit(lambda: (0, b""))
         assert time.monotonic() - began < 5
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from http.client import HTTPResponse, IncompleteRead
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ..catalog.channel import LOST, Channel, Connection
+from ..catalog.wire import BEYOND
 from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StoreError
 from ..payload import Buffer, Payload
 from .base import OCTETS, GetDigest, Storage, Writer
@@ -19,8 +19,7 @@ __all__ = ["HTTPStorage"]
 
 _PIECE = 1 << 20  # bytes of a stream that are given at once
 _HELD = 1 << 18  # bytes of a stream that are sent at once
-_BEYOND = 416
-_WAIT = 60.0  # seconds that the service may take to have bytes on its disk, beyond the time-out
+_SYNC = (("Holdfast-Sync", "1"),)
 
 
 class HTTPStorage(Storage):
@@ -54,20 +53,8 @@ class HTTPStorage(Storage):
     def write(self, payload: Payload, get_digest: GetDigest, tags: Mapping[str, str], *, sync: bool = False) -> Any:
         """Send a payload's buffers. It may be sent again when the connection breaks: what came of that is deleted by
         the service when nobody commits it."""
-        size, rest = payload.size, list(payload.buffers)
         headers = _headers(tags, payload.content_type, payload.encoding, sync)
-
-        def read(connection: Connection, response: HTTPResponse) -> Any:
-            return _result(self._channel, connection, response)
-
-        if len(rest) == 1:
-            lines = (*headers, ("Content-Length", str(size)))
-            return self._channel.attempt("PUT", self._path, lines, rest, read, self._timeout, True)
-        writer = self.writer(tags, size=size, content_type=payload.content_type, encoding=payload.encoding)
-        with writer:
-            for buffer in rest:
-                writer.write(buffer)
-            return writer.commit(get_digest, sync=sync)
+        return _send(self._channel, self._path, headers, payload.buffers, self._timeout)
 
     def writer(
         self,
@@ -109,7 +96,7 @@ class HTTPStorage(Storage):
             connection, response = self._open(config, offset, end)
             whole = False
             try:
-                if response.status == _BEYOND:
+                if response.status == BEYOND:
                     response.read()
                     self._channel.give(connection, response)
                     whole = True
@@ -200,13 +187,12 @@ class _HTTPWriter(Writer):
     def commit(self, get_digest: GetDigest, *, sync: bool = False) -> Any:
         self._check_open()
         try:
-            if sync:
-                self._headers.append(("Holdfast-Sync", "1"))  # where nothing was sent yet; else see below
-                began = self._connection is not None
+            if self._connection is None:  # all of it is here
+                headers = [*self._headers, *_SYNC] if sync else self._headers
+                return _send(self._channel, self._path, headers, self._held, self._timeout)
             config = self._flush(True)
-            if sync and began:
+            if sync:
                 self._sync(config)
-            self._open = False
             return config
         finally:
             self.abort()
@@ -219,13 +205,11 @@ class _HTTPWriter(Writer):
 
     def _flush(self, last: bool) -> Any:
         """Send what is held, as one chunk of the body; at the ``last`` give the config."""
+        if self._connection is None:
+            lines = (*self._headers, ("Transfer-Encoding", "chunked"))
+            self._connection = self._channel.attempt("PUT", self._path, lines, (), None, self._timeout, True)
+        connection = self._connection
         try:
-            if self._connection is None:
-                self._connection = self._channel.take(max(self._timeout, 1.0))
-                lines = (*self._headers, ("Transfer-Encoding", "chunked"))
-                path = self._channel.path + "/v1" + self._path
-                self._connection.begin("PUT", path, lines, (), self._timeout + _WAIT)
-            connection = self._connection
             if self._size:
                 connection.send(b"%x\r\n" % self._size)
                 for data in self._held:
@@ -245,16 +229,18 @@ class _HTTPWriter(Writer):
         response = connection.response("PUT")
         self._connection = None
         if response.status >= 400:
-            error = self._channel.error_of(connection, response)
-            raise error if isinstance(error, HoldfastError) else StoreError(str(error))
+            raise self._channel.error_of(connection, response)
         return _result(self._channel, connection, response)
 
     def _why(self, error: BaseException) -> HoldfastError:
         """What the service said before it took no more, if it said something."""
         connection = self._connection
-        with suppress(*LOST):
+        try:
             if connection is not None and not connection.is_alive():
                 self._answer(connection)
+        except LOST as lost:
+            if isinstance(lost, HoldfastError):
+                return lost
         return StoreError(f"the connection to {self._channel.url} broke ({error!r}): nothing of this stream was stored")
 
     def abort(self) -> None:
@@ -272,9 +258,7 @@ def _headers(tags: Mapping[str, str], content_type: str, encoding: str | None, s
         headers.append(("Holdfast-Encoding", encoding))
     if tags:
         headers.append(("Holdfast-Tags", quote(json.dumps(dict(tags)), safe="")))
-    if sync:
-        headers.append(("Holdfast-Sync", "1"))
-    return headers
+    return [*headers, *_SYNC] if sync else headers
 
 
 def _text(config: Any) -> bytes:
@@ -282,6 +266,18 @@ def _text(config: Any) -> bytes:
         return json.dumps(config).encode()
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgumentError(f"no service gave the config {config!r:.200}") from None
+
+
+def _send(
+    channel: Channel, path: str, headers: list[tuple[str, str]], buffers: Sequence[Buffer], timeout: float
+) -> Any:
+    """Send bytes that are in memory, again where the connection breaks, and give their config."""
+
+    def read(connection: Connection, response: HTTPResponse) -> Any:
+        return _result(channel, connection, response)
+
+    lines = (*headers, ("Content-Length", str(sum(len(buffer) for buffer in buffers))))
+    return channel.attempt("PUT", path, lines, buffers, read, timeout, True)
 
 
 def _result(channel: Channel, connection: Connection, response: HTTPResponse) -> Any:
