@@ -48,6 +48,7 @@ __all__ = [
     "CALLS",
     "LONGER",
     "MIME",
+    "PLACE",
     "PREFIX",
     "SEALED_ID",
     "BlobId",
@@ -77,6 +78,9 @@ LONGER: Final = 60.0
 
 SEALED_ID: Final = 32
 """Bytes of a sealed id: a seal of the id, a seal of it with its content, and the id."""
+
+PLACE: Final = ValueRow._fields.index("blob")
+"""Where the place of bytes begins in a value row: blob, storage, config."""
 
 BlobId = Union[int, bytes]
 """A blob's id as it crosses: as it is, or sealed."""

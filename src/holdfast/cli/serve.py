@@ -50,16 +50,16 @@ def serve(
     from ..service.server import serve as make_server
 
     limits = Limits(
-        max_body,
-        max_json,
-        max_headers,
-        max_requests,
-        max_connections,
-        header_time,
-        idle_time,
-        request_time,
-        shutdown_time,
-        max_memory,
+        body=max_body,
+        json=max_json,
+        headers=max_headers,
+        requests=max_requests,
+        connections=max_connections,
+        header_time=header_time,
+        idle_time=idle_time,
+        request_time=request_time,
+        shutdown_time=shutdown_time,
+        memory=max_memory,
     )
     with open_store(store, create=True, storage=storage) as opened:
         journal = Journal(sys.stderr, all_requests=not quiet)

@@ -25,7 +25,6 @@ from .uploads import Taking, Uploads
 
 __all__ = ["Guest", "House", "is_whole", "parsed"]
 
-_PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
 _HELD = 10_000  # rows of one page
 _GC = "holdfast/gc"  # the lease of who collects
@@ -123,11 +122,11 @@ class Guest:
         return id if self._whole or id is None else self._seals.blob(id, *content)
 
     def _value(self, row: Sequence[Any]) -> Sequence[Any]:
-        if row[_PLACE] is None:
+        if row[wire.PLACE] is None:
             return row
-        blob, storage, config = row[_PLACE : _PLACE + 3]
+        blob, storage, config = row[wire.PLACE : wire.PLACE + 3]
         sealed = (self._id(blob, *row[3:6]), storage, self._config(storage, config))
-        return (*row[:_PLACE], *sealed, *row[_PLACE + 3 :])
+        return (*row[: wire.PLACE], *sealed, *row[wire.PLACE + 3 :])
 
     def _record(self, row: Sequence[Any]) -> Sequence[Any]:
         storage, config = row[_STORED : _STORED + 2]

@@ -34,10 +34,9 @@ _SPAN = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 
 
 class Download(NamedTuple):
-    """Bytes on their way out, from ``offset`` on; their size and that of all, where they are known before."""
+    """Bytes on their way out; their size and that of all, where they are known before."""
 
     pieces: AsyncIterator[bytes]
-    offset: int
     size: int | None
     whole: int | None
 
@@ -135,7 +134,7 @@ class Remote:
 
         pieces, first, whole = await self.driver.away(begin)
         size = None if whole is None else max(0, min(whole, whole if end is None else end) - offset)
-        return Download(self._pieces(pieces, first), offset, size, whole)
+        return Download(self._pieces(pieces, first), size, whole)
 
     async def _pieces(self, pieces: Iterator[bytes], piece: bytes) -> AsyncIterator[bytes]:
         try:

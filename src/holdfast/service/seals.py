@@ -14,15 +14,13 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from ..catalog.wire import SEALED_ID
 from ..errors import AccessError, InvalidArgumentError
 from ..hashing import BLAKE3, SHA256
 
-__all__ = ["SEALED_ID", "Fresh", "Seals"]
+__all__ = ["Fresh", "Seals"]
 
-SEALED_ID = 32
-"""Bytes of a sealed id: a seal of the id, a seal of it with its content, and the id."""
-
-_MAC = 12  # bytes of each: nobody can try 2**96
+_MAC = (SEALED_ID - 8) // 2  # bytes of each: 12, as nobody can try 2**96
 
 
 class Fresh(NamedTuple):

@@ -11,6 +11,7 @@ from ...address import Path
 from ...errors import InvalidArgumentError
 from ...model import Codec, RecordRow, ScopeInfo
 from ..base import (
+    HEAD,
     Blob,
     Catalog,
     Change,
@@ -28,7 +29,7 @@ from ..base import (
     Usage,
 )
 from ..channel import Channel
-from ..wire import CALLS, Hello, decode, encode, encode_changes
+from ..wire import CALLS, PLACE, SEALED_ID, Hello, decode, encode, encode_changes
 
 __all__ = ["SERVED", "HTTPCatalog"]
 
@@ -38,8 +39,7 @@ SERVED: Final = "holdfast.http@v1"
 _OWN = ("holdfast.inline@v1",)  # storages that need no service
 _CLOCK = 60.0  # seconds for which the distance between two clocks is believed
 _INTEGER: Final = Codec("holdfast.int@v1", "application/json")
-_PLAIN_ID = 1 << 63  # from here on an id is a sealed one
-_SEALED = 32  # bytes of one
+_SEALED = 1 << 8 * SEALED_ID  # from here on an id is a sealed one
 
 
 class HTTPCatalog(Catalog):
@@ -324,15 +324,15 @@ class HTTPCatalog(Catalog):
 
 
 def _opened(blob: Any) -> Any:
-    return int.from_bytes(blob) | 1 << 8 * _SEALED if isinstance(blob, bytes) else blob
+    return int.from_bytes(blob) | _SEALED if isinstance(blob, bytes) else blob
 
 
 def _sealed(blob: Any) -> Any:
-    return (blob - (1 << 8 * _SEALED)).to_bytes(_SEALED) if isinstance(blob, int) and blob >= _PLAIN_ID else blob
+    return (blob - _SEALED).to_bytes(SEALED_ID) if isinstance(blob, int) and blob >= _SEALED else blob
 
 
 def _opened_entry(row: tuple[Any, ...]) -> EntryRow:
-    place = len(RecordRow._fields) + 10
+    place = HEAD + PLACE
     if isinstance(row[place], bytes):
         return (*row[:place], _opened(row[place]), *row[place + 1 :])
     return row
