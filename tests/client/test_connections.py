@@ -44,7 +44,7 @@ class Cutter:
     Attributes:
         answers: for each connection to come, after how many bytes of answers it is cut; none: it is left alone.
         requests: likewise after how many bytes of requests.
-        instead: what comes in place of the next answers, which the service gave.
+        instead: what comes in place of the next answers, which the service gave, each then cut.
         made: how many connections were made.
     """
 
@@ -87,7 +87,10 @@ class Cutter:
     def _pump(self, source: socket.socket, target: socket.socket, left: int, instead: list[bytes]) -> None:
         with suppress(OSError):
             while left > 0 and (data := source.recv(min(left, 1 << 16))):
-                target.sendall(instead.pop(0) if instead else data)
+                if instead:
+                    target.sendall(instead.pop(0))
+                    break
+                target.sendall(data)
                 left -= len(data)
         for end in (source, target):
             with suppress(OSError):
@@ -180,14 +183,14 @@ def test_what_a_proxy_answers_itself_is_not_taken_for_the_service(
     far: holdfast.Store, cutter: Cutter, own: holdfast.Store, status: int
 ) -> None:
     """It may have asked the service all the same, as one that lost its connection to it has."""
-    scope = far.namespace("a")
+    scope, head = far.namespace("a"), b"HTTP/1.1 %d Odd\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     for told in (b"", b'{"error": {"code": "timeout", "message": "not done in 1 second"}}'):
-        cutter.instead.append(b"HTTP/1.1 %d Odd\r\nContent-Length: %d\r\n\r\n%s" % (status, len(told), told))
+        cutter.instead.append(head % (status, len(told)) + told)
         before = own.namespace("a").get("n", default=0)
         with pytest.raises(StoreError, match="may or may not have been made"):
             scope.add("n", 1)
         assert own.namespace("a").get("n") == before + 1
-        cutter.instead.append(b"HTTP/1.1 %d Odd\r\nContent-Length: 0\r\n\r\n" % status)
+        cutter.instead.append(head % (status, 0))
         assert scope.get("n") == before + 1, "a read is made again"
 
 
