@@ -15,7 +15,8 @@ import holdfast
 @pytest.mark.parametrize("url", ["s3://bucket/prefix", "gs://b", "az://c/d", "git+ssh://x", "mysql://h/db"])
 def test_an_address_that_is_no_folder_is_refused(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(holdfast.InvalidArgumentError, match="only folders, postgresql://, https:// of a service and memory:"):
+    known = "only folders, postgresql://, https:// of a service and memory:"
+    with pytest.raises(holdfast.InvalidArgumentError, match=known):
         holdfast.open(url)
     assert list(tmp_path.iterdir()) == []
 
