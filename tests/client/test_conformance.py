@@ -36,7 +36,7 @@ for _name in (
     "bundles_beside_the_collector", "versions_grow_past_every_step", "many_processes_at_a_quota",
     "what_expired_makes_room", "what_expired_is_not_kept", "versions_grow_beside_copies_from_elsewhere",
     "many_processes_compare_and_set", "equal_values_beside_the_collector", "many_processes_add_to_one_counter",
-    "many_processes_and_a_transfer",
+    "many_processes_and_a_transfer", "a_listing_is_one_moment", "puts_beside_drops_and_renames",
 ):  # fmt: skip
     setattr(TestCatalog, f"test_{_name}", None)  # what takes long is in the long run
 
