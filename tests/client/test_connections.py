@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 import holdfast
+from holdfast.catalog.channel import Channel
 from holdfast.errors import AccessError, BusyError, InvalidArgumentError, StoreError
 from holdfast.payload import Payload
 from holdfast.service.base import Limits
@@ -381,6 +382,8 @@ def test_what_is_too_large_for_the_service(host: Behind, own: holdfast.Store) ->
         ):
             with pytest.raises((InvalidArgumentError, StoreError), match="more than the 100000 bytes"):
                 verb()
+        with pytest.raises(InvalidArgumentError, match="more than the 100000 bytes"):  # said long before it is sent
+            Channel(url).ask("POST", "/catalog/put", bytes(100 << 20), timeout=5, again=False)
         assert list(scope.keys()) == ["key"]
         assert len(scope.get("key")) == 50_000
 

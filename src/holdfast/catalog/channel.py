@@ -75,8 +75,12 @@ class Connection:
         self._socket.settimeout(timeout)
         if body and len(body[0]) <= _ONE_SEND:
             head, body = head + body[0], body[1:]
-        for data in (head, *body):
-            self._socket.sendall(data)
+        try:
+            for data in (head, *body):
+                self._socket.sendall(data)
+        except OSError:
+            if self.is_alive():
+                raise  # else it may have said why it takes no more
 
     def send(self, data: Buffer) -> None:
         """Send more of a body."""
