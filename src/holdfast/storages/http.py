@@ -148,11 +148,7 @@ class HTTPStorage(Storage):
         return found
 
     def _ask(self, verb: str, configs: Sequence[Any]) -> Any:
-        answer = self._channel.ask(
-            "POST", f"{self._path}/{verb}", _text(list(configs)), timeout=self._timeout, again=True,
-            mime="application/json",
-        )  # fmt: skip
-        return json.loads(answer.data) if answer.data else None
+        return _ask(self._channel, f"{self._path}/{verb}", configs, self._timeout)
 
     def close(self) -> None:
         """Close the connections that are not in use; reading goes on working."""
@@ -192,16 +188,10 @@ class _HTTPWriter(Writer):
                 return _send(self._channel, self._path, headers, self._held, self._timeout)
             config = self._flush(True)
             if sync:
-                self._sync(config)
+                _ask(self._channel, f"{self._path}/sync", [config], self._timeout)
             return config
         finally:
             self.abort()
-
-    def _sync(self, config: Any) -> None:
-        body = _text([config])
-        self._channel.ask(
-            "POST", f"{self._path}/sync", body, timeout=self._timeout, again=True, mime="application/json"
-        )
 
     def _flush(self, last: bool) -> Any:
         """Send what is held, as one chunk of the body; at the ``last`` give the config."""
@@ -266,6 +256,13 @@ def _text(config: Any) -> bytes:
         return json.dumps(config).encode()
     except (TypeError, ValueError, RecursionError):
         raise InvalidArgumentError(f"no service gave the config {config!r:.200}") from None
+
+
+def _ask(channel: Channel, path: str, configs: Sequence[Any], timeout: float) -> Any:
+    """What the service answers about bytes."""
+    body = _text(list(configs))
+    answer = channel.ask("POST", path, body, timeout=timeout, again=True, mime="application/json")
+    return json.loads(answer.data) if answer.data else None
 
 
 def _send(
