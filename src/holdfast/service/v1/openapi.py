@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from .. import __version__
-from .answer import Answer, json_answer
-from .base import Exchange
-from .routing import Parameter, Route, Verb
+from ... import __version__
+from ..answer import Answer, json_answer
+from ..base import Exchange
+from ..routing import Parameter, Route, Verb
 
 __all__ = ["document", "document_of", "statuses"]
 
