@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
@@ -11,12 +12,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from holdfast.errors import InvalidArgumentError, StoreError
 from holdfast.service.base import Limits
+from holdfast.service.guard import Guard
 from holdfast.service.server import serve
 from holdfast.tokens import Tokens
 
@@ -248,8 +251,32 @@ def test_silence_has_a_limit(narrow: Served, at: str) -> None:
 def test_a_request_has_its_time(narrow: Served, at: str) -> None:
     began = time.monotonic()
     got = narrow.client.get(f"/v1/changes/{at}/a?wait=60")
-    assert (got.status, got.code) == (503, "timeout")
+    assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
     assert 1 < time.monotonic() - began < 8
+
+
+def test_only_what_did_not_begin_in_its_time_is_told_as_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(request_time=0.3)) as service:
+        catalog, scope = store._kernel.catalog, store.namespace("a")
+        commit = catalog.commit
+
+        def commit_slowly(*changes: Any, **more: Any) -> Any:
+            done = commit(*changes, **more)
+            time.sleep(0.6)  # as on a disk that is slow
+            return done
+
+        async def sign_in_slowly(*_: Any) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(catalog, "commit", commit_slowly)
+        got = service.client.put("/v1/values/namespace:a/begun", bytes(100_000))
+        assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
+        assert "may or may not" in got.json["error"]["message"]
+        assert "begun" in scope
+        monkeypatch.setattr(Guard, "sign_in", sign_in_slowly)
+        got = service.client.put("/v1/values/namespace:a/not-begun", b"x")
+        assert (got.status, got.code, got.headers["retry-after"]) == (503, "timeout", "5")
+        assert "not-begun" not in scope
 
 
 def test_who_does_not_read_his_answer_is_let_go(narrow: Served, at: str) -> None:

@@ -133,6 +133,7 @@ class Exchange:
         held: of the service's room.
         status: of the answer, once it has begun.
         began: when, by the clock that only goes on.
+        begun: whether its handler began: from then on something may have been done.
         late: set with the cancellation of its task, when its time is over.
         waits: since when it waits for more of its body, None while it does not.
         silent: set with the cancellation of its task, when none came.
@@ -154,7 +155,7 @@ class Exchange:
         self.sent = 0
         self.received = 0
         self.held = 0
-        self.late = self.silent = False
+        self.begun = self.late = self.silent = False
         self.waits: float | None = None
         self.began = monotonic()
 
