@@ -237,6 +237,24 @@ def test_a_connection_has_no_thousand_requests_waiting(service: Served, client: 
     assert client.get("/healthz").status == 200
 
 
+def test_a_client_that_left_with_requests_waiting_holds_no_place(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(requests=3)) as service:
+        client = service.client
+        head = b"GET /v1/changes/n:a%s HTTP/1.1\r\nhost: localhost\r\naccept: %s\r\n\r\n"
+        behind = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        for asked in (head % (b"", b"text/event-stream"), head % (b"?wait=60", b"*/*")):
+            links = [socket.create_connection((client.host, client.port)) for _ in range(3)]
+            for link in links:
+                link.sendall(asked + behind)
+            end = time.monotonic() + 5
+            while client.get("/v1").status == 200:
+                assert time.monotonic() < end
+            for link in links:
+                link.close()
+            while client.get("/v1").status == 503:
+                assert time.monotonic() < end
+
+
 def test_a_page_of_another_site_cannot_take_a_value_as_its_own_script(client: Client, at: str) -> None:
     where = f"/v1/values/{at}/data.js"
     client.put(where, b"secret = 1", Content_Type="text/javascript")

@@ -45,6 +45,7 @@ class Connection(HttpToolsProtocol):
         self.in_header = True
         self.taken = 0  # bytes since a header was complete or a piece of a body came
         self.since = self.stalled = monotonic()
+        self.running: RequestResponseCycle | None = None
         self.refused: tuple[int, str, str] | None = None
         self.ended: float | None = None  # when it was refused: what comes then is not looked at
 
@@ -55,6 +56,17 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > most:
             self.refuse(503, "busy", f"more than {most} connections at once: try again")
             transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered, also where uvicorn knows only of a later one that waits behind it."""
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
