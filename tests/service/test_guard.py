@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+import logging
 import signal
 import socket
 import threading
@@ -401,3 +402,19 @@ def test_a_killed_service_loses_nothing_that_was_acknowledged(tmp_path: Path) ->
             assert scope.get(str(number)) == bytes([number % 256]) * (10 if number % 3 else 50_000)
         assert store.verify().problems == []
     assert done > 20
+
+
+def test_a_carriage_return_in_a_field_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        monkeypatch.setattr(Guard, "request_id", lambda *_: "a\rset-cookie: b")
+        assert b"set-cookie" not in service.client.raw(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+
+
+def test_what_the_library_logs_is_told_to_the_journal_while_it_serves(tmp_path: Path) -> None:
+    logger = logging.getLogger("holdfast")
+    before = list(logger.handlers)
+    with holdfast.open(tmp_path / "store") as store:
+        with served(store) as service:
+            logger.warning("a disk is slow")
+        assert "a disk is slow" in service.told.getvalue()
+        assert logger.handlers == before

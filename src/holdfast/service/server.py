@@ -57,7 +57,12 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: Any = None) -> None:
         """Serve until :meth:`stop`, or until this process is told to end, if it is its main thread."""
-        super().run([self._listener])
+        logger, handler = logging.getLogger("holdfast"), _Forwarding(self._app.journal)
+        logger.addHandler(handler)
+        try:
+            super().run([self._listener])
+        finally:
+            logger.removeHandler(handler)
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen."""
@@ -129,7 +134,6 @@ def serve(
     journal = journal or Journal(None)
     listener = _listen(host, port)
     _raise_open_files(limits)
-    logging.getLogger("holdfast").addHandler(_Forwarding(journal))
     return Server(make_app(store, limits, journal=journal, loopback=loopback), listener, listening)
 
 
