@@ -120,7 +120,7 @@ class Uploads:
 
 
 class Taking:
-    """The new bytes of one commit, of which several puts may name the same.
+    """The uploads one commit consumes; several puts may name the same one.
 
     Args:
         uploads: where they wait.
