@@ -311,6 +311,21 @@ def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
         assert client.ask("POST", "/v1/batch", parts).status == 400  # of many parts, but alone
 
 
+def test_what_is_only_announced_takes_no_disk(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(body=1 << 30)) as service:
+        where = f"/v1/bytes/{store._kernel.storage_id}"
+        head = f"PUT {where} HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+        too_long = (head % (2 << 30)).encode()[:-2] + b"expect: 100-continue\r\n\r\n"
+        assert service.client.raw(too_long).startswith(b"HTTP/1.1 413 ")
+        files = set(tmp_path.rglob("*"))
+        with socket.create_connection((service.client.host, service.client.port)) as link:
+            link.sendall((head % (256 << 20)).encode() + bytes(2 << 20))
+            end = time.monotonic() + 5
+            while not (found := [file for file in set(tmp_path.rglob("*")) - files if file.stat().st_size]):
+                assert time.monotonic() < end
+            assert sum(file.stat().st_blocks for file in found) * 512 < 128 << 20
+
+
 def test_tags_and_properties_are_short_enough_to_be_listed(client: Client, at: str) -> None:
     long = "x" * 70_000
     client.put(f"/v1/values/{at}/a", b"1")

@@ -276,6 +276,19 @@ class Exchange:
 
     # --- its body -----------------------------------------------------------------------------------------------------
 
+    def length(self, most: int) -> int | None:
+        """How many bytes of its body are announced, if it says so.
+
+        Raises:
+            Refusal: 413, more than ``most``.
+        """
+        length = self.headers.get(b"content-length")
+        if length is None:
+            return None
+        if int(length) > most:
+            raise self._too_large(most)
+        return int(length)
+
     async def pieces(self, most: int) -> AsyncIterator[bytes]:
         """The body, or what is left of it, piece by piece; see :meth:`next_piece`."""
         while not self.whole:
@@ -291,9 +304,7 @@ class Exchange:
             Refusal: 413 for a larger body, 408 for silence in the middle.
         """
         if not self.received:
-            length = self.headers.get(b"content-length")
-            if length is not None and int(length) > most:
-                raise self._too_large(most)
+            self.length(most)
         piece = await self._next()
         if self.received > most:
             raise self._too_large(most)

@@ -235,11 +235,11 @@ def _number(exchange: Exchange) -> int:
 
 async def take(exchange: Exchange) -> Answer:
     """Take bytes into a storage."""
-    length = exchange.header(b"content-length")
-    size = None if length is None else int(length)
+    most = exchange.service.limits.body
+    size = exchange.length(most)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
     try:
-        chunks = exchange.pieces(exchange.service.limits.body)
+        chunks = exchange.pieces(most)
         made = await _remote(exchange).upload(exchange.access, _number(exchange), chunks, headers, size)
         return Answer(201, [JSON], made)
     except HoldfastError as error:

@@ -180,6 +180,8 @@ class Upload:
         self._uploads, self._number = uploads, number
         storage: Storage = uploads.kernel.storage_of(number)
         self.since = since_now(uploads.kernel, storage)
+        if isinstance(storage, MappedStorage):
+            size = None  # what is only announced sets no disk aside
         self._writer = storage.writer(tags, size=size, content_type=content_type, encoding=encoding)
         self._hash = hasher(BLAKE3)
         self._small: bytes | None = b""
