@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -309,6 +310,58 @@ def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
             assert time.monotonic() < end
         parts = b'{"operations": [' + b"[]," * 100_000 + b"[]]}"
         assert client.ask("POST", "/v1/batch", parts).status == 400  # of many parts, but alone
+
+
+def test_few_bytes_that_come_to_many_parts_are_not_taken(client: Client, at: str) -> None:
+    path = (tuple(at.split(":")),)
+    for arguments in (
+        ([["delete", b""]] * 100_001, [], None, False),
+        (
+            [["put", [path, "a", *row()[5:6], 0, None, 0, None, *[None] * 6, None, None, [b""] * 100_001]]],
+            [],
+            None,
+            False,
+        ),
+        ([["delete", [path * 60_000, "k", None, None]]] * 20, [], None, False),
+    ):
+        assert call(client, "commit", *arguments) == (400, "InvalidArgumentError")
+    for parts in (b"[]," * 150_000, b"1," * 600_000):
+        got = client.ask("POST", "/v1/batch", b'{"operations": [' + parts + b"1]}")
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "too_large")
+
+
+def test_changes_are_counted_as_what_they_are_in_memory(tmp_path: Path) -> None:
+    deletes = [["delete", [PROD, f"k{number}", None, None]] for number in range(3000)]
+    arguments = wire.encode((deletes, [[PROD, None]], None, False))
+    slow = HEAD % b"n:a" + b"content-type: application/json\r\ncontent-length: 200000\r\n\r\n" + bytes(100_000)
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(memory=2_000_000)) as service:
+        address = service.client.host, service.client.port
+        with socket.create_connection(address) as link:
+            link.sendall(slow)
+            end = time.monotonic() + 5
+            while (reply := service.once("POST", "/v1/catalog/commit", arguments)).status == 200:
+                assert time.monotonic() < end  # until the other one is there
+            assert (reply.status, reply.code) == (503, "busy")
+
+
+def test_what_takes_long_is_not_done_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        catalog = store._kernel.catalog
+        store.scope("namespace:prod").put("k", 1)
+        for name in ("search", "commit"):
+            verb = getattr(catalog, name)
+            told = lambda *a, verb=verb, **b: (threads.append(threading.current_thread().name), verb(*a, **b))[1]  # noqa: E731
+            monkeypatch.setattr(catalog, name, told)
+        change = ["delete", [PROD, "k", None, None]]
+        calls = (
+            ("search", PROD, "", None, None, "key", None, 10_000),
+            ("commit", [change] * 100, [[PROD, None]], None, False),
+        )
+        for name, *arguments in calls:
+            call(service.client, name, *arguments)
+    assert len(threads) == 2
+    assert "served" not in threads  # the thread of the loop
 
 
 def test_what_is_only_announced_takes_no_disk(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ _DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client
 _DRAIN_TIME = 2.0
 _CUT = 1 << 18  # bytes of a long answer that are sent at once
 _PART = 80  # bytes that each part of JSON may come to
+_PARTS = 600_000  # parts of JSON that are decoded in some 50 ms, in which nothing else can run; a list counts fourfold
 
 
 class Limits(NamedTuple):
@@ -344,11 +345,16 @@ class Exchange:
 
         Raises:
             InvalidArgumentError: it is something else.
+            Refusal: 413 for more parts than can be decoded while others wait.
         """
         data = await self.body()
         try:
             if len(data) > FREE:
-                self.hold(_PART * sum(map(data.count, (b"[", b"{", b","))))
+                lists = data.count(b"[")
+                parts = lists + data.count(b"{") + data.count(b",")
+                if parts + 3 * lists > _PARTS:
+                    raise Refusal(413, "too_large", f"the body has more than {_PARTS} parts, lists fourfold: send less")
+                self.hold(_PART * parts)
                 found = await self.service.driver.away(partial(load_json, data, ""))
             else:
                 found = load_json(data or b"{}", "")

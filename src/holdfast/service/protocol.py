@@ -62,7 +62,7 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being answered, also where uvicorn knows only of a later one that waits behind it."""
+        """Tell the request that is being answered: where another one waits behind it, uvicorn tells only that."""
         if self.running is not None and not self.running.response_complete:
             self.running.disconnected = True
             self.running.message_event.set()
