@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import random
 import socket
 import threading
 import time
@@ -362,6 +363,23 @@ def test_what_takes_long_is_not_done_in_the_loop(tmp_path: Path, monkeypatch: py
             call(service.client, name, *arguments)
     assert len(threads) == 2
     assert "served" not in threads  # the thread of the loop
+
+
+def test_bytes_that_lie_in_the_catalog_are_counted_too(tmp_path: Path) -> None:
+    in_catalog = holdfast.open(tmp_path / "store", storage="inline")
+    with in_catalog as store, served(store, Limits(memory=3_000_000)) as service:
+        address = service.client.host, service.client.port
+        data = random.Random(1).randbytes(2_000_000)
+        store.scope("n:a").put("packed", data.hex().encode(), compression="zstd")
+        assert service.client.put("/v1/values/n:a/file", data).status == 201
+        with socket.create_connection(address) as link:
+            link.sendall(HEAD % b"n:a" + b"content-length: 4000000\r\n\r\n" + data)
+            end = time.monotonic() + 5
+            while (got := service.once("PUT", "/v1/values/n:a/file", data)).status == 200:
+                assert time.monotonic() < end
+            assert (got.status, got.code) == (503, "busy")
+            assert service.once("GET", "/v1/values/n:a/file").code == "busy"
+            assert service.once("GET", "/v1/values/n:a/packed").code == "busy"
 
 
 def test_what_is_only_announced_takes_no_disk(tmp_path: Path) -> None:
