@@ -382,6 +382,28 @@ def test_bytes_that_lie_in_the_catalog_are_counted_too(tmp_path: Path) -> None:
             assert service.once("GET", "/v1/values/n:a/packed").code == "busy"
 
 
+def test_a_transaction_that_is_done_again_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(memory=3_000_000)) as service:
+        store.scope("n:a").put("text", "x" * 1_000_000)
+        catalog, tried = store._kernel.catalog, []
+        commit = catalog.commit
+
+        def commit_later(*changes: Any, **more: Any) -> Any:
+            tried.append(changes)
+            if len(tried) < 6:
+                raise holdfast.ConflictError("another writer was first")
+            return commit(*changes, **more)
+
+        monkeypatch.setattr(catalog, "commit", commit_later)
+        operations = [{"op": "get", "address": "n:a/text"}, {"op": "put", "address": "n:a/k", "value": 1}]
+        asked = {"operations": operations}
+        slow = HEAD % b"n:a" + b"content-type: application/json\r\ncontent-length: 200000\r\n\r\n" + bytes(100_000)
+        with socket.create_connection((service.client.host, service.client.port)) as link:
+            link.sendall(slow)
+            time.sleep(0.1)
+            assert service.client.ask("POST", "/v1/transactions", asked).status == 200
+
+
 def test_what_is_only_announced_takes_no_disk(tmp_path: Path) -> None:
     with holdfast.open(tmp_path / "store") as store, served(store, Limits(body=1 << 30)) as service:
         where = f"/v1/bytes/{store._kernel.storage_id}"

@@ -72,7 +72,7 @@ class App:
         finally:
             del active[exchange]
             if exchange.held:
-                self.service.room.give(exchange.held)
+                exchange.release()
             seconds = monotonic() - exchange.began
             self.service.metrics.count(exchange, route, seconds)
             self.journal.request(exchange, seconds, unexpected)

@@ -275,6 +275,11 @@ class Exchange:
             self.service.room.take(size, self.held)
             self.held += size
 
+    def release(self, held: int = 0) -> None:
+        """Give room back, down to what it ``held`` before."""
+        self.service.room.give(self.held - held)
+        self.held = held
+
     # --- its body -----------------------------------------------------------------------------------------------------
 
     def length(self, most: int) -> int | None:
