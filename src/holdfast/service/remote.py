@@ -103,6 +103,7 @@ class Remote:
         """Take bytes into a storage, and give the config with which they can be committed, as JSON. What ends early
         leaves nothing."""
         self._storage(access, number, "write")
+        self.house.uploads.check_room(access)
         sync = headers.get("holdfast-sync") == "1"
         told = (headers.get("content-type", OCTETS), headers.get("holdfast-encoding"))
         tags = _tags(headers.get("holdfast-tags"))
@@ -121,7 +122,7 @@ class Remote:
 
             def finish() -> Any:
                 upload.write(data)
-                return upload.commit(sync)
+                return upload.commit(sync, access)
 
             return json.dumps(await away(finish)).encode()
         finally:
