@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import logging
+import shutil
 import signal
 import socket
 import threading
@@ -418,3 +419,27 @@ def test_what_the_library_logs_is_told_to_the_journal_while_it_serves(tmp_path: 
             logger.warning("a disk is slow")
         assert "a disk is slow" in service.told.getvalue()
         assert logger.handlers == before
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved"])
+def test_a_store_that_is_no_longer_there_is_told_of(tmp_path: Path, fate: str) -> None:
+    folder = tmp_path / "store"
+    with holdfast.open(folder) as store, served(store) as service:
+        client = service.client
+        assert client.put("/v1/values/n:a/k", b"x").status == 201
+        assert client.put("/v1/values/n:a/file", bytes(100_000)).status == 201
+        if fate == "removed":
+            shutil.rmtree(folder)
+        else:
+            folder.rename(tmp_path / "elsewhere")
+        time.sleep(0.06)  # it is looked at every 50 ms
+        for size in (1, 100_000):
+            got = client.put("/v1/values/n:a/more", bytes(size))
+            assert (got.status, got.code) == (404, "store_not_found"), size
+        for path in ("values/n:a/k", "values/n:a/file", "records/n:a/k", "keys/n:a", "changes/n:a"):
+            got = client.get(f"/v1/{path}")
+            assert (got.status, got.code) == (404, "store_not_found"), path
+        got = client.get("/readyz")
+        assert (got.status, got.code, "retry-after" in got.headers) == (503, "store_not_found", True)
+        assert client.get("/healthz").status == 200
+    assert not folder.exists()
