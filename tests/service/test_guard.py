@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import logging
+import shutil
 import signal
 import socket
 import threading
@@ -11,12 +14,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from holdfast.errors import InvalidArgumentError, StoreError
 from holdfast.service.base import Limits
+from holdfast.service.guard import Guard
 from holdfast.service.server import serve
 from holdfast.tokens import Tokens
 
@@ -248,8 +253,32 @@ def test_silence_has_a_limit(narrow: Served, at: str) -> None:
 def test_a_request_has_its_time(narrow: Served, at: str) -> None:
     began = time.monotonic()
     got = narrow.client.get(f"/v1/changes/{at}/a?wait=60")
-    assert (got.status, got.code) == (503, "timeout")
+    assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
     assert 1 < time.monotonic() - began < 8
+
+
+def test_only_what_did_not_begin_in_its_time_is_told_as_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(request_time=0.3)) as service:
+        catalog, scope = store._kernel.catalog, store.namespace("a")
+        commit = catalog.commit
+
+        def commit_slowly(*changes: Any, **more: Any) -> Any:
+            done = commit(*changes, **more)
+            time.sleep(0.6)  # as on a disk that is slow
+            return done
+
+        async def sign_in_slowly(*_: Any) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(catalog, "commit", commit_slowly)
+        got = service.client.put("/v1/values/namespace:a/begun", bytes(100_000))
+        assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
+        assert "may or may not" in got.json["error"]["message"]
+        assert "begun" in scope
+        monkeypatch.setattr(Guard, "sign_in", sign_in_slowly)
+        got = service.client.put("/v1/values/namespace:a/not-begun", b"x")
+        assert (got.status, got.code, got.headers["retry-after"]) == (503, "timeout", "5")
+        assert "not-begun" not in scope
 
 
 def test_who_does_not_read_his_answer_is_let_go(narrow: Served, at: str) -> None:
@@ -374,3 +403,43 @@ def test_a_killed_service_loses_nothing_that_was_acknowledged(tmp_path: Path) ->
             assert scope.get(str(number)) == bytes([number % 256]) * (10 if number % 3 else 50_000)
         assert store.verify().problems == []
     assert done > 20
+
+
+def test_a_carriage_return_in_a_field_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        monkeypatch.setattr(Guard, "request_id", lambda *_: "a\rset-cookie: b")
+        assert b"set-cookie" not in service.client.raw(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+
+
+def test_what_the_library_logs_is_told_to_the_journal_while_it_serves(tmp_path: Path) -> None:
+    logger = logging.getLogger("holdfast")
+    before = list(logger.handlers)
+    with holdfast.open(tmp_path / "store") as store:
+        with served(store) as service:
+            logger.warning("a disk is slow")
+        assert "a disk is slow" in service.told.getvalue()
+        assert logger.handlers == before
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved"])
+def test_a_store_that_is_no_longer_there_is_told_of(tmp_path: Path, fate: str) -> None:
+    folder = tmp_path / "store"
+    with holdfast.open(folder) as store, served(store) as service:
+        client = service.client
+        assert client.put("/v1/values/n:a/k", b"x").status == 201
+        assert client.put("/v1/values/n:a/file", bytes(100_000)).status == 201
+        if fate == "removed":
+            shutil.rmtree(folder)
+        else:
+            folder.rename(tmp_path / "elsewhere")
+        time.sleep(0.06)  # it is looked at every 50 ms
+        for size in (1, 100_000):
+            got = client.put("/v1/values/n:a/more", bytes(size))
+            assert (got.status, got.code) == (404, "store_not_found"), size
+        for path in ("values/n:a/k", "values/n:a/file", "records/n:a/k", "keys/n:a", "changes/n:a"):
+            got = client.get(f"/v1/{path}")
+            assert (got.status, got.code) == (404, "store_not_found"), path
+        got = client.get("/readyz")
+        assert (got.status, got.code, "retry-after" in got.headers) == (503, "store_not_found", True)
+        assert client.get("/healthz").status == 200
+    assert not folder.exists()

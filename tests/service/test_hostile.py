@@ -6,7 +6,9 @@ import base64
 import hashlib
 import json
 import math
+import random
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -237,6 +239,24 @@ def test_a_connection_has_no_thousand_requests_waiting(service: Served, client: 
     assert client.get("/healthz").status == 200
 
 
+def test_a_client_that_left_with_requests_waiting_holds_no_place(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(requests=3)) as service:
+        client = service.client
+        head = b"GET /v1/changes/n:a%s HTTP/1.1\r\nhost: localhost\r\naccept: %s\r\n\r\n"
+        behind = b"GET /v1 HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        for asked in (head % (b"", b"text/event-stream"), head % (b"?wait=60", b"*/*")):
+            links = [socket.create_connection((client.host, client.port)) for _ in range(3)]
+            for link in links:
+                link.sendall(asked + behind)
+            end = time.monotonic() + 5
+            while client.get("/v1").status == 200:
+                assert time.monotonic() < end
+            for link in links:
+                link.close()
+            while client.get("/v1").status == 503:
+                assert time.monotonic() < end
+
+
 def test_a_page_of_another_site_cannot_take_a_value_as_its_own_script(client: Client, at: str) -> None:
     where = f"/v1/values/{at}/data.js"
     client.put(where, b"secret = 1", Content_Type="text/javascript")
@@ -291,6 +311,112 @@ def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
             assert time.monotonic() < end
         parts = b'{"operations": [' + b"[]," * 100_000 + b"[]]}"
         assert client.ask("POST", "/v1/batch", parts).status == 400  # of many parts, but alone
+
+
+def test_few_bytes_that_come_to_many_parts_are_not_taken(client: Client, at: str) -> None:
+    path = (tuple(at.split(":")),)
+    for arguments in (
+        ([["delete", b""]] * 100_001, [], None, False),
+        (
+            [["put", [path, "a", *row()[5:6], 0, None, 0, None, *[None] * 6, None, None, [b""] * 100_001]]],
+            [],
+            None,
+            False,
+        ),
+        ([["delete", [path * 60_000, "k", None, None]]] * 20, [], None, False),
+    ):
+        assert call(client, "commit", *arguments) == (400, "InvalidArgumentError")
+    for parts in (b"[]," * 150_000, b"1," * 600_000):
+        got = client.ask("POST", "/v1/batch", b'{"operations": [' + parts + b"1]}")
+        assert (got.status, json.loads(got.body)["error"]["code"]) == (413, "too_large")
+
+
+def test_changes_are_counted_as_what_they_are_in_memory(tmp_path: Path) -> None:
+    deletes = [["delete", [PROD, f"k{number}", None, None]] for number in range(3000)]
+    arguments = wire.encode((deletes, [[PROD, None]], None, False))
+    slow = HEAD % b"n:a" + b"content-type: application/json\r\ncontent-length: 200000\r\n\r\n" + bytes(100_000)
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(memory=2_000_000)) as service:
+        address = service.client.host, service.client.port
+        with socket.create_connection(address) as link:
+            link.sendall(slow)
+            end = time.monotonic() + 5
+            while (reply := service.once("POST", "/v1/catalog/commit", arguments)).status == 200:
+                assert time.monotonic() < end  # until the other one is there
+            assert (reply.status, reply.code) == (503, "busy")
+
+
+def test_what_takes_long_is_not_done_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        catalog = store._kernel.catalog
+        store.scope("namespace:prod").put("k", 1)
+        for name in ("search", "commit"):
+            verb = getattr(catalog, name)
+            told = lambda *a, verb=verb, **b: (threads.append(threading.current_thread().name), verb(*a, **b))[1]  # noqa: E731
+            monkeypatch.setattr(catalog, name, told)
+        change = ["delete", [PROD, "k", None, None]]
+        calls = (
+            ("search", PROD, "", None, None, "key", None, 10_000),
+            ("commit", [change] * 100, [[PROD, None]], None, False),
+        )
+        for name, *arguments in calls:
+            call(service.client, name, *arguments)
+    assert len(threads) == 2
+    assert "served" not in threads  # the thread of the loop
+
+
+def test_bytes_that_lie_in_the_catalog_are_counted_too(tmp_path: Path) -> None:
+    in_catalog = holdfast.open(tmp_path / "store", storage="inline")
+    with in_catalog as store, served(store, Limits(memory=3_000_000)) as service:
+        address = service.client.host, service.client.port
+        data = random.Random(1).randbytes(2_000_000)
+        store.scope("n:a").put("packed", data.hex().encode(), compression="zstd")
+        assert service.client.put("/v1/values/n:a/file", data).status == 201
+        with socket.create_connection(address) as link:
+            link.sendall(HEAD % b"n:a" + b"content-length: 4000000\r\n\r\n" + data)
+            end = time.monotonic() + 5
+            while (got := service.once("PUT", "/v1/values/n:a/file", data)).status == 200:
+                assert time.monotonic() < end
+            assert (got.status, got.code) == (503, "busy")
+            assert service.once("GET", "/v1/values/n:a/file").code == "busy"
+            assert service.once("GET", "/v1/values/n:a/packed").code == "busy"
+
+
+def test_a_transaction_that_is_done_again_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(memory=3_000_000)) as service:
+        store.scope("n:a").put("text", "x" * 1_000_000)
+        catalog, tried = store._kernel.catalog, []
+        commit = catalog.commit
+
+        def commit_later(*changes: Any, **more: Any) -> Any:
+            tried.append(changes)
+            if len(tried) < 6:
+                raise holdfast.ConflictError("another writer was first")
+            return commit(*changes, **more)
+
+        monkeypatch.setattr(catalog, "commit", commit_later)
+        operations = [{"op": "get", "address": "n:a/text"}, {"op": "put", "address": "n:a/k", "value": 1}]
+        asked = {"operations": operations}
+        slow = HEAD % b"n:a" + b"content-type: application/json\r\ncontent-length: 200000\r\n\r\n" + bytes(100_000)
+        with socket.create_connection((service.client.host, service.client.port)) as link:
+            link.sendall(slow)
+            time.sleep(0.1)
+            assert service.client.ask("POST", "/v1/transactions", asked).status == 200
+
+
+def test_what_is_only_announced_takes_no_disk(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(body=1 << 30)) as service:
+        where = f"/v1/bytes/{store._kernel.storage_id}"
+        head = f"PUT {where} HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"
+        too_long = (head % (2 << 30)).encode()[:-2] + b"expect: 100-continue\r\n\r\n"
+        assert service.client.raw(too_long).startswith(b"HTTP/1.1 413 ")
+        files = set(tmp_path.rglob("*"))
+        with socket.create_connection((service.client.host, service.client.port)) as link:
+            link.sendall((head % (256 << 20)).encode() + bytes(2 << 20))
+            end = time.monotonic() + 5
+            while not (found := [file for file in set(tmp_path.rglob("*")) - files if file.stat().st_size]):
+                assert time.monotonic() < end
+            assert sum(file.stat().st_blocks for file in found) * 512 < 128 << 20
 
 
 def test_tags_and_properties_are_short_enough_to_be_listed(client: Client, at: str) -> None:

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from holdfast.service.openapi import document_of, statuses
 from holdfast.service.routes import ROUTES
 from holdfast.service.routing import Router
+from holdfast.service.v1.openapi import document_of, statuses
 
 from .talk import Client, Contract, Reply
 

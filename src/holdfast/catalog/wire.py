@@ -12,9 +12,10 @@ stand for one large integer in the client.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, Union, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 from .. import errors
 from ..errors import HoldfastError, InvalidArgumentError, StoreError
@@ -87,7 +88,9 @@ BlobId = Union[int, bytes]
 
 _Needs = Literal["any", "read", "write", "either", "admin", "store"]
 
-_Path = tuple[tuple[str, str], ...]
+_MANY, _PARTS = 100_000, 1_000_000
+"""Of a list in a call, and of names and contents in all changes of a commit: few bytes are much more in memory."""
+_Path = Annotated[tuple[tuple[str, str], ...], Meta(max_length=_MANY)]
 _Row = tuple[Any, ...]
 
 
@@ -142,13 +145,15 @@ _Value = _crossing(ValueRow, blob=BlobId | None)
 _Member = _crossing(MemberRow, blob=BlobId)
 _Blob = _crossing(Blob, id=BlobId)
 _NewMember = _crossing(Member, blob=NewBlob | BlobId, since=Since | None)
-_Put = _crossing(Put, path=_Path, blob=NewBlob | BlobId | None, members=_of(tuple, _NewMember, ...), since=Since | None)
+_Members: Any = Annotated[_of(tuple, _NewMember, ...), Meta(max_length=_MANY)]
+_Put = _crossing(Put, path=_Path, blob=NewBlob | BlobId | None, members=_Members, since=Since | None)
 _Edit = _crossing(Edit, path=_Path, expires=float | bool | None, tags=str | bool | None, codec=int | bool)
 _Info = _crossing(ScopeInfo, path=_Path, properties=str)  # as JSON, whose numbers may be of any size
 _Committed = _crossing(Committed, row=RecordRow | None, members=tuple[bool, ...])
 
-_Changes = list[tuple[str, msgspec.Raw]]
-_Scopes = list[tuple[_Path, int | None]]
+_Changes = Annotated[list[tuple[str, msgspec.Raw]], Meta(max_length=_MANY)]
+_Scopes = Annotated[list[tuple[_Path, int | None]], Meta(max_length=_MANY)]
+_Ids = Annotated[list[BlobId], Meta(max_length=_MANY)]
 
 CALLS: Final[Mapping[str, Call]] = {
     "hello": Call((), Hello, "any"),
@@ -187,14 +192,14 @@ CALLS: Final[Mapping[str, Call]] = {
     "release": Call((Fence,), None, "any"),
     "barrier": Call((), None, "any"),
     "unsynced": Call((str, bool, BlobId, int), _of(list, _Blob), "store"),
-    "mark_synced": Call((list[BlobId],), None, "store"),
+    "mark_synced": Call((_Ids,), None, "store"),
     "trust": Call((BlobId, NewBlob), None, "store"),
     "mark_lost": Call((BlobId,), int, "store"),
     "sweep": Call((int,), int, "store"),
     "garbage": Call((int,), _of(list, _Blob), "store"),
-    "forget": Call((list[BlobId],), None, "store"),
+    "forget": Call((_Ids,), None, "store"),
     "begin": Call((), Since, "store"),
-    "vacate": Call((list[BlobId],), None, "store"),
+    "vacate": Call((_Ids,), None, "store"),
     "abandon": Call((_Put,), None, "store"),
     "known": Call((int, list[str]), set[str], "store"),
     "garbage_size": Call((), tuple[int, int, int], "store"),
@@ -258,16 +263,21 @@ def decode_changes(crossing: Iterable[tuple[str, Any]]) -> list[Change]:
         InvalidArgumentError: one is no change.
     """
     changes: list[Change] = []
+    parts = 0
     for name, raw in crossing:
         try:
             decoder, made = _changes[name]
             row = decoder.decode(raw)
         except (KeyError, msgspec.DecodeError, RecursionError, ValueError) as error:
             raise InvalidArgumentError(f"no change: {name[:20]!r}, {error}") from None
+        put = row[0] if made is Restore else row
+        parts += len(put.path) + len(getattr(put, "members", ()))
+        if parts > _PARTS:
+            raise InvalidArgumentError(f"the changes name more than {_PARTS} scopes and contents: commit fewer at once")
         if made is Put:
             changes.append(as_put(row))
         elif made is Restore:
-            changes.append(Restore(as_put(row[0]), *row[1:]))
+            changes.append(Restore(as_put(put), *row[1:]))
         elif made is Edit:
             changes.append(_checked_edit(Edit._make(UNCHANGED if column is True else column for column in row)))
         else:

@@ -63,9 +63,7 @@ class App:
         except asyncio.CancelledError:
             if not exchange.late or exchange.status:
                 raise
-            seconds = self.service.limits.request_time
-            late = Refusal(503, "timeout", f"the request was not done in {seconds:g} seconds", [(b"retry-after", b"5")])
-            await exchange.answer(answer_of(late, exchange.id))
+            await exchange.answer(answer_of(_late(exchange), exchange.id))
         except Exception as error:
             unexpected = error
             if exchange.status:
@@ -74,7 +72,7 @@ class App:
         finally:
             del active[exchange]
             if exchange.held:
-                self.service.room.give(exchange.held)
+                exchange.release()
             seconds = monotonic() - exchange.began
             self.service.metrics.count(exchange, route, seconds)
             self.journal.request(exchange, seconds, unexpected)
@@ -97,7 +95,15 @@ class App:
             exchange.need(verb.access, exchange.path)
         if verb.parameters is not None and not verb.lenient and exchange.query:
             _check_query(exchange, verb)
+        exchange.begun = True
         return await verb.run(exchange)
+
+
+def _late(exchange: Exchange) -> Refusal:
+    told = f"the request was not done in {exchange.service.limits.request_time:g} seconds"
+    if exchange.begun:  # what runs in a thread may have been past the point where it could be stopped
+        return Refusal(504, "timeout", f"{told}, and may or may not have been done since: look before you repeat it")
+    return Refusal(503, "timeout", f"{told}: nothing was done", [(b"retry-after", b"5")])
 
 
 def _check_query(exchange: Exchange, verb: Verb) -> None:

@@ -29,6 +29,7 @@ _DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client
 _DRAIN_TIME = 2.0
 _CUT = 1 << 18  # bytes of a long answer that are sent at once
 _PART = 80  # bytes that each part of JSON may come to
+_PARTS = 600_000  # parts of JSON that are decoded in some 50 ms, in which nothing else can run; a list counts fourfold
 
 
 class Limits(NamedTuple):
@@ -133,6 +134,7 @@ class Exchange:
         held: of the service's room.
         status: of the answer, once it has begun.
         began: when, by the clock that only goes on.
+        begun: whether its handler began: from then on something may have been done.
         late: set with the cancellation of its task, when its time is over.
         waits: since when it waits for more of its body, None while it does not.
         silent: set with the cancellation of its task, when none came.
@@ -154,7 +156,7 @@ class Exchange:
         self.sent = 0
         self.received = 0
         self.held = 0
-        self.late = self.silent = False
+        self.begun = self.late = self.silent = False
         self.waits: float | None = None
         self.began = monotonic()
 
@@ -273,7 +275,25 @@ class Exchange:
             self.service.room.take(size, self.held)
             self.held += size
 
+    def release(self, held: int = 0) -> None:
+        """Give room back, down to what it ``held`` before."""
+        self.service.room.give(self.held - held)
+        self.held = held
+
     # --- its body -----------------------------------------------------------------------------------------------------
+
+    def length(self, most: int) -> int | None:
+        """How many bytes of its body are announced, if it says so.
+
+        Raises:
+            Refusal: 413, more than ``most``.
+        """
+        length = self.headers.get(b"content-length")
+        if length is None:
+            return None
+        if int(length) > most:
+            raise self._too_large(most)
+        return int(length)
 
     async def pieces(self, most: int) -> AsyncIterator[bytes]:
         """The body, or what is left of it, piece by piece; see :meth:`next_piece`."""
@@ -290,9 +310,7 @@ class Exchange:
             Refusal: 413 for a larger body, 408 for silence in the middle.
         """
         if not self.received:
-            length = self.headers.get(b"content-length")
-            if length is not None and int(length) > most:
-                raise self._too_large(most)
+            self.length(most)
         piece = await self._next()
         if self.received > most:
             raise self._too_large(most)
@@ -332,11 +350,16 @@ class Exchange:
 
         Raises:
             InvalidArgumentError: it is something else.
+            Refusal: 413 for more parts than can be decoded while others wait.
         """
         data = await self.body()
         try:
             if len(data) > FREE:
-                self.hold(_PART * sum(map(data.count, (b"[", b"{", b","))))
+                lists = data.count(b"[")
+                parts = lists + data.count(b"{") + data.count(b",")
+                if parts + 3 * lists > _PARTS:
+                    raise Refusal(413, "too_large", f"the body has more than {_PARTS} parts, lists fourfold: send less")
+                self.hold(_PART * parts)
                 found = await self.service.driver.away(partial(load_json, data, ""))
             else:
                 found = load_json(data or b"{}", "")

@@ -119,8 +119,7 @@ class Guard:
 
 
 def _is_of_another_page(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a browser asks for a page of another site to put it into that one, as a script or an image, which has no
-    ``Origin``. That somebody follows a link is no such thing."""
+    """True for a cross-site subresource request, which carries no ``Origin``; top-level navigation is allowed."""
     site = headers.get(b"sec-fetch-site", b"none")
     return site not in (b"none", b"same-origin") and headers.get(b"sec-fetch-mode") != b"navigate"
 

@@ -28,6 +28,7 @@ class Journal:
         self._all = all_requests
         self._lines: list[str] = []
         self._lost = 0
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         if file is not None:
@@ -58,10 +59,11 @@ class Journal:
             self._add(json.dumps({"time": round(now, 3), "level": level, "message": message}) + "\n")
 
     def _add(self, line: str) -> None:
-        if len(self._lines) < _MOST:
-            self._lines.append(line)
-        else:
-            self._lost += 1
+        with self._lock:
+            if len(self._lines) < _MOST:
+                self._lines.append(line)
+            else:
+                self._lost += 1
 
     def _run(self) -> None:
         while not self._ended.wait(_PAUSE):
@@ -69,9 +71,10 @@ class Journal:
         self._write()
 
     def _write(self) -> None:
-        lines, self._lines = self._lines, []
-        if self._lost:
+        with self._lock:
+            lines, self._lines = self._lines, []
             lost, self._lost = self._lost, 0
+        if lost:
             lines.append(json.dumps({"level": "warning", "message": f"{lost} lines were left out"}) + "\n")
         try:
             if lines and self._file is not None:

@@ -45,6 +45,7 @@ class Connection(HttpToolsProtocol):
         self.in_header = True
         self.taken = 0  # bytes since a header was complete or a piece of a body came
         self.since = self.stalled = monotonic()
+        self.running: RequestResponseCycle | None = None
         self.refused: tuple[int, str, str] | None = None
         self.ended: float | None = None  # when it was refused: what comes then is not looked at
 
@@ -55,6 +56,17 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > most:
             self.refuse(503, "busy", f"more than {most} connections at once: try again")
             transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self.running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered: where another one waits behind it, uvicorn tells only that."""
+        if self.running is not None and not self.running.response_complete:
+            self.running.disconnected = True
+            self.running.message_event.set()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come."""
@@ -68,7 +80,7 @@ class Connection(HttpToolsProtocol):
             self._too_large()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field; those behind a body are not taken for ones of the request."""
+        """Ignore trailers: fields after a chunked body are no request headers."""
         if self.in_header:
             super().on_header(name, value)
 
@@ -163,8 +175,8 @@ def _without_upgrade(data: bytes) -> bytes:
 
 
 def send_whole(send: Any, status: int, headers: Headers, body: bytes) -> bool:
-    """Send an answer whose body is at hand by one write, and not look at each of its header fields; False, with nothing
-    done, where it is not such a one, or not uvicorn's ``send``: then it is sent as ASGI has it."""
+    """Write head and body in one call, past uvicorn's per-field checks. False, with nothing sent, if ASGI's way must be
+    used."""
     cycle = getattr(send, "__self__", None)
     if type(cycle) is not RequestResponseCycle or cycle.response_started or cycle.flow.write_paused:
         return False
@@ -175,8 +187,8 @@ def send_whole(send: Any, status: int, headers: Headers, body: bytes) -> bool:
         parts.append(b"connection: close\r\n")
     parts.append(b"\r\n")
     head = b"".join(parts)
-    if head.count(b"\n") != len(cycle.default_headers) + len(headers) + 3 - cycle.keep_alive:
-        return False  # a line feed in a value, which uvicorn refuses
+    if head.count(b"\n") + head.count(b"\r") != 2 * (len(cycle.default_headers) + len(headers) + 3 - cycle.keep_alive):
+        return False  # the end of a line in a value, which uvicorn refuses
     cycle.response_started = cycle.response_complete = True
     cycle.message_event.set()
     if not cycle.disconnected:

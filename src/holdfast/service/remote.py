@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -26,6 +26,9 @@ from .uploads import Upload
 __all__ = ["ROUTES", "Download", "Remote", "catalog_call", "delete", "read", "sync", "take"]
 
 _BRIEF = 1 << 16  # bytes of a call that is made in the loop
+_FEW, _ROWS = 20, 200  # changes of a commit that is, and rows of a page
+_PAGES, _UNBOUND = ("keys", "search", "children", "past_keys"), ("members", "past")
+_CHANGE = 1000  # bytes that a change takes in memory besides those that came
 _PIECE = 1 << 20  # bytes of an upload that are written at once
 _CALL, _ROW = 1 << 20, 300 << 20  # bytes of a call at most, and of one that has values
 _WITH_VALUES = ("put", "replace", "commit")
@@ -51,8 +54,9 @@ class Remote:
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    async def call(self, access: Access, name: str, body: bytes) -> tuple[bytes, float]:
-        """Make one call, and give its result as it crosses, with the catalog's time after it.
+    async def call(self, access: Access, name: str, body: bytes, hold: Callable[[int], None]) -> tuple[bytes, float]:
+        """Make one call, and give its result as it crosses, with the catalog's time after it; ``hold`` is told of the
+        bytes that it takes besides its body.
 
         Raises:
             HoldfastError: what the catalog raises; AccessError where the token does not allow it.
@@ -60,7 +64,14 @@ class Remote:
         call = wire.CALLS.get(name)
         if call is None:
             raise InvalidArgumentError(f"there is no call {name[:40]!r}")
-        arguments = wire.decode(name, body)
+
+        def read() -> tuple[Any, ...]:
+            found: tuple[Any, ...] = wire.decode(name, body)
+            if name == "commit":
+                hold(_CHANGE * len(found[0]))
+            return found
+
+        arguments = await self.driver.away(read) if len(body) > _BRIEF else read()
         guest = Guest(self.house, access)
         guest.check(call, arguments)
         work = getattr(guest, name, None)
@@ -69,8 +80,7 @@ class Remote:
             found = work(*arguments) if work else getattr(self.kernel.catalog, name)(*arguments)
             return wire.encode(found), self.kernel.catalog.now()
 
-        power = not call.again and arguments[-1] is True  # of those that have it, it comes last
-        if call.needs == "store" or len(body) > _BRIEF or power or not self.kernel.catalog.prompt:
+        if len(body) > _BRIEF or call.needs == "store" or _is_long(name, arguments) or not self.kernel.catalog.prompt:
             result = await self.driver.away(verb)
         else:
             result = await (self.driver.look(verb) if call.again else self.driver.brief(verb))
@@ -92,6 +102,7 @@ class Remote:
         """Take bytes into a storage, and give the config with which they can be committed, as JSON. What ends early
         leaves nothing."""
         self._storage(access, number, "write")
+        self.house.uploads.check_room(access)
         sync = headers.get("holdfast-sync") == "1"
         told = (headers.get("content-type", OCTETS), headers.get("holdfast-encoding"))
         tags = _tags(headers.get("holdfast-tags"))
@@ -110,7 +121,7 @@ class Remote:
 
             def finish() -> Any:
                 upload.write(data)
-                return upload.commit(sync)
+                return upload.commit(sync, access)
 
             return json.dumps(await away(finish)).encode()
         finally:
@@ -184,6 +195,14 @@ class Remote:
         """Called when the store is closed: what nobody committed is left to the collector."""
 
 
+def _is_long(name: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether a call of few bytes would keep the loop for long."""
+    if name in _UNBOUND or (name in _PAGES and arguments[-1] > _ROWS):
+        return True
+    power = not wire.CALLS[name].again and arguments[-1] is True  # of those that have it, it comes last
+    return power or (name == "commit" and len(arguments[0]) > _FEW)
+
+
 def _configs(body: bytes) -> list[Any]:
     configs = parsed(body)
     if not isinstance(configs, list):
@@ -217,7 +236,7 @@ async def catalog_call(exchange: Exchange) -> Answer:
     name = exchange.parameters["call"]
     most = min(_ROW if name in _WITH_VALUES else _CALL, exchange.service.limits.body)
     try:
-        result, now = await _remote(exchange).call(exchange.access, name, await exchange.body(most))
+        result, now = await _remote(exchange).call(exchange.access, name, await exchange.body(most), exchange.hold)
         if wire.CALLS[name].again:  # what was written is told in any case
             exchange.hold(len(result))
         return Answer(200, [_MESSAGE, (b"holdfast-now", repr(now).encode())], result)
@@ -234,11 +253,11 @@ def _number(exchange: Exchange) -> int:
 
 async def take(exchange: Exchange) -> Answer:
     """Take bytes into a storage."""
-    length = exchange.header(b"content-length")
-    size = None if length is None else int(length)
+    most = exchange.service.limits.body
+    size = exchange.length(most)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
     try:
-        chunks = exchange.pieces(exchange.service.limits.body)
+        chunks = exchange.pieces(most)
         made = await _remote(exchange).upload(exchange.access, _number(exchange), chunks, headers, size)
         return Answer(201, [JSON], made)
     except HoldfastError as error:

@@ -10,7 +10,7 @@ from .problems import Refusal
 __all__ = ["FREE", "Room"]
 
 FREE: Final = 1 << 16
-"""Bytes of a body or an answer that are not counted: there are only so many requests."""
+"""Sizes up to this are not counted; the limit on concurrent requests bounds them."""
 
 
 class Room:
@@ -26,7 +26,7 @@ class Room:
         self._lock = threading.Lock()
 
     def take(self, size: int, own: int) -> None:
-        """Take room for so many bytes more, for a request that has ``own``; the only one is given what it asks for.
+        """Reserve ``size`` bytes for a request that already holds ``own``. A request that is alone always gets them.
 
         Raises:
             Refusal: 503, there is too little left.

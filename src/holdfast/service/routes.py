@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import openapi, state
+from . import state
 from .direktiv.routes import ROUTES as DIREKTIV
 from .remote import ROUTES as REMOTE
 from .routing import ANY, Route, Verb
+from .v1 import openapi
 from .v1.routes import ROUTES as V1
 
 __all__ = ["ROUTES"]

@@ -32,6 +32,7 @@ class Fresh(NamedTuple):
         blake3, sha256: their digests in hexadecimal; the second one only where it may be a record's, else "".
         synced: whether they were put on disk.
         author: the service process that took them.
+        tags, content_type, encoding: what their storage was told of them: the tags as JSON, no encoding as "".
     """
 
     place: str
@@ -40,6 +41,9 @@ class Fresh(NamedTuple):
     sha256: str
     synced: bool
     author: str
+    tags: str
+    content_type: str
+    encoding: str
 
     def is_of(self, algorithm: int, digest: bytes | None, size: int) -> bool:
         """Whether a record may say this of the bytes."""

@@ -14,12 +14,13 @@ from types import FrameType
 from typing import Any
 
 from ..api import Store
-from ..errors import InvalidArgumentError, MissingExtraError, StoreError
+from ..errors import HoldfastError, InvalidArgumentError, MissingExtraError, StoreError
 from ..tokens import Tokens
 from .app import App, make_app
-from .base import Limits
+from .base import Limits, Service
 from .guard import is_loopback
 from .journal import Journal
+from .remote import Remote
 
 try:
     import uvicorn
@@ -31,6 +32,7 @@ except ImportError as missing:
 __all__ = ["Server", "serve"]
 
 _BACKLOG = 2048
+_TIDY = 60.0  # seconds between two looks for uploads that nobody committed
 
 
 class Server(uvicorn.Server):
@@ -57,12 +59,18 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: Any = None) -> None:
         """Serve until :meth:`stop`, or until this process is told to end, if it is its main thread."""
-        super().run([self._listener])
+        logger, handler = logging.getLogger("holdfast"), _Forwarding(self._app.journal)
+        logger.addHandler(handler)
+        try:
+            super().run([self._listener])
+        finally:
+            logger.removeHandler(handler)
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
-        self._sweeper = asyncio.ensure_future(sweep(self._app.service, self.server_state.connections))
+        service = self._app.service
+        self._sweeper = asyncio.gather(sweep(service, self.server_state.connections), _tidy(service))
         self._app.journal.tell(f"listening on {self.url}")
         if self._listening is not None:
             self._listening(self.url)
@@ -83,6 +91,16 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
         self.should_exit = True
+
+
+async def _tidy(service: Service) -> None:
+    """Delete uploads that nobody committed, now and then, for ever."""
+    while True:
+        await asyncio.sleep(_TIDY)
+        remote = service.kernel.companions.get(Remote)
+        if remote is not None:
+            with suppress(HoldfastError):
+                await service.driver.away(remote.house.uploads.forget_old)
 
 
 class _Forwarding(logging.Handler):
@@ -129,7 +147,6 @@ def serve(
     journal = journal or Journal(None)
     listener = _listen(host, port)
     _raise_open_files(limits)
-    logging.getLogger("holdfast").addHandler(_Forwarding(journal))
     return Server(make_app(store, limits, journal=journal, loopback=loopback), listener, listening)
 
 

@@ -11,23 +11,25 @@ import json
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ..catalog.base import NewBlob, Put, Since, WriteAgain
-from ..errors import InvalidArgumentError, StoreError, ValueLost
+from ..errors import InvalidArgumentError, QuotaExceededError, StoreError, ValueLost
 from ..hashing import BLAKE3, SHA256, digest_buffers, hasher
 from ..kernel import Kernel
 from ..payload import Buffer
 from ..storages.base import MappedStorage, Storage
+from ..tokens import Access
 from ..writing import let_go, new_blob, place_text, since_now
 from .seals import Fresh, Seals
 
 __all__ = ["Taking", "Upload", "Uploads"]
 
 _KEPT = 86_400.0  # seconds for which bytes wait for their commit
+_MOST = 100_000  # uploads that wait at once, of tokens that open the same: as many as a commit can name
 _SMALL = 4096  # bytes up to which a record has the SHA-256
 
 
@@ -37,6 +39,7 @@ class _Waiting(NamedTuple):
     fresh: Fresh
     since: Since | None
     taken: float
+    access: Access | None
 
 
 class Uploads:
@@ -47,29 +50,48 @@ class Uploads:
         self._seals = seals
         self._author = secrets.token_hex(8)
         self._waiting: OrderedDict[tuple[int, str], _Waiting] = OrderedDict()
+        self._numbers: Counter[Access | None] = Counter()
         self._lock = threading.Lock()
 
-    def add(self, storage: int, place: Any, digests: tuple[int, str, str], synced: bool, since: Since | None) -> Any:
-        """Note bytes that a storage took, and give the config that their client gets."""
-        fresh = Fresh(place_text(place), *digests, synced, self._author)
-        with self._lock:
-            self._waiting[storage, fresh.place] = _Waiting(fresh, since, time.monotonic())
-        self._forget_old()
-        return self._seals.fresh(storage, fresh)
+    def check_room(self, access: Access) -> None:
+        """Refuse bytes of who has too many that wait.
 
-    def _forget_old(self) -> None:
+        Raises:
+            QuotaExceededError: he has.
+        """
+        if self._numbers[access] >= _MOST:
+            told = "uploads under this token wait for their commit, which is the limit: commit or delete some first"
+            raise QuotaExceededError(f"{_MOST} {told}")
+
+    def add(self, upload: Upload, place: Any, synced: bool, access: Access) -> Any:
+        """Note bytes that a storage took, and give the config that their client gets."""
+        fresh = Fresh(place_text(place), *upload.digests(), synced, self._author, *upload.told)
+        with self._lock:
+            self._waiting[upload.number, fresh.place] = _Waiting(fresh, upload.since, time.monotonic(), access)
+            self._numbers[access] += 1
+        self.forget_old()
+        return self._seals.fresh(upload.number, fresh)
+
+    def forget_old(self) -> None:
+        """Delete what nobody committed in time."""
         while True:
             with self._lock:
                 first = next(iter(self._waiting), None)
                 if first is None or time.monotonic() - self._waiting[first].taken < _KEPT:
                     return
-                del self._waiting[first]
+            if self._pop(*first) is None:
+                continue  # somebody else's by now
             with suppress(StoreError):
                 self.kernel.storage_of(first[0]).delete(json.loads(first[1]))
 
     def _pop(self, storage: int, place: str) -> _Waiting | None:
         with self._lock:
-            return self._waiting.pop((storage, place), None)
+            found = self._waiting.pop((storage, place), None)
+            if found is not None:
+                self._numbers[found.access] -= 1
+                if not self._numbers[found.access]:
+                    del self._numbers[found.access]
+            return found
 
     def delete(self, storage: int, fresh: Fresh) -> None:
         """Delete bytes that are not to be committed; does nothing when they were, or are another process'."""
@@ -104,7 +126,8 @@ class Uploads:
 
     def _adopt(self, number: int, fresh: Fresh) -> _Waiting:
         """A copy, of this process, of bytes that another process of the service took."""
-        upload = Upload(self, number, {}, fresh.size)
+        told = fresh.content_type, fresh.encoding or None
+        upload = Upload(self, number, json.loads(fresh.tags), fresh.size, *told)
         try:
             for piece in self.kernel.storage_of(number).read_stream(json.loads(fresh.place), 0, fresh.size + 1):
                 upload.write(piece)
@@ -116,11 +139,11 @@ class Uploads:
             raise WriteAgain(f"bytes that another process of the service took are gone ({error}): send them") from None
         finally:
             upload.abort()
-        return _Waiting(fresh._replace(place=place_text(place)), upload.since, 0.0)
+        return _Waiting(fresh._replace(place=place_text(place)), upload.since, 0.0, None)
 
 
 class Taking:
-    """The new bytes of one commit, of which several puts may name the same.
+    """The uploads one commit consumes; several puts may name the same one.
 
     Args:
         uploads: where they wait.
@@ -166,7 +189,8 @@ class Taking:
 
 
 class Upload:
-    """One piece of bytes on its way into a storage; called from one thread at a time."""
+    """One piece of bytes on its way into a storage, whose ``number`` and what it was ``told`` of them are kept; called
+    from one thread at a time."""
 
     def __init__(
         self,
@@ -174,12 +198,15 @@ class Upload:
         number: int,
         tags: Mapping[str, str],
         size: int | None,
-        content_type: str = "application/octet-stream",
-        encoding: str | None = None,
+        content_type: str,
+        encoding: str | None,
     ) -> None:
-        self._uploads, self._number = uploads, number
+        self._uploads, self.number = uploads, number
+        self.told = json.dumps(tags), content_type, encoding or ""
         storage: Storage = uploads.kernel.storage_of(number)
         self.since = since_now(uploads.kernel, storage)
+        if isinstance(storage, MappedStorage):
+            size = None  # what is only announced sets no disk aside
         self._writer = storage.writer(tags, size=size, content_type=content_type, encoding=encoding)
         self._hash = hasher(BLAKE3)
         self._small: bytes | None = b""
@@ -204,10 +231,9 @@ class Upload:
         digest = (SHA256, bytes.fromhex(small)) if small else (BLAKE3, bytes.fromhex(own))
         return self._writer.commit(lambda: digest, sync=sync)
 
-    def commit(self, sync: bool) -> Any:
+    def commit(self, sync: bool, access: Access) -> Any:
         """:meth:`finish`, and give the config that the client gets."""
-        place = self.finish(sync)
-        return self._uploads.add(self._number, place, self.digests(), sync, self.since)
+        return self._uploads.add(self, self.finish(sync), sync, access)
 
     def abort(self) -> None:
         """Leave nothing of it, unless it is complete."""

@@ -209,7 +209,9 @@ def _failed(exchange: Exchange, number: int | None, error: HoldfastError | Refus
 def _together(
     exchange: Exchange, operations: list[_Operation], expects: list[Expect], lease: Any, durability: Any
 ) -> list[dict[str, Any]]:
+    held = exchange.held
     for attempt in count(1):
+        exchange.release(held)  # what another attempt read
         atomic = exchange.service.store.transaction(durability=durability)
         try:
             with atomic as inside:

@@ -97,6 +97,8 @@ async def _streamed(exchange: Exchange, found: Found, content: str | None, field
     fields = [*fields, (b"content-length", b"%d" % length)]
     if exchange.method == "HEAD":
         return Answer(200, fields, None)
+    if isinstance(value.data, bytes):
+        exchange.hold(len(value.data))
     read, close = await service.driver.away(partial(_reader, *place, value, part))
     body = _pieces(service, read, close, length)
     if part is None:

@@ -133,7 +133,7 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
         if as_json:
             exchange.hold(len(first[-1]))
     if not exchange.whole or exchange.received > most:
-        return await scope.aio.put_chunks(key, _chained(first, exchange.pieces(service.limits.body)), **options)
+        return await scope.aio.put_chunks(key, _chained(first, exchange), **options)
     data = first[0] if len(first) == 1 else b"".join(first)
     plain = options.keys() == {"content_type"}
     plan = _typed(options["content_type"], service.kernel.power) if plain else scope._plan(options)
@@ -171,10 +171,13 @@ async def _store(exchange: Exchange, key: str, data: bytes, plan: Plan, as_json:
     )
 
 
-async def _chained(first: list[bytes], pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _chained(first: list[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
+    """The pieces that have come and those to come; what may end in the catalog is in memory as a whole until then."""
     while first:
         yield first.pop(0)
-    async for piece in pieces:
+    async for piece in exchange.pieces(exchange.service.limits.body):
+        if exchange.received <= exchange.service.kernel.inline:
+            exchange.hold(len(piece))
         yield piece
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from .. import __version__
-from .answer import Answer, json_answer
-from .base import Exchange
-from .routing import Parameter, Route, Verb
+from ... import __version__
+from ..answer import Answer, json_answer
+from ..base import Exchange
+from ..routing import Parameter, Route, Verb
 
 __all__ = ["document", "document_of", "statuses"]
 
@@ -19,7 +19,8 @@ _OPEN: Mapping[int, str] = {
     405: "the method is not for this path",
     408: "the request did not go on",
     431: "the header is too large",
-    503: "too many at once, or the store is busy: try again",
+    503: "too many at once, or the store is busy: nothing was done, try again",
+    504: "not done in time: it may or may not have been done",
 }
 _GUARDED: Mapping[int, str] = {
     401: "a token is needed",
