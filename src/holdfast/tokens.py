@@ -29,7 +29,8 @@ TOKENS: Final[Path] = ((SERVICE, "tokens"),)
 """Where tokens are."""
 
 VERBS: Final = ("read", "write", "admin")
-"""What a token can allow: ``admin`` is dropping and renaming scopes, collecting, verifying, and metrics."""
+"""What a token can allow: ``admin`` is dropping and renaming scopes, what they keep and limit, collecting, verifying,
+and metrics."""
 
 _REMEMBERED = 4.0  # seconds until a token is looked up again, within the 5 in which a revocation is promised to hold
 _MOST = 10_000  # tokens that are remembered

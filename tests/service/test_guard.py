@@ -101,8 +101,9 @@ def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str,
     for client, method, path in refused:
         got = client.ask(method, path, {} if method in ("POST", "PATCH") else None)
         assert (got.status, got.code) == (403, "forbidden"), (method, path)
-    got = prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"name": "z"})
-    assert got.code == "forbidden"
+    for change in ({"name": "z"}, {"policy": {"history": 0}}):  # the second removes what is kept
+        assert prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", change).code == "forbidden"
+    assert prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"properties": {"a": 1}}).status == 200
     assert prod.ask("POST", "/v1/leases/namespace:prod/nightly", {}).status == 201
     operations = [
         {"op": "put", "address": "namespace:prod/b", "value": 1},

@@ -73,7 +73,7 @@ async def patch(exchange: Exchange) -> Answer:
     _only(given, "name", "properties", "policy")
     if len(given) != 1:
         raise InvalidArgumentError("a scope is changed by one of name, properties and policy")
-    exchange.need("admin" if "name" in given else "write", exchange.path)
+    exchange.need("write" if "properties" in given else "admin", exchange.path)
     if "name" in given and exchange.path:  # nor does it leave what the token opens
         exchange.need("admin", (*exchange.path[:-1], check_name(exchange.path[-1][0], given["name"])))
     service, path, scope = exchange.service, exchange.path, exchange.scope
