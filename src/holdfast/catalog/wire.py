@@ -158,7 +158,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "drop_scope": Call((_Path, bool), None, "admin", again=False),
     "was_dropped": Call((_Path,), bool, "read"),
     "policy": Call((_Path,), Policy | None, "read"),
-    "set_policy": Call((_Path, Policy | None), None, "admin"),
+    "set_policy": Call((_Path, Policy | None, Policy | None), bool, "admin"),
     "past_keys": Call((_Path, str, str | None, int), list[str], "read"),
     "codec_id": Call((Codec,), int, "any"),
     "codec": Call((int,), Codec, "any"),

@@ -278,8 +278,11 @@ class Catalog(Ledger):
         """What the scope asks for, None where that is nothing."""
 
     @abstractmethod
-    def set_policy(self, path: Path, policy: Policy | None) -> None:
+    def set_policy(self, path: Path, policy: Policy | None, before: Policy | None = None) -> bool:
         """Ask for something else, from the next commit on, in all processes; the scope is made when it is missing.
+
+        Given what the scope asked for ``before`` (``Policy()`` for nothing), it is done only where that is so still;
+        gives whether it was.
 
         What a shorter history, or none, no longer keeps is gone at once, and let go by :meth:`sweep`. A quota below
         what is there refuses what would add to it, and nothing else.
