@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..address import Path, format_address, format_path, parse_address
+from ..address import Path, check_key, format_address, format_path, parse_address
 from ..catalog import wire
 from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
@@ -23,12 +23,15 @@ from .seals import Fresh, Seals
 from .sound import check_codec, check_names, check_row, check_time, properties_of
 from .uploads import Taking, Uploads
 
-__all__ = ["Guest", "House", "is_whole", "parsed"]
+__all__ = ["LONGEST", "Guest", "House", "check_lease", "is_whole", "parsed"]
+
+LONGEST = 7 * 86400.0
+"""Seconds for which a lease is given at most."""
 
 _PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
 _HELD = 10_000  # rows of one page
-_GC = "holdfast/gc"  # the lease of who collects
+_OWN = "holdfast/"  # before the names of leases that the library itself takes
 
 
 class House:
@@ -73,6 +76,25 @@ class House:
 def is_whole(access: Access) -> bool:
     """Whether a token opens all of the store to all verbs."""
     return all(access.allows((), verb) for verb in VERBS)
+
+
+def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
+    """Refuse a lease that a token does not open. A lease is an agreement of all who may write, whatever their scopes;
+    one that is named as an address, of those who may write there; and the library's own, of whose token opens all.
+
+    Raises:
+        InvalidArgumentError, InvalidKeyError: no name of a lease, or no time for one.
+        AccessError: the token does not allow it.
+    """
+    if not 0 < seconds <= LONGEST:
+        raise InvalidArgumentError(f"a lease is for more than 0 seconds and at most {LONGEST:.0f}, not {seconds!r:.80}")
+    check_key(name)
+    try:
+        allowed = access.allows(parse_address(name)[0], "write")
+    except InvalidArgumentError:  # as most are: of no scope
+        allowed = is_whole(access) if name.startswith(_OWN) else "write" in access.verbs
+    if not allowed:
+        raise AccessError(f"this token does not allow to take the lease {name!r:.500}")
 
 
 class Guest:
@@ -279,37 +301,27 @@ class Guest:
         shown = url == "inline" or (not served and (self._whole or url.startswith("memory:")))
         return name, url if shown else "", served
 
-    # --- leases: an agreement of all who may write, whatever their scopes ---------------------------------------------
-
-    def _need_lease(self, name: str, force: bool = False) -> None:
-        """Refuse what is not everybody's: a lease that is named as an address is of that scope, and the collector's."""
-        self._may("write")
-        if force or name == _GC:
-            self._need_all("this lease, or to take one from its holder,")
-        try:
-            self._need(parse_address(name)[0], "write")
-        except InvalidArgumentError:
-            return  # as most are: of no scope
+    # --- leases -------------------------------------------------------------------------------------------------------
 
     def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
         """See the catalog's contract."""
-        self._need_lease(name, force)
-        if not (0 < seconds < 1e9 and 0 < len(name) <= 1000 and 0 < len(owner) <= 1000):
-            raise InvalidArgumentError("a lease has a name, an owner and a number of seconds")
+        check_lease(self._access, name, seconds)
+        if force:
+            self._need_all("to take a lease from its holder")
+        if not 0 < len(owner) <= 1000:
+            raise InvalidArgumentError("the owner of a lease is text of at most 1000 characters")
         row = self._catalog.acquire(name, owner, seconds, force=force)
         # who knows owner and token of a lease is its holder
         return row if row.owner == owner or self._whole else row._replace(owner="another", token=0)
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""
-        self._need_lease(fence.name)
-        if not 0 < seconds < 1e9:
-            raise InvalidArgumentError("a lease is renewed for a number of seconds")
+        check_lease(self._access, fence.name, seconds)
         return self._catalog.renew(fence, seconds)
 
     def release(self, fence: Fence) -> None:
         """See the catalog's contract."""
-        self._need_lease(fence.name)
+        check_lease(self._access, fence.name)
         self._catalog.release(fence)
 
     def barrier(self) -> None:
