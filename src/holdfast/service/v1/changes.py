@@ -24,6 +24,7 @@ from ...model import RecordRow
 from ...reading import visible_record
 from ..answer import Answer, json_answer
 from ..base import Exchange
+from ..problems import Refusal
 
 __all__ = ["changes"]
 
@@ -34,6 +35,7 @@ _LONGEST = 300.0  # seconds of one long-poll
 _SOON, _LATE = 0.02, 0.5  # seconds between two looks
 _COST = 20  # times what a look takes, at least, pass until the next one
 _BEAT = 15.0  # seconds after which a stream says that it lives
+_CHECKED = 0.9  # seconds after which the token is looked at again, which is remembered for 4 of the 5 that are promised
 _MOST = 1000  # changes that are told at once
 _KEYS = 10_000  # of a scope whose deletions are seen
 _LAST = chr(0x10FFFF)
@@ -152,23 +154,22 @@ class _Watch:
         until_ripe = max(until, monotonic() + 2 * _SETTLED)  # what was acknowledged before the request is told by it
         while True:
             presence.event.clear()
+            await presence.check()
             began = monotonic()
             found = await self.look()
             now = monotonic()
-            end = until_ripe if self.early else until
-            if found or now >= end or presence.over:
+            end, at_end = (until_ripe, began) if self.early else (until, now)  # a look may take longer than there is
+            if found or at_end >= end or presence.over:
                 return found
             pause = _SETTLED if self.early else max(min(pause * 1.5, _LATE), _COST * (now - began))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(pause, end - now)):
-                    await presence.event.wait()
+            await presence.rest(min(pause, end - now))
 
 
 class _Presence:
-    """Somebody who waits for changes of a path, in an ``async with`` block.
+    """A subscriber to changes of a path, in an ``async with`` block.
 
     Attributes:
-        event: set when he should look.
+        event: set when it is time to look.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -177,8 +178,27 @@ class _Presence:
 
     @property
     def over(self) -> bool:
-        """Whether he went away, or is to go."""
+        """True once the client has disconnected or the service is stopping."""
         return self._exchange.leaving.done() or self._exchange.service.stopping
+
+    async def check(self) -> None:
+        """Refuse to go on when the token opens this no longer.
+
+        Raises:
+            Refusal: 401 or 403.
+        """
+        exchange = self._exchange
+        exchange.access = await exchange.service.sign_in(exchange)
+        exchange.need("read", exchange.path)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for so long, or until it is time to look; see :meth:`check`."""
+        end = monotonic() + seconds
+        while not self.event.is_set() and (left := end - monotonic()) > 0:
+            await self.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _CHECKED)):
+                    await self.event.wait()
 
     async def __aenter__(self) -> _Presence:
         self._exchange.service.watchers[self._exchange.path].add(self.event)
@@ -217,7 +237,10 @@ async def _events(exchange: Exchange, watch: _Watch) -> AsyncIterator[bytes]:
     async with _Presence(exchange) as presence:
         yield f"id: {watch.state.cursor}\n\n".encode()
         while not presence.over:
-            found = await watch.wait(presence, monotonic() + _BEAT)
+            try:
+                found = await watch.wait(presence, monotonic() + _BEAT)
+            except Refusal:
+                return
             for change in found:
                 id = f"id: {watch.state.cursor}\n" if change is found[-1] else ""  # what came before would come again
                 yield f"{id}data: {json.dumps(change)}\n\n".encode()
