@@ -122,8 +122,8 @@ STORE_WIDE: dict[str, tuple[Any, ...]] = {
     "garbage_size": (),
 }  # fmt: skip
 ANYBODY = {
-    "hello", "commit", "members", "codec_id", "codec", "storage_id", "storage", "storages", "now", "acquire", "renew",
-    "release", "barrier",
+    "hello", "commit", "members", "codec_id", "codec", "storage_id", "storage", "storages", "now", "settled", "acquire",
+    "renew", "release", "barrier",
 }  # fmt: skip
 
 

@@ -10,12 +10,15 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
 import holdfast
+from holdfast.catalog.sql.engine import Locks
+from holdfast.testing.postgresql import Server
 from holdfast.tokens import Tokens
 
 from .talk import Client, Served, served
@@ -131,6 +134,45 @@ def test_a_change_is_told_by_looks_that_take_long(
     service.store.scope(at).put("a", 1)
     monkeypatch.setattr(kind, "search", slow)
     assert client.get(f"/v1/changes/{at}?after=0").status == 200
+
+
+def test_a_commit_that_takes_long_is_told_when_it_is_there(postgresql: Server) -> None:
+    """And not passed by for ever, as a later one that was quicker was told before."""
+    with holdfast.open(f"{postgresql.url()}?schema=changes", storage="inline") as store, served(store) as service:
+        scope, where = store.scope("namespace:a"), "/v1/changes/namespace:a"
+        cursor = "0"
+        seen: list[str] = []
+
+        def told() -> None:
+            nonlocal cursor
+            found = service.client.get(f"{where}?after={cursor}&wait=0.3")
+            if found.status == 200:
+                cursor = found.json["cursor"]
+                seen.extend(change["address"] for change in found.json["changes"])
+
+        scope.put("first", 1)
+        told()
+        opened, go = threading.Event(), threading.Event()
+        catalog: Any = store._kernel.catalog
+
+        def long(session: Any) -> None:
+            row = scope._entry("first")
+            values = (0, session.now, None, None, 0, None, 1, row[12], None, None, b"x", None, None)
+            session.write_put(session.scope(scope.path), "slow", 0, values)
+            session.rows("SELECT 1")
+            opened.set()
+            assert go.wait(20)
+
+        writer = threading.Thread(target=partial(catalog.transaction, long, locks=Locks([(scope.path, "slow")])))
+        writer.start()
+        assert opened.wait(20)
+        scope.put("quick", 1)
+        told()
+        go.set()
+        writer.join()
+        told()
+        told()
+        assert seen == ["namespace:a/first", "namespace:a/slow", "namespace:a/quick"]
 
 
 @pytest.mark.parametrize("key", ["", "/a"])

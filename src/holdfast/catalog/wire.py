@@ -166,6 +166,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "storage": Call((int,), tuple[str, str, bool], "any"),
     "storages": Call((), list[int], "any"),
     "now": Call((), float, "any"),
+    "settled": Call((), float, "any"),
     "acquire": Call((str, str, float, bool), LeaseRow, "any"),  # by the same owner it gives the same lease
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),

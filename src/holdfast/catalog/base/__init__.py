@@ -83,6 +83,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_SETTLED = 0.1  # seconds from the look at the clock to the commit, at most, where one writes after the other
+
 
 class Ledger(ABC):
     """The verbs on keys: what a scope acts through, be it the catalog itself or a transaction over it."""
@@ -325,6 +327,11 @@ class Catalog(Ledger):
     @abstractmethod
     def now(self) -> float:
         """The catalog's clock."""
+
+    def settled(self) -> float:
+        """A time up to which all commits are done: who reads from now on sees all that was, or will be, *updated* by
+        then."""
+        return self.now() - _SETTLED
 
     # --- leases -----------------------------------------------------------------------------------------------------
 

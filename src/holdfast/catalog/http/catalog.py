@@ -252,6 +252,9 @@ class HTTPCatalog(Catalog):
         here, there = self._clock
         return there + time.monotonic() - here
 
+    def settled(self) -> float:
+        return self._ask("settled")  # type: ignore[no-any-return]
+
     def _hear(self, text: str | None) -> None:
         """Set the clock by what an answer says; it was written before it came, so the latest of them is the best."""
         if text is None:

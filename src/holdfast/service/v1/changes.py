@@ -30,7 +30,7 @@ __all__ = ["changes"]
 
 _RECORD = re.compile("([0-9]{1,18})(-?)")
 _SCOPE = re.compile(r"0|t([0-9]{1,12}\.[0-9]{1,9})")
-_SETTLED = 0.1  # seconds after which no commit comes any more whose time is before that of one that is there
+_SETTLED = 0.1  # seconds after which a write can be told, unless the commit of an earlier one is still open
 _LONGEST = 300.0  # seconds of one long-poll
 _SOON, _LATE = 0.02, 0.5  # seconds between two looks
 _COST = 20  # times what a look takes, at least, pass until the next one
@@ -114,7 +114,7 @@ class _Watch:
         return _State(state.version, True), [self._told(key, state.version, deleted=True)]
 
     def _scope(self, state: _State) -> _Seen:
-        settled = self._catalog.now() - _SETTLED
+        settled = self._catalog.settled()  # before the look
         rows, all_of_them = self._written(state.since or 0.0)
         ripe = [row for row in rows if row.updated <= settled]
         self.early = len(ripe) < len(rows)
