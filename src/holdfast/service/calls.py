@@ -12,7 +12,21 @@ from typing import Any
 
 from ..address import Path, check_key, format_address, format_path, parse_address
 from ..catalog import wire
-from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
+from ..catalog.base import (
+    HEAD,
+    UNCHANGED,
+    Blob,
+    Change,
+    Committed,
+    Delete,
+    Edit,
+    Expect,
+    Fence,
+    Member,
+    NewBlob,
+    Put,
+    Restore,
+)
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
 from ..hashing import BLAKE3, NONE, SHA256, hasher
 from ..kernel import Kernel
@@ -159,18 +173,19 @@ class Guest:
         return (*self._record(row[:HEAD]), *self._value(row[HEAD:]))
 
     def _written(self, change: Change, done: Committed) -> Committed:
-        """What a change came to, without what may not be read: the place of bytes, and what an edit left as it was."""
+        """What a change came to; to who may not read there, no more of it than he said himself, and when and as which
+        version it was made."""
         if done.row is None:
             return done
-        row = self._record(done.row)
-        told = RecordRow._make(row)
+        row = RecordRow._make(self._record(done.row))
         if not self._access.allows(change.path, "read"):
-            told = told._replace(storage_config=None)
-            if isinstance(change, Edit):
-                kept = {name: value for name, value in change._asdict().items() if name in ("expires", "tags")}
-                kept = {name: None if value is UNCHANGED else value for name, value in kept.items()}
-                told = told._replace(**kept, algorithm=NONE, digest=None, size=0)
-        return done._replace(row=told)
+            row = row._replace(storage_config=None)
+            if isinstance(change, Edit | Delete):
+                said = {name: value for name, value in change._asdict().items() if value is not UNCHANGED}
+                codec = said.get("codec", self._kernel.integer)  # a row must have one
+                own = (said.get("expires"), said.get("tags"), None, NONE, None, 0, codec)
+                row = RecordRow(*row[:3], 0, row.created, row.updated, *own, None, None, None, None)
+        return done._replace(row=row)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
