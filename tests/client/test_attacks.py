@@ -22,6 +22,7 @@ from holdfast.errors import (
     ConflictError,
     HoldfastError,
     InvalidArgumentError,
+    InvalidScopeError,
     NotFoundError,
     StoreError,
     ValueLost,
@@ -197,6 +198,20 @@ def test_verbs_are_kept(places: Any, own: holdfast.Store) -> None:
     assert done.row.storage_config is None
     (done,) = writer.commit(Delete(MINE, "key"))
     assert done.row.storage_config is None
+
+
+def test_no_call_makes_what_cannot_be_named(places: Any) -> None:
+    guest = places(scopes=((),))
+    guest.commit(guest.value())
+    for part in (("", "x"), ("x", ""), ("x", "a\nb"), ("x\0", "a"), ("x", "a" * 513)):
+        for name, rest in ON_A_PATH.items():
+            if wire.CALLS[name].needs in ("write", "admin"):
+                with pytest.raises(InvalidScopeError):
+                    guest.call(name, (*MINE, part), *rest)
+    for name in ("", "a\nb", "a" * 513):
+        with pytest.raises(InvalidScopeError):
+            guest.call("rename_scope", MINE, name)
+    assert guest.call("children", MINE, None, 10) == []
 
 
 def test_a_scope_cannot_be_renamed_out_of_its_place(places: Any) -> None:

@@ -128,12 +128,14 @@ class Guest:
     # --- what is allowed --------------------------------------------------------------------------------------------
 
     def check(self, call: wire.Call, arguments: tuple[Any, ...]) -> None:
-        """Refuse what the token does not allow."""
+        """Refuse what the token does not allow, and to make or change what cannot be named."""
         needs = call.needs
         if needs == "store":
             self._need_all("this call")
         elif needs != "any":
             self._need(arguments[0], *(("read", "write") if needs == "either" else (needs,)))
+        if needs in ("write", "admin"):
+            check_names(arguments[0], arguments[1] if needs == "write" and call.arguments[1] is str else None)
 
     def _need(self, path: Path, *verbs: str) -> None:
         if not any(self._access.allows(path, verb) for verb in verbs):
@@ -222,7 +224,6 @@ class Guest:
 
     def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
         """See the catalog's contract."""
-        check_names(path, key)
         check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
         self.wrote.add(path)
@@ -230,7 +231,6 @@ class Guest:
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
         """See the catalog's contract."""
-        check_names(path, key)
         check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
         self.wrote.add(path)
@@ -238,7 +238,6 @@ class Guest:
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
         """See the catalog's contract."""
-        check_names(path, key)
         self.wrote.add(path)
         return self._catalog.add(path, key, amount, codec, power)
 
@@ -264,7 +263,6 @@ class Guest:
 
     def create_scope(self, path: Path, properties: str | None, exist_ok: bool, created: float | None) -> None:
         """See the catalog's contract."""
-        check_names(path)
         check_time(created)
         given = None if properties is None else properties_of(properties)
         self._catalog.create_scope(path, given, exist_ok=exist_ok, created=created)
