@@ -22,7 +22,7 @@ from ..answer import JSON, Answer, json_answer
 from ..base import Exchange, Service
 from ..problems import Refusal
 from ..sound import check_length
-from .conditions import expected_version, tag
+from .conditions import expected_version, has_it, tag
 from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, record_fields, record_json, told
 
@@ -35,6 +35,7 @@ JSON_TYPE, JSON_NAME = "application/json", "holdfast.json@v1"
 """The content type of a body that is taken for a value, and the serializer that it then has."""
 _JSON_MOST = 4 << 20  # bytes of a body that is taken for a value, and of a value that is shown as JSON
 _BRIEF = 1 << 14  # bytes that are put, or read as JSON, in the loop
+_OF_BYTES = (b"content-type", b"accept-ranges", b"holdfast-digest")  # header fields that are not of a value as JSON
 _SHOWN = (JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
 """Serializers whose values are decoded here: reading their bytes runs no code of anybody's."""
 
@@ -70,9 +71,10 @@ async def _as_json(exchange: Exchange, wanted: str, version: int | None) -> Answ
     assert exchange.key is not None
     service, path, key = exchange.service, exchange.path, exchange.key
     found = await service.driver.look(partial(look, service, path, key, version))
-    data = await service.driver.away(partial(_shown, service.kernel, path, key, found))
-    fields = [field for field in record_fields(found.row, found.codec) if field[0] != b"content-type"]
-    return Answer(200, [JSON, *fields], data)
+    fields = [field for field in record_fields(found.row, found.codec) if field[0] not in _OF_BYTES]
+    if has_it(exchange, found.row[2]):
+        return Answer(304, fields)
+    return Answer(200, [JSON, *fields], await service.driver.away(partial(_shown, service.kernel, path, key, found)))
 
 
 def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
