@@ -44,6 +44,8 @@ LONGEST = 7 * 86400.0
 
 _PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
+_NOTHING = RecordRow("", 0, 0, 0, 0.0, 0.0, None, None, None, NONE, None, 0, 0, None, None, None, None)
+_TOLD = ("key", "tier", "version", "created", "updated")  # to who may not read
 _HELD = 10_000  # rows of one page
 _OWN = "holdfast/"  # before the names of leases that the library itself takes
 
@@ -183,10 +185,10 @@ class Guest:
         if not self._access.allows(change.path, "read"):
             row = row._replace(storage_config=None)
             if isinstance(change, Edit | Delete):
-                said = {name: value for name, value in change._asdict().items() if value is not UNCHANGED}
-                codec = said.get("codec", self._kernel.integer)  # a row must have one
-                own = (said.get("expires"), said.get("tags"), None, NONE, None, 0, codec)
-                row = RecordRow(*row[:3], 0, row.created, row.updated, *own, None, None, None, None)
+                said = {name: change._asdict().get(name, UNCHANGED) for name in ("expires", "tags", "codec")}
+                said = {name: value for name, value in said.items() if value is not UNCHANGED}
+                told = {name: getattr(row, name) for name in _TOLD}
+                row = _NOTHING._replace(**{"codec": self._kernel.integer, **told, **said})  # it must have a codec
         return done._replace(row=row)
 
     # --- calls ------------------------------------------------------------------------------------------------------
