@@ -12,21 +12,7 @@ from typing import Any
 
 from ..address import Path, check_key, format_address, format_path, parse_address
 from ..catalog import wire
-from ..catalog.base import (
-    HEAD,
-    UNCHANGED,
-    Blob,
-    Change,
-    Committed,
-    Delete,
-    Edit,
-    Expect,
-    Fence,
-    Member,
-    NewBlob,
-    Put,
-    Restore,
-)
+from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
 from ..hashing import BLAKE3, NONE, SHA256, hasher
 from ..kernel import Kernel
@@ -45,7 +31,8 @@ LONGEST = 7 * 86400.0
 _PLACE = 10  # where the place begins in a value row: blob, storage, config
 _STORED = HEAD - 3  # and storage and config in a record row
 _NOTHING = RecordRow("", 0, 0, 0, 0.0, 0.0, None, None, None, NONE, None, 0, 0, None, None, None, None)
-_TOLD = ("key", "tier", "version", "created", "updated")  # to who may not read
+_TOLD = ("key", "tier", "version", "created", "updated")  # of a row, to who may not read there
+_SAID = ("expires", "tags", "codec")  # of a change, by himself
 _HELD = 10_000  # rows of one page
 _OWN = "holdfast/"  # before the names of leases that the library itself takes
 
@@ -117,7 +104,7 @@ class Guest:
     """The calls of who has this access that are more than the catalog's own; the others are made as they are.
 
     Attributes:
-        wrote: the scopes that were written to.
+        wrote: the scopes that were changed.
     """
 
     def __init__(self, house: House, access: Access) -> None:
@@ -138,6 +125,7 @@ class Guest:
             self._need(arguments[0], *(("read", "write") if needs == "either" else (needs,)))
         if needs in ("write", "admin"):
             check_names(arguments[0], arguments[1] if needs == "write" and call.arguments[1] is str else None)
+            self.wrote.add(arguments[0])
 
     def _need(self, path: Path, *verbs: str) -> None:
         if not any(self._access.allows(path, verb) for verb in verbs):
@@ -184,9 +172,8 @@ class Guest:
         row = RecordRow._make(self._record(done.row))
         if not self._access.allows(change.path, "read"):
             row = row._replace(storage_config=None)
-            if isinstance(change, Edit | Delete):
-                said = {name: change._asdict().get(name, UNCHANGED) for name in ("expires", "tags", "codec")}
-                said = {name: value for name, value in said.items() if value is not UNCHANGED}
+            if not isinstance(change, Put):
+                said = {name: said for name in _SAID if (said := getattr(change, name, UNCHANGED)) is not UNCHANGED}
                 told = {name: getattr(row, name) for name in _TOLD}
                 row = _NOTHING._replace(**{"codec": self._kernel.integer, **told, **said})  # it must have a codec
         return done._replace(row=row)
@@ -226,22 +213,16 @@ class Guest:
 
     def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
         """See the catalog's contract."""
-        check_row(self._kernel, path, key, row)
-        self._check_row(path, key, row)
-        self.wrote.add(path)
-        return self._catalog.put(path, key, tuple(row), power)
+        return self._catalog.put(path, key, self._checked_row(path, key, row), power)
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
         """See the catalog's contract."""
+        return self._catalog.replace(path, key, self._checked_row(path, key, row), if_version)
+
+    def _checked_row(self, path: Path, key: str, row: Any) -> tuple[Any, ...]:
         check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
-        self.wrote.add(path)
-        return self._catalog.replace(path, key, tuple(row), if_version)
-
-    def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
-        """See the catalog's contract."""
-        self.wrote.add(path)
-        return self._catalog.add(path, key, amount, codec, power)
+        return tuple(row)
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         """See the catalog's contract."""
