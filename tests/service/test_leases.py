@@ -26,6 +26,7 @@ def test_a_lease_is_taken_renewed_and_given_back(service: Served, client: Client
         pass
     assert client.ask("PATCH", where, {"token": token, "seconds": 60}).json["expires"] > taken.json["expires"]
     assert client.ask("PATCH", where, {"token": token + 1}).code == "lease_lost"
+    assert "'hours'" in client.ask("PATCH", where, {"token": token, "hours": 1}).json["error"]["message"]
     assert client.ask("DELETE", f"{where}?token={token + 1}").status == 204  # nothing happens
     assert client.ask("POST", where).status == 409
     assert client.ask("DELETE", f"{where}?token={token}").status == 204

@@ -101,7 +101,8 @@ def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
 
 
 class Guest:
-    """The calls of who has this access that are more than the catalog's own; the others are made as they are.
+    """Catalog calls made for one token. Methods here add checks or sealing; every other call in :data:`wire.CALLS
+    <holdfast.catalog.wire.CALLS>` goes straight to the catalog.
 
     Attributes:
         wrote: the scopes that were changed.

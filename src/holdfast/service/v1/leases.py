@@ -13,7 +13,7 @@ from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..calls import LONGEST, check_lease
 from ..problems import problem
-from .fields import time_text
+from .fields import only, time_text
 
 __all__ = ["acquire", "release", "renew"]
 
@@ -40,11 +40,6 @@ def _token(token: Any) -> int:
     raise InvalidArgumentError(f"token must be the number that the lease was given with, not {token!r:.80}")
 
 
-def _only(given: dict[str, Any], *names: str) -> None:
-    if given.keys() - set(names):
-        raise InvalidArgumentError(f"this takes {' and '.join(names)}, and nothing else")
-
-
 def _lease_json(row: LeaseRow) -> dict[str, Any]:
     return {"name": row.name, "owner": row.owner.removeprefix(_REMOTE), "expires": time_text(row.expires)}
 
@@ -52,7 +47,7 @@ def _lease_json(row: LeaseRow) -> dict[str, Any]:
 async def acquire(exchange: Exchange) -> Answer:
     """Take a lease. Who gives the same ``owner`` again gets the same lease again."""
     given = await exchange.json()
-    _only(given, "seconds", "owner")
+    only(given, "seconds", "owner")
     name, seconds = _name(exchange), _seconds(given)
     try:
         owner = check_name("owner", given.get("owner") or os.urandom(12).hex())[1]
@@ -71,7 +66,7 @@ async def acquire(exchange: Exchange) -> Answer:
 async def renew(exchange: Exchange) -> Answer:
     """Hold a lease for longer, from now on."""
     given = await exchange.json()
-    _only(given, "token", "seconds")
+    only(given, "token", "seconds")
     fence, seconds = Fence(_name(exchange), _token(given.get("token"))), _seconds(given)
     row = await exchange.service.driver.brief(partial(exchange.service.kernel.catalog.renew, fence, seconds))
     return json_answer(200, {**_lease_json(row), "token": row.token})
