@@ -7,7 +7,6 @@ from typing import Any
 from .address import check_key
 from .catalog.base import HEAD, UNCHANGED, Policy, Unchanged
 from .errors import ConflictError, InvalidArgumentError, LeaseLost
-from .lease import Lease
 from .model import Record
 from .options import Fenced
 from .reading import make_record
@@ -47,12 +46,12 @@ class Histories(Values):
                 raise InvalidArgumentError(f"{name} must be a number, 0 or more, not {number!r}")
         if self._ledger is not self._kernel.catalog:
             raise InvalidArgumentError("a policy is set outside of transactions")
-        with Lease(self._kernel, "holdfast/policy", 30.0, self._kernel.config.timeout):
-            # what another sets at this moment stays
-            policy = self.policy()._replace(**numbers)
-            self._kernel.catalog.set_policy(self.path, policy)
-        self._kernel.settle()
-        return policy
+        while True:
+            before = self.policy()
+            policy = before._replace(**numbers)
+            if self._kernel.catalog.set_policy(self.path, policy, before):  # what another sets at this moment stays
+                self._kernel.settle()
+                return policy
 
     def history(self, key: str) -> list[Record]:
         """The versions of a key that are kept beside the newest one, the newest first; also of a deleted key."""

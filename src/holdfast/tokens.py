@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
@@ -29,7 +30,8 @@ TOKENS: Final[Path] = ((SERVICE, "tokens"),)
 """Where tokens are."""
 
 VERBS: Final = ("read", "write", "admin")
-"""What a token can allow: ``admin`` is dropping and renaming scopes, collecting, verifying, and metrics."""
+"""What a token can allow: ``admin`` is dropping and renaming scopes, what they keep and limit, collecting, verifying,
+and metrics."""
 
 _REMEMBERED = 4.0  # seconds until a token is looked up again, within the 5 in which a revocation is promised to hold
 _MOST = 10_000  # tokens that are remembered
@@ -142,6 +144,7 @@ class Tokens:
         match = _TEXT.fullmatch(text) if access is None else None
         if match is None:
             return access
+        good = self._good  # of before the look: what is revoked meanwhile is not remembered behind that
         try:
             entry = self._scope.entry(match[1])
             secret, token = _read(entry.value, entry.record)
@@ -149,7 +152,7 @@ class Tokens:
             secret, token = "0" * 64, None
         if not compare_digest(sha256(match[2].encode()).hexdigest(), secret) or token is None:
             return None
-        self._remember(text, token)
+        self._remember(good, text, token)
         return token.access
 
     def remembered(self, text: str) -> Access | None:
@@ -157,13 +160,13 @@ class Tokens:
         known = self._good.get(_fingerprint(text))
         return known[1] if known is not None and monotonic() < known[0] else None
 
-    def _remember(self, text: str, token: Token) -> None:
+    def _remember(self, good: dict[bytes, tuple[float, Access]], text: str, token: Token) -> None:
         left = _REMEMBERED
         if token.expires is not None:
             left = min(left, token.expires.timestamp() - self._store._kernel.catalog.now())
-        if len(self._good) >= _MOST:
-            self._good.clear()
-        self._good[_fingerprint(text)] = (monotonic() + left, token.access)
+        if len(good) >= _MOST:
+            good.clear()
+        good[_fingerprint(text)] = (monotonic() + left, token.access)
 
     def list(self) -> list[Token]:
         """All that are not expired, the oldest first.
@@ -171,8 +174,12 @@ class Tokens:
         Raises:
             IntegrityError: a record among them is no token.
         """
-        entries = (self._scope.entry(record.key) for record in self._scope.list(order="created"))
-        return [_read(entry.value, entry.record)[1] for entry in entries]
+        found = []
+        for record in self._scope.list(order="created"):
+            with suppress(NotFoundError):  # it was revoked, or expired, meanwhile
+                entry = self._scope.entry(record.key)
+                found.append(_read(entry.value, entry.record)[1])
+        return found
 
     def revoke(self, id: str) -> None:
         """Remove a token; it opens nothing any more within 5 seconds, here at once.
@@ -184,8 +191,9 @@ class Tokens:
         named: object = id
         if not (isinstance(named, str) and _ID.fullmatch(named)):
             raise InvalidArgumentError("a token is revoked by its id of 16 hex digits, as holdfast token ls shows it")
-        self._good.clear()
-        if self._scope.delete(id, missing_ok=True) is None:
+        gone = self._scope.delete(id, missing_ok=True)
+        self._good = {}
+        if gone is None:
             raise NotFoundError(f"no token {id}: holdfast token ls lists those that there are")
 
     def in_use(self) -> bool:

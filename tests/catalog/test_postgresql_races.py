@@ -446,6 +446,37 @@ def test_who_waits_too_long_is_told(catalog: PostgreSQLCatalog, url: str, postgr
     hasty.close()
 
 
+def test_nothing_is_settled_while_an_earlier_commit_is_open(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, postgresql: Server, url: str
+) -> None:
+    """Whoever asks, and whatever other transactions are open."""
+    with psycopg.connect(postgresql.url(), autocommit=True) as admin:
+        name, schema = f"asker{next(_numbers)}", catalog._pool._target.schema
+        admin.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+        admin.execute(
+            f"GRANT USAGE ON SCHEMA {schema} TO {name}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name}"
+        )
+    asker = PostgreSQLCatalog(url.replace(postgresql.url(), postgresql.url(user=name, password="secret")))
+    scope = scope_of(catalog)
+    with psycopg.connect(postgresql.url()) as foreign:
+        foreign.execute(f"SELECT * FROM {schema}.store")  # open, and idle, all the time
+        times: list[float] = []
+
+        def write(session: Session) -> None:
+            times.append(session.now)
+            row = (0, session.now, None, None, 0, None, 1, catalog.codec_id(PLAIN), None, None, b"x", None, None)
+            session.write_put(scope, "slow", 0, row)
+
+        with open_transaction(catalog, Locks([(FLOW, "slow")]), write):
+            put(other, "quick")
+            assert record_of(other, "quick").updated > times[0]
+            for each in (other, asker):
+                assert other.now() - 301 < each.settled() < times[0]
+        for each in (other, asker):
+            assert record_of(other, "quick").updated < each.settled() <= other.now() + 0.1
+    asker.close()
+
+
 def test_a_statement_time_out_of_the_server(catalog: PostgreSQLCatalog, postgresql: Server, url: str) -> None:
     with psycopg.connect(postgresql.url(), autocommit=True) as admin:
         name = f"hurried{next(_numbers)}"

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import apsw
@@ -17,7 +18,7 @@ from holdfast.catalog.sqlite import SQLiteCatalog
 from holdfast.catalog.sqlite.gate import Crowd, Gate
 from holdfast.errors import BusyError
 from holdfast.model import Codec
-from holdfast.testing.catalog_cases import FLOW, INTEGER, data_of, inline_put, put
+from holdfast.testing.catalog_cases import FLOW, INTEGER, data_of, inline_put, put, record_of
 from holdfast.testing.processes import in_child
 
 pytestmark = pytest.mark.alone
@@ -127,6 +128,21 @@ def test_a_writer_gets_through_when_the_other_is_done(catalog: SQLiteCatalog) ->
     assert done.wait(5)
     thread.join()
     assert data_of(catalog, "waited") == b"for it"
+    patient.close()
+
+
+def test_a_put_that_waited_has_the_time_of_its_commit(catalog: SQLiteCatalog) -> None:
+    """So the order of times is that of commits, and who follows the changes of a scope passes none by."""
+    patient = SQLiteCatalog(catalog.path, timeout=20)
+    row = (None, None, 0, None, 1, catalog.codec_id(INTEGER), None, None, b"x")
+    patient.put(FLOW, "key", row)
+    with ThreadPoolExecutor() as pool:
+        with Holder(catalog):
+            done = pool.submit(patient.put, FLOW, "key", row)
+            time.sleep(0.3)
+            assert not done.done()
+            before = time.time()
+        assert done.result(5)[2] == record_of(catalog, "key").updated > before
     patient.close()
 
 

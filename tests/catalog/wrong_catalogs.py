@@ -438,9 +438,22 @@ class TestPutsByTheQuickWay(Wrong):
 class SetsAPolicyInSilence(SQLiteCatalog):
     """Lets processes go on by what they remember of a scope that asks for something now."""
 
-    def set_policy(self, path, policy):
-        super().set_policy(path, policy)
+    def set_policy(self, path, policy, before=None):
+        done = super().set_policy(path, policy, before)
         self.write("UPDATE store SET epoch=epoch-1")
+        return done
+
+
+class SetsAPolicyOverAnothers(SQLiteCatalog):
+    """Takes no notice of what the scope was said to ask for."""
+
+    def set_policy(self, path, policy, before=None):
+        return super().set_policy(path, policy)
+
+
+class TestSetsAPolicyOverAnothers(Wrong):
+    kind = SetsAPolicyOverAnothers
+    caught_by = "test_a_policy_is_set_in_place_of_the_one_that_was_seen"
 
 
 class TestSetsAPolicyInSilence(Wrong):
@@ -496,9 +509,10 @@ class TestShowsWhatExpired(Wrong):
 class ForgetsToLetGo(SQLiteCatalog):
     """Leaves old versions beyond a shorter history where they are, to come back."""
 
-    def set_policy(self, path, policy):
-        super().set_policy(path, policy)
+    def set_policy(self, path, policy, before=None):
+        done = super().set_policy(path, policy, before)
         self.write("DELETE FROM surplus")
+        return done
 
 
 class TestForgetsToLetGo(Wrong):

@@ -22,6 +22,7 @@ from holdfast.errors import (
     ConflictError,
     HoldfastError,
     InvalidArgumentError,
+    InvalidScopeError,
     NotFoundError,
     StoreError,
     ValueLost,
@@ -113,7 +114,7 @@ ON_A_PATH: dict[str, tuple[Any, ...]] = {
     "record": ("file",), "entry": ("file",), "past": ("file",), "keys": ("", None, 10),
     "search": ("", None, None, "key", None, 10), "scope_id": (), "usage": (False,), "scope": (),
     "create_scope": (None, True, None), "children": (None, 10), "rename_scope": ("renamed",), "drop_scope": (False,),
-    "was_dropped": (), "policy": (), "set_policy": (None,), "past_keys": ("", None, 10),
+    "was_dropped": (), "policy": (), "set_policy": (None, None), "past_keys": ("", None, 10),
 }  # fmt: skip
 STORE_WIDE: dict[str, tuple[Any, ...]] = {
     "unsynced": ("", True, 0, 10), "mark_synced": ([1],), "trust": (1, NewBlob(1, '"x"', True)), "mark_lost": (1,),
@@ -122,8 +123,8 @@ STORE_WIDE: dict[str, tuple[Any, ...]] = {
     "garbage_size": (),
 }  # fmt: skip
 ANYBODY = {
-    "hello", "commit", "members", "codec_id", "codec", "storage_id", "storage", "storages", "now", "acquire", "renew",
-    "release", "barrier",
+    "hello", "commit", "members", "codec_id", "codec", "storage_id", "storage", "storages", "now", "settled", "acquire",
+    "renew", "release", "barrier",
 }  # fmt: skip
 
 
@@ -197,6 +198,20 @@ def test_verbs_are_kept(places: Any, own: holdfast.Store) -> None:
     assert done.row.storage_config is None
     (done,) = writer.commit(Delete(MINE, "key"))
     assert done.row.storage_config is None
+
+
+def test_no_call_makes_what_cannot_be_named(places: Any) -> None:
+    guest = places(scopes=((),))
+    guest.commit(guest.value())
+    for part in (("", "x"), ("x", ""), ("x", "a\nb"), ("x\0", "a"), ("x", "a" * 513)):
+        for name, rest in ON_A_PATH.items():
+            if wire.CALLS[name].needs in ("write", "admin"):
+                with pytest.raises(InvalidScopeError):
+                    guest.call(name, (*MINE, part), *rest)
+    for name in ("", "a\nb", "a" * 513):
+        with pytest.raises(InvalidScopeError):
+            guest.call("rename_scope", MINE, name)
+    assert guest.call("children", MINE, None, 10) == []
 
 
 def test_a_scope_cannot_be_renamed_out_of_its_place(places: Any) -> None:
@@ -411,9 +426,20 @@ def test_who_waits_for_a_lease_learns_nothing_of_its_holder(places: Any, own: ho
         with pytest.raises(ConflictError):
             guest.commit(guest.value(), fence=Fence("one", row.token))
         lease.renew()
-    for seconds in (0.0, -1.0, 1e300, float("nan"), float("inf")):
+    for seconds in (0.0, -1.0, 7 * 86400 + 1.0, 1e300, float("nan"), float("inf")):
         with pytest.raises(InvalidArgumentError):
             guest.call("acquire", "two", "me", seconds, False)
+
+
+def test_the_librarys_own_leases_are_of_who_has_all(places: Any, own: holdfast.Store) -> None:
+    """Nobody who is limited to a scope holds up what concerns all."""
+    guest = places()
+    for name in ("holdfast/gc", "holdfast/policy", "holdfast/any"):
+        for call in (("acquire", name, "me", 9.0, False), ("renew", (name, 1), 9.0), ("release", (name, 1))):
+            with pytest.raises(AccessError):
+                guest.call(*call)
+    with pytest.raises(InvalidArgumentError):
+        guest.call("acquire", "no\nname", "me", 9.0, False)
 
 
 # --- nonsense ---------------------------------------------------------------------------------------------------------
@@ -487,5 +513,5 @@ def test_anything_is_refused_in_our_words(places: Any, own: holdfast.Store, exam
 def test_policies_of_others_stay(places: Any, own: holdfast.Store) -> None:
     guest = places("read", "write")
     with pytest.raises(AccessError):
-        guest.call("set_policy", MINE, Policy(0, 10, 10))
+        guest.call("set_policy", MINE, Policy(0, 10, 10), None)
     assert guest.call("policy", MINE) is None

@@ -122,6 +122,17 @@ def test_one_who_has_one_scope_works_in_it(limited: holdfast.Store, own: holdfas
             verb()
 
 
+def test_who_has_admin_on_a_scope_sets_its_limits(host: Behind, own: holdfast.Store) -> None:
+    """Without a lease, as those that concern all are not for him."""
+    token, _ = Tokens(own).create(scopes=["namespace:mine"], allow=["read", "admin"])
+    with host.serving(own, loopback=False) as url, holdfast.open(url, token=token) as his:
+        assert his.namespace("mine").set_policy(history=2, max_records=5) == (2, 5, None)
+        assert his.namespace("mine").set_policy(history=3) == (3, 5, None)
+        with pytest.raises(AccessError):
+            his.namespace("theirs").set_policy(history=0)
+    assert own.namespace("mine").policy() == (3, 5, None)
+
+
 @pytest.mark.parametrize("examples", [2, pytest.param(20, marks=pytest.mark.long)])
 def test_the_state_machine_for_one_who_has_not_all(host: Behind, examples: int) -> None:
     """As of any store, under sealed places and ids; what concerns all of it is done where it is."""

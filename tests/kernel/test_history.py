@@ -207,10 +207,10 @@ def test_two_who_set_a_policy_at_once(scope: holdfast.Scope, monkeypatch: pytest
     """What one sets, the other does not take back."""
     set_policy, together = type(scope._kernel.catalog).set_policy, threading.Barrier(2)
 
-    def slow(self: Any, path: Any, policy: Any) -> None:
+    def slow(self: Any, *asked: Any) -> Any:
         with suppress(threading.BrokenBarrierError):
             together.wait(0.3)
-        set_policy(self, path, policy)
+        return set_policy(self, *asked)
 
     monkeypatch.setattr(type(scope._kernel.catalog), "set_policy", slow)
     others = [

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
 import time
 from collections.abc import Generator
+from contextlib import closing
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 
-from .talk import Client, Served
+import holdfast
+from holdfast.catalog.sql.engine import Locks
+from holdfast.testing.postgresql import Server
+from holdfast.tokens import Tokens
+
+from .talk import Client, Served, served
 
 
 def later(work, seconds: float = 0.15) -> threading.Timer:
@@ -108,6 +117,104 @@ def test_a_commit_of_more_than_a_page_is_told_whole(service: Served, client: Cli
         cursor = found.json["cursor"]
         seen += [change["address"] for change in found.json["changes"]]
     assert len(seen) == len(set(seen)) == 1501
+
+
+def test_a_change_is_told_by_looks_that_take_long(
+    service: Served, client: Client, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was acknowledged before the request is told by it, also where a look takes longer than it is to wait."""
+    kind = type(service.store._kernel.catalog)
+    search = kind.search
+
+    def slow(*asked: Any, **more: Any) -> Any:
+        found = search(*asked, **more)
+        time.sleep(0.25)
+        return found
+
+    service.store.scope(at).put("a", 1)
+    monkeypatch.setattr(kind, "search", slow)
+    assert client.get(f"/v1/changes/{at}?after=0").status == 200
+
+
+def test_a_commit_that_takes_long_is_told_when_it_is_there(postgresql: Server) -> None:
+    """And not passed by for ever, as a later one that was quicker was told before."""
+    with holdfast.open(f"{postgresql.url()}?schema=changes", storage="inline") as store, served(store) as service:
+        scope, where = store.scope("namespace:a"), "/v1/changes/namespace:a"
+        cursor = "0"
+        seen: list[str] = []
+
+        def told() -> None:
+            nonlocal cursor
+            found = service.client.get(f"{where}?after={cursor}&wait=0.3")
+            if found.status == 200:
+                cursor = found.json["cursor"]
+                seen.extend(change["address"] for change in found.json["changes"])
+
+        scope.put("first", 1)
+        told()
+        opened, go = threading.Event(), threading.Event()
+        catalog: Any = store._kernel.catalog
+
+        def long(session: Any) -> None:
+            row = scope._entry("first")
+            values = (0, session.now, None, None, 0, None, 1, row[12], None, None, b"x", None, None)
+            session.write_put(session.scope(scope.path), "slow", 0, values)
+            session.rows("SELECT 1")
+            opened.set()
+            assert go.wait(20)
+
+        writer = threading.Thread(target=partial(catalog.transaction, long, locks=Locks([(scope.path, "slow")])))
+        writer.start()
+        assert opened.wait(20)
+        scope.put("quick", 1)
+        told()
+        go.set()
+        writer.join()
+        told()
+        told()
+        assert seen == ["namespace:a/first", "namespace:a/slow", "namespace:a/quick"]
+
+
+@pytest.mark.parametrize("key", ["", "/a"])
+def test_a_token_that_ended_is_told_nothing_more(tmp_path: Any, key: str) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        text, _ = Tokens(store).create(
+            scopes=["namespace:a"], allow=["read"], expires=timedelta(seconds=0.5 if key else 1.0)
+        )
+        began = time.monotonic()
+        stream = events(service, f"/v1/changes/namespace:a{key}?after=0", Authorization=f"Bearer {text}")
+        store.scope("namespace:a").put("a", 1)
+        with closing(service.another(text)) as client:
+            assert next(stream)["address"] == "namespace:a/a"
+            assert client.get(f"/v1/changes/namespace:a{key}?wait=20").status == 401
+        assert list(stream) == []
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.long
+def test_a_revoked_token_is_told_nothing_more_after_five_seconds(tmp_path: Any) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store) as service:
+        text, token = Tokens(store).create(scopes=["namespace:a"], allow=["read"])
+        stream = events(service, "/v1/changes/namespace:a?after=0", Authorization=f"Bearer {text}")
+        scope, numbers = store.scope("namespace:a"), itertools.count()
+        scope.put("first", 0)
+        next(stream)
+        Tokens(store).revoke(token.id)
+        began = time.monotonic()
+        stop = threading.Event()
+
+        def write() -> None:  # there is something to tell all the time
+            while not stop.wait(0.01):
+                scope.put(str(next(numbers)), 1)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            assert len(list(stream)) > 1
+        finally:
+            stop.set()
+            writer.join()
+        assert time.monotonic() - began < 5.5
 
 
 def test_a_scope_has_no_versions(client: Client, at: str) -> None:

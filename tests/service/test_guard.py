@@ -88,7 +88,7 @@ def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str,
         (prod, "GET", "/v1/changes/namespace:other"),
         (prod, "GET", "/v1/artifacts/namespace:other/artifact:a"),
         (prod, "GET", "/v1/records/namespace:other/a"),
-        (prod, "POST", "/v1/leases/nightly"),
+        (reader, "POST", "/v1/leases/nightly"),
         (prod, "POST", "/v1/leases/namespace:other/x"),
         (prod, "GET", "/metrics"),
         (two, "GET", "/v1/values/namespace:c/a"),
@@ -102,13 +102,16 @@ def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str,
         (all_, "GET", "/v1/children/service:tokens"),
         (all_, "POST", "/v1/leases/service:tokens/x"),
         (prod, "POST", "/v1/leases/holdfast/gc"),
+        (prod, "POST", "/v1/leases/holdfast/policy"),
     ]
     for client, method, path in refused:
         got = client.ask(method, path, {} if method in ("POST", "PATCH") else None)
         assert (got.status, got.code) == (403, "forbidden"), (method, path)
-    got = prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"name": "z"})
-    assert got.code == "forbidden"
-    assert prod.ask("POST", "/v1/leases/namespace:prod/nightly", {}).status == 201
+    for change in ({"name": "z"}, {"policy": {"history": 0}}):  # the second removes what is kept
+        assert prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", change).code == "forbidden"
+    assert prod.ask("PATCH", "/v1/scopes/namespace:prod/x:y", {"properties": {"a": 1}}).status == 200
+    for name in ("namespace:prod/nightly", "nightly"):
+        assert prod.ask("POST", f"/v1/leases/{name}", {}).status == 201
     operations = [
         {"op": "put", "address": "namespace:prod/b", "value": 1},
         {"op": "put", "address": "namespace:other/b", "value": 1},

@@ -76,11 +76,18 @@ def test_who_may_only_write_is_not_told_what_is_there(guarded: dict[str, Client]
     for path in ("/v1/batch", "/v1/transactions"):
         assert b"dark" not in writer.ask("POST", path, {"operations": operations}).body
     assert b"dark" not in writer.ask("POST", "/v1/add/namespace:prod/n", {}).body
-    edit = ["edit", [PROD, "secret", True, '{"a":"b"}', True, None]]
-    status, ((row, *_),) = call(writer, "commit", [edit], [[PROD, None]], None, False)
-    assert status == 200
-    told = dict(zip(holdfast.model.RecordRow._fields, row, strict=True))
-    assert (told["size"], told["digest"], told["storage_config"], told["tags"]) == (0, None, None, '{"a":"b"}')
+    owner.put(where, b"topsecret", Holdfast_Tag_mood="dark", Holdfast_Expires="1000", Content_Type="text/css")
+    said = {"key", "tier", "version", "created", "updated", "codec"}  # the codec is one of all that there are
+    for change, tags in (
+        (["edit", [PROD, "secret", True, '{"a":"b"}', True, None]], '{"a":"b"}'),
+        (["delete", [PROD, "secret", None, None]], None),
+    ):
+        status, ((row, *_),) = call(writer, "commit", [change], [[PROD, None]], None, False)
+        assert status == 200
+        told = dict(zip(holdfast.model.RecordRow._fields, row, strict=True))
+        assert told["tags"] == tags
+        assert call(owner, "codec", told["codec"])[1][1] != "text/css"
+        assert not any(value for name, value in told.items() if name not in {*said, "tags"})
 
 
 def test_an_empty_change_over_direktivs_interface_reads_nothing(guarded: dict[str, Client]) -> None:

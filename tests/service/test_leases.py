@@ -15,8 +15,8 @@ def test_a_lease_is_taken_renewed_and_given_back(service: Served, client: Client
     assert taken.status == 201
     token = taken.json["token"]
     other = client.ask("POST", where, {"seconds": 30})
-    assert (other.status, other.json["lease"]["owner"]) == (409, taken.json["owner"])
-    assert "token" not in other.json["lease"]
+    assert (other.status, other.json["lease"]) == (409, {"name": at, "expires": taken.json["expires"]})
+    assert taken.json["owner"] not in other.body.decode()
     again = client.ask("POST", where, {"owner": taken.json["owner"]})
     assert (again.status, again.json["token"]) == (201, token)
     try:
@@ -26,12 +26,14 @@ def test_a_lease_is_taken_renewed_and_given_back(service: Served, client: Client
         pass
     assert client.ask("PATCH", where, {"token": token, "seconds": 60}).json["expires"] > taken.json["expires"]
     assert client.ask("PATCH", where, {"token": token + 1}).code == "lease_lost"
+    assert "'hours'" in client.ask("PATCH", where, {"token": token, "hours": 1}).json["error"]["message"]
     assert client.ask("DELETE", f"{where}?token={token + 1}").status == 204  # nothing happens
     assert client.ask("POST", where).status == 409
     assert client.ask("DELETE", f"{where}?token={token}").status == 204
     assert client.ask("PATCH", where, {"token": token}).code == "lease_lost"
-    with service.store.lease(at):
-        assert client.ask("POST", where).status == 409
+    with service.store.lease(at) as lease:
+        assert (other := client.ask("POST", where)).status == 409
+        assert lease.owner not in other.body.decode()
     assert client.ask("POST", where).json["token"] > token
 
 

@@ -88,6 +88,16 @@ def test_values_are_shown_as_json(service: Served, client: Client, at: str) -> N
     assert client.get(f"/v1/values/{at}/value?as=xml").status == 400
 
 
+def test_what_is_shown_as_json_is_asked_for_under_conditions(service: Served, client: Client, at: str) -> None:
+    version, where = service.store.scope(at).put("value", "grüß").version, f"/v1/values/{at}/value?as=json"
+    assert client.get(where, If_Match='"77"').status == 412
+    assert client.get(where, If_None_Match=f'"{version}"').status == 304
+    for more in ({"If-Match": f'"{version}"'}, {"If-None-Match": '"77"'}, {"Range": "bytes=0-1"}):
+        shown = client.ask("GET", where, None, more)
+        assert (shown.status, shown.json, shown.headers["etag"]) == (200, "grüß", f'"{version}"')
+        assert shown.headers.keys().isdisjoint({"accept-ranges", "holdfast-digest"}), "they are of other bytes"
+
+
 class Trap:
     """Leaves a mark where it is unpickled."""
 

@@ -200,3 +200,33 @@ def test_a_record_that_is_no_token_opens_nothing_and_is_named(
     assert tokens.check(text) is None
     with pytest.raises(IntegrityError, match=f"service:tokens/{token.id} is no token"):
         tokens.list()
+
+
+def test_a_token_that_is_revoked_while_all_are_listed(store: holdfast.Store, tokens: Tokens) -> None:
+    ids = [tokens.create(scopes=[PROD], allow=["read"])[1].id for _ in range(3)]
+
+    class Listed(holdfast.Scope):
+        def list(self, **options: Any) -> Any:
+            for record in list(super().list(**options)):
+                if record.key == ids[1]:
+                    Tokens(store).revoke(ids[1])
+                yield record
+
+    tokens._scope = Listed(store._kernel, TOKENS)
+    assert [token.id for token in tokens.list()] == [ids[0], ids[2]]
+
+
+def test_a_token_that_is_revoked_while_it_is_checked(store: holdfast.Store, tokens: Tokens) -> None:
+    """It was found, but is not remembered after that."""
+    text, token = tokens.create(scopes=[PROD], allow=["read"])
+
+    class Looked(holdfast.Scope):
+        def entry(self, *asked: Any, **options: Any) -> Any:
+            found = super().entry(*asked, **options)
+            tokens.revoke(token.id)
+            return found
+
+    tokens._scope = Looked(store._kernel, TOKENS)
+    assert tokens.check(text) == token.access
+    tokens._scope = store.scope("service:tokens")
+    assert tokens.check(text) is None

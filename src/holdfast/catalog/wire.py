@@ -179,7 +179,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "drop_scope": Call((_Path, bool), None, "admin", again=False),
     "was_dropped": Call((_Path,), bool, "read"),
     "policy": Call((_Path,), Policy | None, "read"),
-    "set_policy": Call((_Path, Policy | None), None, "admin"),
+    "set_policy": Call((_Path, Policy | None, Policy | None), bool, "admin"),
     "past_keys": Call((_Path, str, str | None, int), list[str], "read"),
     "codec_id": Call((Codec,), int, "any"),
     "codec": Call((int,), Codec, "any"),
@@ -187,6 +187,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "storage": Call((int,), tuple[str, str, bool], "any"),
     "storages": Call((), list[int], "any"),
     "now": Call((), float, "any"),
+    "settled": Call((), float, "any"),
     "acquire": Call((str, str, float, bool), LeaseRow, "any"),  # by the same owner it gives the same lease
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),

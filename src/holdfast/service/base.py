@@ -81,6 +81,7 @@ class Service:
         metrics: what was counted.
         room: what requests hold in memory.
         routes: all there are.
+        sign_in: what the token of a request allows, now.
         send_whole: sends an answer by a way that is shorter than ASGI's, where there is one; see
             :func:`~holdfast.service.protocol.send_whole`.
     """
@@ -96,6 +97,7 @@ class Service:
         self.metrics = Metrics()
         self.room = Room(limits.memory)
         self.routes: tuple[Any, ...] = ()
+        self.sign_in: Callable[[Exchange], Awaitable[Access]]
         self.send_whole: Callable[[Any, int, Headers, bytes], bool] = _no_shorter_way
         self.watchers: defaultdict[Path, set[asyncio.Event]] = defaultdict(set)
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..address import Path, format_address, format_path, parse_address
+from ..address import Path, check_key, format_address, format_path, parse_address
 from ..catalog import wire
 from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
 from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
@@ -23,11 +23,17 @@ from .seals import Fresh, Seals
 from .sound import check_codec, check_names, check_row, check_time, properties_of
 from .uploads import Taking, Uploads
 
-__all__ = ["Guest", "House", "is_whole", "parsed"]
+__all__ = ["LONGEST", "Guest", "House", "check_lease", "is_whole", "parsed"]
+
+LONGEST = 7 * 86400.0
+"""Seconds for which a lease is given at most."""
 
 _STORED = HEAD - 3  # and storage and config in a record row
+_NOTHING = RecordRow("", 0, 0, 0, 0.0, 0.0, None, None, None, NONE, None, 0, 0, None, None, None, None)
+_TOLD = ("key", "tier", "version", "created", "updated")  # of a row, to who may not read there
+_SAID = ("expires", "tags", "codec")  # of a change, by himself
 _HELD = 10_000  # rows of one page
-_GC = "holdfast/gc"  # the lease of who collects
+_OWN = "holdfast/"  # before the names of leases that the library itself takes
 
 
 class House:
@@ -74,11 +80,31 @@ def is_whole(access: Access) -> bool:
     return all(access.allows((), verb) for verb in VERBS)
 
 
+def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
+    """Refuse a lease that a token does not open. A lease is an agreement of all who may write, whatever their scopes;
+    one that is named as an address, of those who may write there; and the library's own, of whose token opens all.
+
+    Raises:
+        InvalidArgumentError, InvalidKeyError: no name of a lease, or no time for one.
+        AccessError: the token does not allow it.
+    """
+    if not 0 < seconds <= LONGEST:
+        raise InvalidArgumentError(f"a lease is for more than 0 seconds and at most {LONGEST:.0f}, not {seconds!r:.80}")
+    check_key(name)
+    try:
+        allowed = access.allows(parse_address(name)[0], "write")
+    except InvalidArgumentError:  # as most are: of no scope
+        allowed = is_whole(access) if name.startswith(_OWN) else "write" in access.verbs
+    if not allowed:
+        raise AccessError(f"this token does not allow to take the lease {name!r:.500}")
+
+
 class Guest:
-    """The calls of who has this access that are more than the catalog's own; the others are made as they are.
+    """Catalog calls made for one token. Methods here add checks or sealing; every other call in :data:`wire.CALLS
+    <holdfast.catalog.wire.CALLS>` goes straight to the catalog.
 
     Attributes:
-        wrote: the scopes that were written to.
+        wrote: the scopes that were changed.
     """
 
     def __init__(self, house: House, access: Access) -> None:
@@ -91,12 +117,15 @@ class Guest:
     # --- what is allowed --------------------------------------------------------------------------------------------
 
     def check(self, call: wire.Call, arguments: tuple[Any, ...]) -> None:
-        """Refuse what the token does not allow."""
+        """Refuse what the token does not allow, and to make or change what cannot be named."""
         needs = call.needs
         if needs == "store":
             self._need_all("this call")
         elif needs != "any":
             self._need(arguments[0], *(("read", "write") if needs == "either" else (needs,)))
+        if needs in ("write", "admin"):
+            check_names(arguments[0], arguments[1] if needs == "write" and call.arguments[1] is str else None)
+            self.wrote.add(arguments[0])
 
     def _need(self, path: Path, *verbs: str) -> None:
         if not any(self._access.allows(path, verb) for verb in verbs):
@@ -136,18 +165,18 @@ class Guest:
         return (*self._record(row[:HEAD]), *self._value(row[HEAD:]))
 
     def _written(self, change: Change, done: Committed) -> Committed:
-        """What a change came to, without what may not be read: the place of bytes, and what an edit left as it was."""
+        """What a change came to; to who may not read there, no more of it than he said himself, and when and as which
+        version it was made."""
         if done.row is None:
             return done
-        row = self._record(done.row)
-        told = RecordRow._make(row)
+        row = RecordRow._make(self._record(done.row))
         if not self._access.allows(change.path, "read"):
-            told = told._replace(storage_config=None)
-            if isinstance(change, Edit):
-                kept = {name: value for name, value in change._asdict().items() if name in ("expires", "tags")}
-                kept = {name: None if value is UNCHANGED else value for name, value in kept.items()}
-                told = told._replace(**kept, algorithm=NONE, digest=None, size=0)
-        return done._replace(row=told)
+            row = row._replace(storage_config=None)
+            if not isinstance(change, Put):
+                said = {name: said for name in _SAID if (said := getattr(change, name, UNCHANGED)) is not UNCHANGED}
+                told = {name: getattr(row, name) for name in _TOLD}
+                row = _NOTHING._replace(**{"codec": self._kernel.integer, **told, **said})  # it must have a codec
+        return done._replace(row=row)
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
@@ -184,25 +213,16 @@ class Guest:
 
     def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
         """See the catalog's contract."""
-        check_names(path, key)
-        check_row(self._kernel, path, key, row)
-        self._check_row(path, key, row)
-        self.wrote.add(path)
-        return self._catalog.put(path, key, tuple(row), power)
+        return self._catalog.put(path, key, self._checked_row(path, key, row), power)
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
         """See the catalog's contract."""
-        check_names(path, key)
+        return self._catalog.replace(path, key, self._checked_row(path, key, row), if_version)
+
+    def _checked_row(self, path: Path, key: str, row: Any) -> tuple[Any, ...]:
         check_row(self._kernel, path, key, row)
         self._check_row(path, key, row)
-        self.wrote.add(path)
-        return self._catalog.replace(path, key, tuple(row), if_version)
-
-    def add(self, path: Path, key: str, amount: int, codec: int, power: bool) -> Any:
-        """See the catalog's contract."""
-        check_names(path, key)
-        self.wrote.add(path)
-        return self._catalog.add(path, key, amount, codec, power)
+        return tuple(row)
 
     def keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         """See the catalog's contract."""
@@ -226,7 +246,6 @@ class Guest:
 
     def create_scope(self, path: Path, properties: str | None, exist_ok: bool, created: float | None) -> None:
         """See the catalog's contract."""
-        check_names(path)
         check_time(created)
         given = None if properties is None else properties_of(properties)
         self._catalog.create_scope(path, given, exist_ok=exist_ok, created=created)
@@ -278,37 +297,27 @@ class Guest:
         shown = url == "inline" or (not served and (self._whole or url.startswith("memory:")))
         return name, url if shown else "", served
 
-    # --- leases: an agreement of all who may write, whatever their scopes ---------------------------------------------
-
-    def _need_lease(self, name: str, force: bool = False) -> None:
-        """Refuse what is not everybody's: a lease that is named as an address is of that scope, and the collector's."""
-        self._may("write")
-        if force or name == _GC:
-            self._need_all("this lease, or to take one from its holder,")
-        try:
-            self._need(parse_address(name)[0], "write")
-        except InvalidArgumentError:
-            return  # as most are: of no scope
+    # --- leases -------------------------------------------------------------------------------------------------------
 
     def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
         """See the catalog's contract."""
-        self._need_lease(name, force)
-        if not (0 < seconds < 1e9 and 0 < len(name) <= 1000 and 0 < len(owner) <= 1000):
-            raise InvalidArgumentError("a lease has a name, an owner and a number of seconds")
+        check_lease(self._access, name, seconds)
+        if force:
+            self._need_all("to take a lease from its holder")
+        if not 0 < len(owner) <= 1000:
+            raise InvalidArgumentError("the owner of a lease is text of at most 1000 characters")
         row = self._catalog.acquire(name, owner, seconds, force=force)
         # who knows owner and token of a lease is its holder
         return row if row.owner == owner or self._whole else row._replace(owner="another", token=0)
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""
-        self._need_lease(fence.name)
-        if not 0 < seconds < 1e9:
-            raise InvalidArgumentError("a lease is renewed for a number of seconds")
+        check_lease(self._access, fence.name, seconds)
         return self._catalog.renew(fence, seconds)
 
     def release(self, fence: Fence) -> None:
         """See the catalog's contract."""
-        self._need_lease(fence.name)
+        check_lease(self._access, fence.name)
         self._catalog.release(fence)
 
     def barrier(self) -> None:

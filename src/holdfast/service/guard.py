@@ -45,6 +45,7 @@ class Guard:
 
     def __init__(self, service: Service, loopback: bool) -> None:
         self._service = service
+        service.sign_in = self.sign_in
         self._needed = not loopback
         self._looked = float("-inf")
         self._ids = _ids()

@@ -1,4 +1,4 @@
-"""Seals: what the service hands out of the catalog's numbers, so that a client can give back only what it was given.
+"""HMAC seals over storage places and blob ids, so that clients can send back only what they were given.
 
 A token may be limited to scopes, and places in storages and ids of blobs are of the whole store. So they leave the
 service under an HMAC, whose key is made of the store's own and never leaves it. A seal is for one store, one storage

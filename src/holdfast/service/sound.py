@@ -1,5 +1,5 @@
-"""What a client says of names and records, held to what the library lets its own callers say: a row that no reader can
-show would be in everybody's way who lists its scope."""
+"""Validates names and rows from clients by the rules local callers are held to; one bad row would break listings for
+all."""
 
 from __future__ import annotations
 

@@ -90,6 +90,16 @@ class HistoryTests:
             catalog.set_policy((), Policy(1))
         assert catalog.scope(FLOW) is not None, "it is made"
 
+    def test_a_policy_is_set_in_place_of_the_one_that_was_seen(self, catalog: Catalog, other: Catalog) -> None:
+        """Not over what somebody else has set since."""
+        assert catalog.set_policy(FLOW, Policy(2), Policy())
+        assert not other.set_policy(FLOW, Policy(0, 5), Policy())
+        assert not other.set_policy(FLOW, None, Policy(2, 1))
+        assert catalog.policy(FLOW) == Policy(2)
+        assert other.set_policy(FLOW, Policy(2, 5), Policy(2))
+        assert other.set_policy(FLOW, None)
+        assert catalog.policy(FLOW) is None
+
     @pytest.mark.parametrize("write", _WRITES)
     def test_what_is_replaced_is_kept_from_the_moment_it_is_asked_for(
         self, catalog: Catalog, other: Catalog, write: str

@@ -83,6 +83,8 @@ __all__ = [
 
 T = TypeVar("T")
 
+_SETTLED = 0.1  # seconds from the look at the clock to the commit, at most, where one writes after the other
+
 
 class Ledger(ABC):
     """The verbs on keys: what a scope acts through, be it the catalog itself or a transaction over it."""
@@ -278,8 +280,11 @@ class Catalog(Ledger):
         """What the scope asks for, None where that is nothing."""
 
     @abstractmethod
-    def set_policy(self, path: Path, policy: Policy | None) -> None:
+    def set_policy(self, path: Path, policy: Policy | None, before: Policy | None = None) -> bool:
         """Ask for something else, from the next commit on, in all processes; the scope is made when it is missing.
+
+        Given what the scope asked for ``before`` (``Policy()`` for nothing), it is done only where that is so still;
+        gives whether it was.
 
         What a shorter history, or none, no longer keeps is gone at once, and let go by :meth:`sweep`. A quota below
         what is there refuses what would add to it, and nothing else.
@@ -322,6 +327,11 @@ class Catalog(Ledger):
     @abstractmethod
     def now(self) -> float:
         """The catalog's clock."""
+
+    def settled(self) -> float:
+        """A time up to which all commits are done: who reads from now on sees all that was, or will be, *updated* by
+        then."""
+        return self.now() - _SETTLED
 
     # --- leases -----------------------------------------------------------------------------------------------------
 

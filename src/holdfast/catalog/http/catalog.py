@@ -193,8 +193,8 @@ class HTTPCatalog(Catalog):
     def policy(self, path: Path) -> Policy | None:
         return self._ask("policy", path)  # type: ignore[no-any-return]
 
-    def set_policy(self, path: Path, policy: Policy | None) -> None:
-        self._ask("set_policy", path, policy)
+    def set_policy(self, path: Path, policy: Policy | None, before: Policy | None = None) -> bool:
+        return self._ask("set_policy", path, policy, before)  # type: ignore[no-any-return]
 
     def past_keys(self, path: Path, start: str, end: str | None, limit: int) -> list[str]:
         return self._ask("past_keys", path, start, end, limit)  # type: ignore[no-any-return]
@@ -251,6 +251,9 @@ class HTTPCatalog(Catalog):
             self._hear(str(self._ask("now")))
         here, there = self._clock
         return there + time.monotonic() - here
+
+    def settled(self) -> float:
+        return self._ask("settled")  # type: ignore[no-any-return]
 
     def _hear(self, text: str | None) -> None:
         """Set the clock by what an answer says; it was written before it came, so the latest of them is the best."""

@@ -19,7 +19,7 @@ from .opening import open_catalog, settings
 from .patience import Patience
 from .pool import Pool
 from .session import Again, Session, resolving
-from .statements import CLOCK
+from .statements import CLOCK, SETTLED
 from .target import parse_url
 
 __all__ = ["Core"]
@@ -57,6 +57,10 @@ class Core(Places):
     def now(self) -> float:
         """See :meth:`Catalog.now <holdfast.catalog.base.Catalog.now>`: the server's clock, never ahead of it."""
         return self.clock.now()
+
+    def settled(self) -> float:
+        """See :meth:`Catalog.settled <holdfast.catalog.base.Catalog.settled>`: before the oldest open commit began."""
+        return float(self.read(SETTLED)[0][0])
 
     def resolving(self, path: Path) -> Statement:
         """See :meth:`Places.resolving <holdfast.catalog.sql.places.Places.resolving>`."""

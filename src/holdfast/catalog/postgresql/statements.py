@@ -30,6 +30,7 @@ __all__ = [
     "REPLACE_AT",
     "RESOLVE",
     "RESTORE",
+    "SETTLED",
     "USAGE",
     "WRITE_PAST",
     "keys_statement",
@@ -42,6 +43,17 @@ CLOCK = "date_part('epoch',clock_timestamp())"
 
 # When the statement began, which is the same for all its rows.
 _MOMENT = "date_part('epoch',statement_timestamp())"
+
+SETTLED = (
+    f"SELECT greatest(least(began.now,began.first-0.000001),began.now-300) FROM (SELECT {_MOMENT} AS now,"
+    "(SELECT min(coalesce(date_part('epoch',a.xact_start),0)) FROM pg_locks l LEFT JOIN pg_stat_activity a USING(pid) "
+    "WHERE l.locktype='advisory' AND l.classid=1213156420 AND l.objid='store'::regclass AND l.objsubid=2 AND l.granted "
+    "AND l.database=(SELECT oid FROM pg_database WHERE datname=current_database()) "
+    "AND a.state IS DISTINCT FROM 'idle') AS first) began"
+)
+"""A time before all that is not committed yet, at most five minutes ago. Whoever writes records holds the store's lock
+from before he looks at the clock until others see what he wrote, and everybody sees who holds it; but not since when,
+if he is another user, which is then taken to be long ago."""
 
 BEGIN = f"SELECT epoch,{CLOCK} FROM store WHERE id=1"
 """Epoch and time of a transaction that takes no locks."""

@@ -299,7 +299,7 @@ class Policies(Places):
         """See :meth:`Catalog.policy <holdfast.catalog.base.Catalog.policy>`."""
         return self.find_scope(path).policy
 
-    def set_policy(self, path: Path, policy: Policy | None) -> None:
+    def set_policy(self, path: Path, policy: Policy | None, before: Policy | None = None) -> bool:
         """See :meth:`Catalog.set_policy <holdfast.catalog.base.Catalog.set_policy>`.
 
         A new epoch begins, so that no process goes on by what it remembers of the scope.
@@ -311,11 +311,14 @@ class Policies(Places):
                 raise InvalidArgumentError(f"{name} is {number}: it must be 0 or more")
         history = min(wanted.history, 2**31 - 1)
 
-        def work(session: BoundSession) -> None:
+        def work(session: BoundSession) -> bool:
             scope = session.make_scope(path)
+            rows = session.rows("SELECT history,max_records,max_bytes FROM policies WHERE scope=?1", (scope,))
+            found = Policy(*rows[0]) if rows else Policy()
+            if before not in (None, found):
+                return False
             session.rows("UPDATE store SET epoch=epoch+1 WHERE id=1")
-            before = session.rows("SELECT history FROM policies WHERE scope=?1", (scope,))
-            if history > (before[0][0] if before else 0):
+            if history > found.history:
                 session.finish_surplus(scope)
             session.rows("DELETE FROM policies WHERE scope=?1", (scope,))
             if wanted != Policy():
@@ -324,10 +327,11 @@ class Policies(Places):
                     (scope, history, *wanted[1:]),
                 )
                 session.count(scope)
-            if before and before[0][0] > history:
+            if found.history > history:
                 session.rows(
                     "INSERT INTO surplus(scope,key) VALUES(?1,'') ON CONFLICT(scope) DO UPDATE SET key=''", (scope,)
                 )
             session.forget_scopes()
+            return True
 
-        self.transaction(work, spare=True, locks=Locks(alone=True))
+        return self.transaction(work, spare=True, locks=Locks(alone=True))

@@ -51,14 +51,13 @@ class Values(Core):
                     return version, created, now
             except (AttributeError, apsw.Error, OverflowError):
                 pass  # nothing was written; the long way below finds out why, waits for other writers, or raises
-        values = (POWER if power else 0, now, *row, None, None)
 
-        def work(session: Session) -> tuple[int, float]:
-            return session.put_row(session.make_scope(path), key, DURABLE, values)()
+        def work(session: Session) -> tuple[int, float, float]:
+            values = (POWER if power else 0, session.now, *row, None, None)
+            return *session.put_row(session.make_scope(path), key, DURABLE, values)(), session.now
 
         refuse_root(path, "hold records")
-        version, created = self.transaction(work, power=power)
-        return version, created, now
+        return self.transaction(work, power=power)
 
     def replace(self, path: Path, key: str, row: tuple[Any, ...], if_version: int) -> tuple[int, float, float] | None:
         """See :meth:`Ledger.replace <holdfast.catalog.base.Ledger.replace>`."""

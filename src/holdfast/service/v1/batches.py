@@ -12,7 +12,6 @@ from ...address import Path, parse_address
 from ...api import Scope
 from ...catalog.base import HEAD, EntryRow, Expect
 from ...errors import ConflictError, HoldfastError, InvalidArgumentError
-from ...model import Record
 from ...options import PutOptions, check_version, tags_text
 from ...reading import chunks, load, make_record, read_current
 from ...transaction import Transaction
@@ -20,19 +19,19 @@ from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..problems import Refusal, problem, status_and_code
 from ..sound import check_length
-from .fields import expiry_of, held_lease, record_json, told
+from .fields import expiry_of, held_lease, only, put_status, record_json, told
 from .values import JSON_NAME
 
 __all__ = ["batch", "transaction"]
 
 _MOST = 1000  # operations
 _ATTEMPTS = 10  # of a transaction, whose reads others made stale
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "get": frozenset(),
-    "record": frozenset(),
-    "put": frozenset(("value", "data", "content_type", "tags", "expires", "if_version")),
-    "delete": frozenset(("if_version",)),
-    "add": frozenset(("amount",)),
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "get": (),
+    "record": (),
+    "put": ("value", "data", "content_type", "tags", "expires", "if_version"),
+    "delete": ("if_version",),
+    "add": ("amount",),
 }
 _INTEGERS = "holdfast.int@v1"
 
@@ -46,9 +45,7 @@ class _Operation:
         self.given, self.op = given, given.get("op")
         if not isinstance(self.op, str) or self.op not in _FIELDS:
             raise InvalidArgumentError(f"op must be one of {', '.join(_FIELDS)}, not {self.op!r:.80}")
-        unknown = given.keys() - _FIELDS[self.op] - {"op", "address"}
-        if unknown:
-            raise InvalidArgumentError(f"{self.op} takes no {min(unknown)!r:.80}")
+        only(given, "op", "address", *_FIELDS[self.op])
         self.exchange, self.access = exchange, exchange.access
         self.path, self.key = _address(given.get("address"))
         exchange.need("read" if self.op in ("get", "record") else "write", self.path)
@@ -87,11 +84,7 @@ class _Operation:
             if type(value) is not int or not -(1 << 63) <= value < 1 << 63:  # else a native integer
                 options["serializer"] = JSON_NAME
             record = scope.put(key, value, **options)
-        return _status(record), {"record": record_json(record)}
-
-
-def _status(record: Record) -> int:
-    return 201 if record.row.created == record.row.updated else 200
+        return put_status(record), {"record": record_json(record)}
 
 
 def _address(text: Any) -> tuple[Path, str]:
@@ -128,9 +121,8 @@ def _value(scope: Scope, key: str, room: list[int], hold: Callable[[int], None])
 
 async def _operations(exchange: Exchange, *more: str) -> tuple[list[Any], dict[str, Any]]:
     given = await exchange.json()
-    operations = given.pop("operations", None)
-    if given.keys() - set(more):
-        raise InvalidArgumentError(f"there is no {min(given.keys() - set(more))!r:.80} here, but operations")
+    only(given, "operations", *more)
+    operations = given.get("operations")
     if not isinstance(operations, list) or len(operations) > _MOST:
         raise InvalidArgumentError(f"operations must be an array of at most {_MOST} of them")
     return operations, given
@@ -180,7 +172,7 @@ async def transaction(exchange: Exchange) -> Answer:
     expect, lease = more.get("expect", {}), more.get("lease")
     if not isinstance(expect, dict):
         raise InvalidArgumentError("expect must be an object of addresses and their versions, 0 for none")
-    held = None if lease is None else held_lease(lease if isinstance(lease, str) else "")
+    held = held_lease(lease if isinstance(lease, str | None) else "")
     checked: list[_Operation] = []
     for number, given in enumerate(operations):
         try:
@@ -226,7 +218,7 @@ def _together(
                 record = next(records)
                 result["record"] = told(operation.access, record)
                 if operation.op == "put":
-                    result["status"] = _status(record)
+                    result["status"] = put_status(record)
         return results
     raise AssertionError
 

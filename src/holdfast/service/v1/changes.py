@@ -24,16 +24,18 @@ from ...model import RecordRow
 from ...reading import visible_record
 from ..answer import Answer, json_answer
 from ..base import Exchange
+from ..problems import Refusal
 
 __all__ = ["changes"]
 
 _RECORD = re.compile("([0-9]{1,18})(-?)")
 _SCOPE = re.compile(r"0|t([0-9]{1,12}\.[0-9]{1,9})")
-_SETTLED = 0.1  # seconds after which no commit comes any more whose time is before that of one that is there
+_SETTLED = 0.1  # seconds after which a write can be told, unless the commit of an earlier one is still open
 _LONGEST = 300.0  # seconds of one long-poll
 _SOON, _LATE = 0.02, 0.5  # seconds between two looks
 _COST = 20  # times what a look takes, at least, pass until the next one
 _BEAT = 15.0  # seconds after which a stream says that it lives
+_CHECKED = 0.9  # seconds after which the token is looked at again, which is remembered for 4 of the 5 that are promised
 _MOST = 1000  # changes that are told at once
 _KEYS = 10_000  # of a scope whose deletions are seen
 _LAST = chr(0x10FFFF)
@@ -112,7 +114,7 @@ class _Watch:
         return _State(state.version, True), [self._told(key, state.version, deleted=True)]
 
     def _scope(self, state: _State) -> _Seen:
-        settled = self._catalog.now() - _SETTLED
+        settled = self._catalog.settled()  # before the look
         rows, all_of_them = self._written(state.since or 0.0)
         ripe = [row for row in rows if row.updated <= settled]
         self.early = len(ripe) < len(rows)
@@ -152,23 +154,22 @@ class _Watch:
         until_ripe = max(until, monotonic() + 2 * _SETTLED)  # what was acknowledged before the request is told by it
         while True:
             presence.event.clear()
+            await presence.check()
             began = monotonic()
             found = await self.look()
             now = monotonic()
-            end = until_ripe if self.early else until
-            if found or now >= end or presence.over:
+            end, at_end = (until_ripe, began) if self.early else (until, now)  # a look may take longer than there is
+            if found or at_end >= end or presence.over:
                 return found
             pause = _SETTLED if self.early else max(min(pause * 1.5, _LATE), _COST * (now - began))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(pause, end - now)):
-                    await presence.event.wait()
+            await presence.rest(min(pause, end - now))
 
 
 class _Presence:
-    """Somebody who waits for changes of a path, in an ``async with`` block.
+    """A subscriber to changes of a path, in an ``async with`` block.
 
     Attributes:
-        event: set when he should look.
+        event: set when it is time to look.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -177,8 +178,27 @@ class _Presence:
 
     @property
     def over(self) -> bool:
-        """Whether he went away, or is to go."""
+        """True once the client has disconnected or the service is stopping."""
         return self._exchange.leaving.done() or self._exchange.service.stopping
+
+    async def check(self) -> None:
+        """Refuse to go on when the token opens this no longer.
+
+        Raises:
+            Refusal: 401 or 403.
+        """
+        exchange = self._exchange
+        exchange.access = await exchange.service.sign_in(exchange)
+        exchange.need("read", exchange.path)
+
+    async def rest(self, seconds: float) -> None:
+        """Wait for so long, or until it is time to look; see :meth:`check`."""
+        end = monotonic() + seconds
+        while not self.event.is_set() and (left := end - monotonic()) > 0:
+            await self.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _CHECKED)):
+                    await self.event.wait()
 
     async def __aenter__(self) -> _Presence:
         self._exchange.service.watchers[self._exchange.path].add(self.event)
@@ -217,7 +237,10 @@ async def _events(exchange: Exchange, watch: _Watch) -> AsyncIterator[bytes]:
     async with _Presence(exchange) as presence:
         yield f"id: {watch.state.cursor}\n\n".encode()
         while not presence.over:
-            found = await watch.wait(presence, monotonic() + _BEAT)
+            try:
+                found = await watch.wait(presence, monotonic() + _BEAT)
+            except Refusal:
+                return
             for change in found:
                 id = f"id: {watch.state.cursor}\n" if change is found[-1] else ""  # what came before would come again
                 yield f"{id}data: {json.dumps(change)}\n\n".encode()

@@ -69,8 +69,8 @@ def has_it(exchange: Exchange, version: int) -> bool:
 async def expected_version(exchange: Exchange, *, missing_ok: bool = True) -> int | None:
     """The version that a write expects of the record that the route names; None for any, :data:`ABSENT` for none.
 
-    Where the header does not say one, it is the one that is there now, which must meet the conditions. Without
-    ``missing_ok`` no record is an error, whatever is expected.
+    If the headers do not name exactly one version, the current one is looked up, checked against them and returned.
+    Without ``missing_ok`` no record is an error, whatever is expected.
 
     Raises:
         Refusal: 412, it does not.

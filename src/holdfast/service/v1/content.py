@@ -156,7 +156,7 @@ def _reader(
 async def _pieces(
     service: Service, read: Callable[[], bytes], close: Callable[[], object], length: int
 ) -> AsyncIterator[bytes]:
-    """What is read, a piece behind: the last one goes out only when the end was found to be as it should be."""
+    """Yield one piece behind the reader, so that the last is sent only after the digest was checked."""
     driver = service.driver
     following = asyncio.ensure_future(driver.away(read))
     try:

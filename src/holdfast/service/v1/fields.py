@@ -23,7 +23,10 @@ from ..answer import Headers
 from ..base import Exchange
 from .conditions import tag
 
-__all__ = ["Held", "expiry_of", "given_options", "held_lease", "record_fields", "record_json", "time_text", "told"]
+__all__ = [
+    "Held", "expiry_of", "given_options", "held_lease", "only", "put_status", "record_fields", "record_json",
+    "time_text", "told",
+]  # fmt: skip
 
 _TAG = b"holdfast-tag-"
 _NAME = re.compile("[a-z0-9_.-]{1,60}")  # of a tag that can be part of a header field's name
@@ -46,6 +49,17 @@ class Held(NamedTuple):
 
 
 # --- what a request says ----------------------------------------------------------------------------------------------
+
+
+def only(given: dict[str, Any], *names: str) -> None:
+    """Refuse an object that has other fields than these.
+
+    Raises:
+        InvalidArgumentError: it has; the message names one.
+    """
+    for name in given:
+        if name not in names:
+            raise InvalidArgumentError(f"there is no {name!r:.80} here, but {', '.join(names)}")
 
 
 def given_options(exchange: Exchange) -> PutOptions:
@@ -118,12 +132,14 @@ def expiry_of(given: Any) -> timedelta | datetime | None:
     raise InvalidArgumentError(f"{told}, not {given!r:.100}")
 
 
-def held_lease(text: str) -> Held:
-    """The lease of a header field ``name;token``, the name percent-encoded.
+def held_lease(text: str | None) -> Held | None:
+    """The lease of a header field ``name;token``, the name percent-encoded; None for no field.
 
     Raises:
         InvalidArgumentError: it is malformed.
     """
+    if text is None:
+        return None
     name, semicolon, token = text.rpartition(";")
     token = token.strip()
     if not semicolon or not token.isdecimal() or not token.isascii() or len(token) > 18:
@@ -192,8 +208,13 @@ def _time(seconds: float) -> bytes:
 _scope_text = lru_cache(1000)(format_path)
 
 
+def put_status(record: Record) -> int:
+    """The status of a put: 201 for a new key, 200 for one that was there."""
+    return 201 if record.row.created == record.row.updated else 200
+
+
 def told(access: Access, record: Record) -> dict[str, Any]:
-    """A record as who wrote to it is told of it: all, or to who may not read it its name and version alone."""
+    """JSON for the writer of a record: all of it if the token may read there, else key, scope, address and version."""
     found = record_json(record)
     if access.allows(parse_path(record.scope), "read"):
         return found

@@ -2,54 +2,42 @@
 
 from __future__ import annotations
 
-import math
 import os
 from functools import partial
 from typing import Any
 
-from ...address import check_key, check_name, parse_address
+from ...address import check_name
 from ...catalog.base import Fence, LeaseRow
 from ...errors import InvalidArgumentError, InvalidScopeError
 from ..answer import Answer, json_answer
 from ..base import Exchange
+from ..calls import LONGEST, check_lease
 from ..problems import problem
-from .fields import time_text
+from .fields import only, time_text
 
 __all__ = ["acquire", "release", "renew"]
 
-_MOST = 7 * 86400.0
-_OWN = "holdfast/"  # before the names of leases that the library itself takes
 _REMOTE = "http/"  # before owners, who are not on this machine, whatever they call themselves
 
 
 def _name(exchange: Exchange) -> str:
-    """The name of the lease, which this token may take: one that begins as an address of a scope is that scope's, and
-    all others are the store's."""
-    name = check_key(exchange.parameters["name"])
-    try:
-        path = parse_address(name)[0]
-    except InvalidArgumentError:
-        path = ()
-    exchange.need("admin" if name.startswith(_OWN) else "write", path)
+    """The name of the lease, which this token may take."""
+    name = exchange.parameters["name"]
+    check_lease(exchange.access, name)
     return name
 
 
 def _seconds(given: dict[str, Any]) -> float:
     seconds = given.get("seconds", 30)
-    if type(seconds) in (int, float) and math.isfinite(seconds) and 0 < seconds <= _MOST:
+    if type(seconds) in (int, float) and 0 < seconds <= LONGEST:
         return float(seconds)
-    raise InvalidArgumentError(f"seconds must be a number above 0, at most {_MOST:.0f}, not {seconds!r:.80}")
+    raise InvalidArgumentError(f"seconds must be a number above 0, at most {LONGEST:.0f}, not {seconds!r:.80}")
 
 
 def _token(token: Any) -> int:
     if type(token) is int and 0 < token < 1 << 62:
         return token
     raise InvalidArgumentError(f"token must be the number that the lease was given with, not {token!r:.80}")
-
-
-def _only(given: dict[str, Any], *names: str) -> None:
-    if given.keys() - set(names):
-        raise InvalidArgumentError(f"this takes {' and '.join(names)}, and nothing else")
 
 
 def _lease_json(row: LeaseRow) -> dict[str, Any]:
@@ -59,7 +47,7 @@ def _lease_json(row: LeaseRow) -> dict[str, Any]:
 async def acquire(exchange: Exchange) -> Answer:
     """Take a lease. Who gives the same ``owner`` again gets the same lease again."""
     given = await exchange.json()
-    _only(given, "seconds", "owner")
+    only(given, "seconds", "owner")
     name, seconds = _name(exchange), _seconds(given)
     try:
         owner = check_name("owner", given.get("owner") or os.urandom(12).hex())[1]
@@ -69,14 +57,16 @@ async def acquire(exchange: Exchange) -> Answer:
     row = await service.driver.brief(partial(service.kernel.catalog.acquire, name, _REMOTE + owner, seconds))
     if row.owner == _REMOTE + owner:
         return json_answer(201, {**_lease_json(row), "token": row.token})
-    told = f"lease {name!r} is held by {row.owner} until {time_text(row.expires)}"
-    return json_answer(409, {**problem("conflict", told, exchange.id), "lease": _lease_json(row)})
+    # not by whom: who gives its owner is given the lease
+    told = f"lease {name!r} is held by another until {time_text(row.expires)}"
+    lease = {"name": name, "expires": time_text(row.expires)}
+    return json_answer(409, {**problem("conflict", told, exchange.id), "lease": lease})
 
 
 async def renew(exchange: Exchange) -> Answer:
     """Hold a lease for longer, from now on."""
     given = await exchange.json()
-    _only(given, "token", "seconds")
+    only(given, "token", "seconds")
     fence, seconds = Fence(_name(exchange), _token(given.get("token"))), _seconds(given)
     row = await exchange.service.driver.brief(partial(exchange.service.kernel.catalog.renew, fence, seconds))
     return json_answer(200, {**_lease_json(row), "token": row.token})

@@ -13,7 +13,7 @@ from ...model import ScopeInfo
 from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..sound import check_length
-from .fields import time_text
+from .fields import only, time_text
 
 __all__ = ["drop", "get", "patch", "put", "scope_json"]
 
@@ -53,7 +53,7 @@ async def get(exchange: Exchange) -> Answer:
 async def put(exchange: Exchange) -> Answer:
     """Make a scope, or replace the properties of one that is there."""
     given = await exchange.json()
-    _only(given, "properties")
+    only(given, "properties")
     scope, driver = exchange.scope, exchange.service.driver
     properties = _properties(given)
     try:
@@ -70,10 +70,10 @@ async def put(exchange: Exchange) -> Answer:
 async def patch(exchange: Exchange) -> Answer:
     """Rename a scope, or change its properties or what it asks for; one of these."""
     given = await exchange.json()
-    _only(given, "name", "properties", "policy")
+    only(given, "name", "properties", "policy")
     if len(given) != 1:
         raise InvalidArgumentError("a scope is changed by one of name, properties and policy")
-    exchange.need("admin" if "name" in given else "write", exchange.path)
+    exchange.need("write" if "properties" in given else "admin", exchange.path)
     if "name" in given and exchange.path:  # nor does it leave what the token opens
         exchange.need("admin", (*exchange.path[:-1], check_name(exchange.path[-1][0], given["name"])))
     service, path, scope = exchange.service, exchange.path, exchange.scope
@@ -84,8 +84,9 @@ async def patch(exchange: Exchange) -> Answer:
         await service.driver.brief(partial(scope.create, _properties(given)))
     else:
         policy = given["policy"]
-        if not isinstance(policy, dict) or policy.keys() - set(Policy._fields):
+        if not isinstance(policy, dict):
             raise InvalidArgumentError(f"a policy is an object of {', '.join(Policy._fields)}")
+        only(policy, *Policy._fields)
         await service.driver.away(partial(scope.set_policy, **policy))
     return json_answer(200, await service.driver.away(partial(_told, exchange, path)))
 
@@ -96,12 +97,6 @@ async def drop(exchange: Exchange) -> Answer:
     await exchange.service.driver.away(partial(exchange.scope.drop, only_empty=only_empty))
     exchange.service.wrote(exchange.path)
     return Answer(204, [])
-
-
-def _only(given: dict[str, Any], *names: str) -> None:
-    for name in given:
-        if name not in names:
-            raise InvalidArgumentError(f"there is no {name!r:.80} here, but {', '.join(names)}")
 
 
 def _properties(given: dict[str, Any]) -> dict[str, Any] | None:

@@ -22,9 +22,9 @@ from ..answer import JSON, Answer, json_answer
 from ..base import Exchange, Service
 from ..problems import Refusal
 from ..sound import check_length
-from .conditions import expected_version, tag
+from .conditions import expected_version, has_it, tag
 from .content import Found, content_answer
-from .fields import expiry_of, given_options, held_lease, record_fields, record_json, told
+from .fields import expiry_of, given_options, held_lease, only, put_status, record_fields, record_json, told
 
 __all__ = [
     "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "look", "made", "patch", "put",
@@ -35,6 +35,7 @@ JSON_TYPE, JSON_NAME = "application/json", "holdfast.json@v1"
 """The content type of a body that is taken for a value, and the serializer that it then has."""
 _JSON_MOST = 4 << 20  # bytes of a body that is taken for a value, and of a value that is shown as JSON
 _BRIEF = 1 << 14  # bytes that are put, or read as JSON, in the loop
+_OF_BYTES = (b"content-type", b"accept-ranges", b"holdfast-digest")  # header fields that are not of a value as JSON
 _SHOWN = (JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
 """Serializers whose values are decoded here: reading their bytes runs no code of anybody's."""
 
@@ -70,9 +71,10 @@ async def _as_json(exchange: Exchange, wanted: str, version: int | None) -> Answ
     assert exchange.key is not None
     service, path, key = exchange.service, exchange.path, exchange.key
     found = await service.driver.look(partial(look, service, path, key, version))
-    data = await service.driver.away(partial(_shown, service.kernel, path, key, found))
-    fields = [field for field in record_fields(found.row, found.codec) if field[0] != b"content-type"]
-    return Answer(200, [JSON, *fields], data)
+    fields = [field for field in record_fields(found.row, found.codec) if field[0] not in _OF_BYTES]
+    if has_it(exchange, found.row[2]):
+        return Answer(304, fields)
+    return Answer(200, [JSON, *fields], await service.driver.away(partial(_shown, service.kernel, path, key, found)))
 
 
 def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
@@ -108,9 +110,7 @@ async def record(exchange: Exchange) -> Answer:
 def made(exchange: Exchange, record: Record) -> Answer:
     """The answer to a put: 201 for a new key, 200 for one that was there."""
     exchange.service.wrote(exchange.path)
-    found = record_json(record)
-    status = 201 if found["created"] == found["updated"] else 200
-    return json_answer(status, found, [(b"etag", tag(record.version))])
+    return json_answer(put_status(record), record_json(record), [(b"etag", tag(record.version))])
 
 
 async def put(exchange: Exchange) -> Answer:
@@ -215,8 +215,8 @@ def _put_small(kernel: Kernel, path: Path, key: str, data: bytes, plan: Plan, as
 async def patch(exchange: Exchange) -> Answer:
     """Change a record's tags, its expiry, or both, in one commit; its bytes stay."""
     given = await exchange.json()
-    unknown = given.keys() - {"tags", "expires"}
-    if unknown or not given:
+    only(given, "tags", "expires")
+    if not given:
         raise InvalidArgumentError("a record is changed by tags, expires, or both, in a JSON object")
     service, key = exchange.service, exchange.key
     assert key is not None
@@ -229,8 +229,7 @@ async def patch(exchange: Exchange) -> Answer:
         columns["expires"] = expiry(expiry_of(given["expires"]), service.kernel.catalog.now)
     expected = await expected_version(exchange, missing_ok=False)
     change = Edit(exchange.path, key, **columns, if_version=expected)
-    lease = exchange.header(b"holdfast-lease")
-    held = None if lease is None else held_lease(lease)
+    held = held_lease(exchange.header(b"holdfast-lease"))
     changed = await service.driver.brief(partial(exchange.scope._change, change, held))
     service.wrote(exchange.path)
     return json_answer(200, told(exchange.access, changed), [(b"etag", tag(changed.version))])
@@ -239,8 +238,7 @@ async def patch(exchange: Exchange) -> Answer:
 async def delete(exchange: Exchange) -> Answer:
     """Remove a record."""
     assert exchange.key is not None
-    lease = exchange.header(b"holdfast-lease")
-    held = None if lease is None else held_lease(lease)
+    held = held_lease(exchange.header(b"holdfast-lease"))
     expected = await expected_version(exchange, missing_ok=False)
     await exchange.scope.aio.delete(exchange.key, if_version=expected, lease=held)
     exchange.service.wrote(exchange.path)
@@ -250,8 +248,7 @@ async def delete(exchange: Exchange) -> Answer:
 async def add(exchange: Exchange) -> Answer:
     """Add to an integer."""
     given = await exchange.json()
-    if given.keys() - {"amount"}:
-        raise InvalidArgumentError('add takes {"amount": 1} and nothing else')
+    only(given, "amount")
     assert exchange.key is not None
     entry = await exchange.scope.aio.add(exchange.key, given.get("amount", 1))
     exchange.service.wrote(exchange.path)
