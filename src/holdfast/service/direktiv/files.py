@@ -1,7 +1,6 @@
 """The files of a namespace: records of its scope ``file:tree``, their type a tag. A directory is a record, too.
 
-A workflow's variables live as long as its file. Scopes are dropped and renamed outside of transactions, so that is done
-before the commit of the file's own change: a request that was broken off is repeated, and ends as it should.
+A workflow's variables live as long as its file: :mod:`~holdfast.service.direktiv.workflows` sees to that.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 
 from ...address import check_key
 from ...api import Scope
-from ...errors import ExistsError, InvalidArgumentError, NotFoundError
+from ...errors import InvalidArgumentError, NotFoundError
 from ...model import Record
 from ...storages.base import OCTETS
 from ...streams import guess_type
@@ -22,15 +21,12 @@ from ..answer import Answer
 from ..base import Exchange, Service
 from .answers import DONE, data_answer, stamp, too_large
 from .bodies import FileChange, NewFile, clean, decoded_data, read
-from .identity import forget, repoint
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
+from .workflows import TREE, alone, finish, moving, note, workflows
 
-__all__ = ["TREE", "create", "delete", "get", "update"]
-
-TREE = ("file", "tree")
-"""Kind and name of the scope with a namespace's files; keys are their paths without the slash in front."""
+__all__ = ["create", "delete", "get", "update"]
 
 _DIRECTORY = "directory"
 _TYPES = ("file", "workflow", _DIRECTORY, "service", "endpoint", "consumer")
@@ -38,7 +34,6 @@ _BAD_PATH = "filesystem path is invalid"
 _BAD_DATA = "file data has invalid base64 string"
 _FOLDER_TYPE = "inode/directory"
 _SPEC_TYPE = "application/yaml"
-_Moved = list[tuple[Scope, str]]
 
 
 def _url_path(exchange: Exchange) -> str:
@@ -146,6 +141,7 @@ async def create(exchange: Exchange) -> Answer:
 
 def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Record:
     key = _key(path)
+    finish(service, namespace, path)
     with (block := in_transaction(service, namespace)) as inside:
         tree = inside.scope(*TREE)
         _enter(tree, path)
@@ -183,30 +179,14 @@ async def update(exchange: Exchange) -> Answer:
 
 
 def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None) -> dict[str, Any]:
-    key = _key(new)
-    moved: _Moved = []  # what to undo
-    try:
+    _key(new)
+    if new == path:
         with in_transaction(service, namespace) as inside:
-            tree = inside.scope(*TREE)
-            record = _found(tree, path)
-            folder = _type(record) == _DIRECTORY
-            if folder and (data is not None or new.startswith(f"{path}/")):
-                raise invalid(_BAD_PATH)
-            if data is not None:
-                tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
-            if new != path:
-                _enter(tree, new)
-                below = list(tree.list(f"{record.key}/")) if folder else []
-                for each in (record, *below):
-                    target = key + each.key[len(record.key) :]
-                    tree.rename(each.key, target)
-                    tree.set_tags(target, {**each.tags, "created": repr(_created(each))})
-                _move_variables(service, namespace, path, new, folder, moved)
-    except BaseException:
-        for scope, name in reversed(moved):
-            repoint(service, scope, name)
-            scope.rename_scope(name)
-        raise
+            folder = _change(inside.scope(*TREE), path, new, data)
+    else:
+        with moving(service, namespace, path, new) as go, in_transaction(service, namespace) as inside:
+            folder = _change(inside.scope(*TREE), path, new, data)
+            go(inside, folder)
     tree = namespace.scope(*TREE)
     record = _found(tree, new)
     if folder or record.unpacked_size > service.limits.json:
@@ -214,31 +194,22 @@ def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes
     return _shown(record, tree.get_bytes(record.key))
 
 
-def _workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
-    """The scopes with variables of a workflow, or of all below a directory."""
-    if not folder:
-        scope = namespace.workflow(path)
-        return [scope] if scope.present else []
-    return [scope for scope in namespace.children("workflow") if scope.name.startswith(f"{path}/")]
-
-
-def _move_variables(
-    service: Service, namespace: Scope, path: str, new: str, folder: bool, moved: list[tuple[Scope, str]]
-) -> None:
-    """Let workflows' variables go along with their files; ``moved`` is told how to undo each."""
-    for scope in _workflows(namespace, path, folder):
-        name = new + scope.name[len(path) :]
-        target = namespace.workflow(name)
-        if next(target.keys(limit=1), None) is not None:
-            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already")
-        target.drop(missing_ok=True)
-        repoint(service, scope, name)
-        try:
-            moved.append((scope.rename_scope(name), scope.name))
-        except NotFoundError:
-            continue  # dropped at this moment
-        except ExistsError:
-            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already") from None
+def _change(tree: Scope, path: str, new: str, data: bytes | None) -> bool:
+    """Change data or path in the transaction of ``tree``; gives whether it is a directory."""
+    record = _found(tree, path)
+    folder = _type(record) == _DIRECTORY
+    if folder and (data is not None or new.startswith(f"{path}/")):
+        raise invalid(_BAD_PATH)
+    if data is not None:
+        tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
+    if new != path:
+        _enter(tree, new)
+        below = list(tree.list(f"{record.key}/")) if folder else []
+        for each in (record, *below):
+            target = _key(new) + each.key[len(record.key) :]
+            tree.rename(each.key, target)
+            tree.set_tags(target, {**each.tags, "created": repr(_created(each))})
+    return folder
 
 
 async def delete(exchange: Exchange) -> Answer:
@@ -250,12 +221,13 @@ async def delete(exchange: Exchange) -> Answer:
 
 
 def _delete(service: Service, namespace: Scope, path: str) -> None:
-    with in_transaction(service, namespace) as inside:
-        tree = inside.scope(*TREE)
-        record = _found(tree, path)
-        folder = _type(record) == _DIRECTORY
-        for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
-            tree.delete(key)
-        for scope in _workflows(namespace, path, folder):
-            forget(scope)
-            scope.drop(missing_ok=True)
+    with alone(service, namespace) as lease:
+        finish(service, namespace, path)  # an earlier request that was broken off
+        with in_transaction(service, namespace) as inside:
+            tree = inside.scope(*TREE)
+            record = _found(tree, path)
+            folder = _type(record) == _DIRECTORY
+            for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
+                tree.delete(key, lease=lease)
+            note(inside, workflows(namespace, path, folder))
+        finish(service, namespace, path)

@@ -9,6 +9,7 @@ date, as after a rename in Python, leads nowhere. Marks below a workflow go alon
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -22,7 +23,7 @@ from ...model import Record
 from ...options import tags_text
 from ..base import Service
 
-__all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take"]
+__all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take", "vacate"]
 
 _KIND = "direktiv"
 _FEW = 2000  # variables whose marks are looked up one by one
@@ -181,8 +182,27 @@ def repoint(service: Service, scope: Scope, name: str) -> None:
         service.kernel.catalog.commit(changes)
 
 
-def forget(scope: Scope) -> None:
-    """Forget the ids of all variables of a scope that is about to be dropped."""
-    ids = _ids(scope, scope.path)
-    for record in _names(scope).list():
-        ids.delete(_mark(record).id, missing_ok=True)
+def forget(scope: Scope, before: float) -> None:
+    """Forget the ids that variables of a scope got before a moment, as they are about to be removed."""
+    old = (_mark(mark).id for mark in _names(scope).list() if mark.row.updated < before)
+    for batch in _batches(old):
+        with suppress(ConflictError), scope.transaction() as inside:
+            for id in batch:
+                _ids(inside, scope.path).delete(id, missing_ok=True)
+
+
+def vacate(scope: Scope) -> None:
+    """Drop a scope in which there is nothing but marks of variables that are gone.
+
+    Raises:
+        ConflictError: there is something else, or it came at this moment.
+    """
+    if next(scope.keys(limit=1), None) is not None:
+        raise ConflictError(f"there are variables in {scope}")
+    names = _names(scope)
+    with scope.transaction() as inside:
+        for mark in names.list():
+            if not inside.exists(mark.key):
+                take(inside, mark.key, _mark(mark).id)
+    for emptied in (names, scope):
+        emptied.drop(missing_ok=True, only_empty=True)
