@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from binascii import a2b_base64
+from collections.abc import Callable
+from functools import partial
 from posixpath import normpath
 from typing import TypeVar
 from uuid import UUID
@@ -11,10 +13,11 @@ from uuid import UUID
 import msgspec
 
 from ..base import Exchange
+from ..room import FREE
 from .problems import Problem, invalid
 
 __all__ = ["FileChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]
-__all__ += ["clean", "decoded_data", "is_name", "parse", "parse_uuid", "query", "read"]
+__all__ += ["clean", "decode", "is_name", "parse_uuid", "query", "read"]
 
 T = TypeVar("T")
 
@@ -23,6 +26,7 @@ _HEX = "[0-9a-fA-F]"
 _PLAIN = f"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
 _UUID = re.compile(rf"(?:urn:uuid:)?{_PLAIN}|\{{{_PLAIN}\}}|{_HEX}{{32}}", re.IGNORECASE)
 _LONGEST = 512
+_PART = 1 << 19  # characters that are decoded at once: no other thread goes on meanwhile
 
 
 class NewVariable(msgspec.Struct, rename="camel"):
@@ -82,10 +86,16 @@ async def read(exchange: Exchange, kind: type[T]) -> T:
     Raises:
         Problem: it is no JSON, or a field has another type.
     """
-    return parse(await exchange.body(), kind)
+    body = await exchange.body()
+    return await _aside(exchange, len(body), partial(_parse, body, kind))
 
 
-def parse(body: bytes, kind: type[T]) -> T:
+async def _aside(exchange: Exchange, size: int, work: Callable[[], T]) -> T:
+    """Do it here with few bytes, and with many in a thread, as others would wait."""
+    return await exchange.service.driver.away(work) if size > FREE else work()
+
+
+def _parse(body: bytes, kind: type[T]) -> T:
     """A body as what it should be; ``null`` is one without fields."""
     try:
         text = body.decode()
@@ -105,16 +115,22 @@ def _not_json() -> Problem:
     return Problem("request_body_not_json", "couldn't parse request payload in json format")
 
 
-def decoded_data(text: str, wrong: str | None = None) -> bytes:
+async def decode(exchange: Exchange, text: str, wrong: str | None = None) -> bytes:
     """Bytes that came as base64, in which line ends do not count.
 
     Raises:
         Problem: it is none; told as ``wrong`` data, by default as a body that is no JSON.
     """
-    text = text.translate({10: None, 13: None})
+    return await _aside(exchange, len(text), partial(_decode, text, wrong))
+
+
+def _decode(text: str, wrong: str | None) -> bytes:
+    text = text.replace("\n", "").replace("\r", "")
     try:
         if len(text) % 4 == 0:  # strict mode takes one = too many
-            return a2b_base64(text, strict_mode=True)
+            parts = [a2b_base64(text[n : n + _PART], strict_mode=True) for n in range(0, len(text), _PART)]
+            if all(len(part) == _PART // 4 * 3 for part in parts[:-1]):  # no = but in the last
+                return b"".join(parts)
     except ValueError:
         pass
     raise _not_json() if wrong is None else invalid(wrong)

@@ -5,7 +5,6 @@ A workflow's variables live as long as its file: :mod:`~holdfast.service.direkti
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
 from posixpath import dirname
@@ -19,8 +18,8 @@ from ...storages.base import OCTETS
 from ...streams import guess_type
 from ..answer import Answer
 from ..base import Exchange, Service
-from .answers import DONE, data_answer, stamp, too_large
-from .bodies import FileChange, NewFile, clean, decoded_data, read
+from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
+from .bodies import FileChange, NewFile, clean, decode, read
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
@@ -67,7 +66,7 @@ def _shown(record: Record, data: bytes | None = None) -> dict[str, Any]:
     if _type(record) != _DIRECTORY:
         found |= {"size": record.unpacked_size, "mimeType": record.content_type}
         if data is not None:
-            found["data"] = b64encode(data).decode()
+            found["data"] = base64(data)
     return found | {"createdAt": stamp(_created(record)), "updatedAt": stamp(record.row.updated)}
 
 
@@ -98,9 +97,7 @@ def _children(tree: Scope, prefix: str) -> Iterator[Record]:
 async def get(exchange: Exchange) -> Answer:
     """A file with its data, or a directory with what is in it."""
     namespace = await namespace_of(exchange, "read")
-    return data_answer(
-        await exchange.service.driver.away(partial(_get, exchange.service, namespace, _url_path(exchange)))
-    )
+    return await answer_with(exchange, partial(_get, exchange.service, namespace, _url_path(exchange)))
 
 
 def _get(service: Service, namespace: Scope, path: str) -> dict[str, Any]:
@@ -125,7 +122,7 @@ async def create(exchange: Exchange) -> Answer:
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, NewFile)
     kind = given.type or ""
-    data = b"" if kind == _DIRECTORY else decoded_data(given.data or "", _BAD_DATA)
+    data = b"" if kind == _DIRECTORY else await decode(exchange, given.data or "", _BAD_DATA)
     if kind not in _TYPES:
         raise invalid("field type has invalid string")
     path = f"{_url_path(exchange).rstrip('/')}/{given.name or ''}"
@@ -134,19 +131,19 @@ async def create(exchange: Exchange) -> Answer:
     else:
         guessed = guess_type(path) if kind == "file" else _SPEC_TYPE
         mime = mime_type(given.mime_type or guessed or OCTETS)
-    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
-    exchange.service.wrote(made.path)
-    return data_answer(_shown(made, data))
+    answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
+    exchange.service.wrote((*namespace.path, TREE))
+    return answer
 
 
-def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Record:
+def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Answer:
     key = _key(path)
     finish(service, namespace, path)
     with (block := in_transaction(service, namespace)) as inside:
         tree = inside.scope(*TREE)
         _enter(tree, path)
         tree.put_chunks(key, [data], content_type=mime, tags={"type": kind})
-    return block.records[-1]
+    return data_answer(_shown(block.records[-1], data))
 
 
 def _enter(tree: Scope, path: str) -> None:
@@ -168,17 +165,16 @@ async def update(exchange: Exchange) -> Answer:
     """Change data or path of a file, or the path of a directory; a workflow's variables go along."""
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, FileChange)
-    data = decoded_data(given.data, _BAD_DATA) if given.data else None
+    data = await decode(exchange, given.data, _BAD_DATA) if given.data else None
     path = _url_path(exchange)
     new = path if not given.path else given.path if given.path[0] == "/" else f"/{given.path}"
-    shown = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data))
-    if data is None and not exchange.access.allows((*namespace.path, TREE), "read"):
-        shown.pop("data", None)  # nothing is read that the token does not allow to read
+    readable = data is not None or exchange.access.allows((*namespace.path, TREE), "read")
+    answer = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data, readable))
     exchange.service.wrote((*namespace.path, TREE))
-    return data_answer(shown)
+    return answer
 
 
-def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None) -> dict[str, Any]:
+def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None, readable: bool) -> Answer:
     _key(new)
     if new == path:
         with in_transaction(service, namespace) as inside:
@@ -189,9 +185,8 @@ def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes
             go(inside, folder)
     tree = namespace.scope(*TREE)
     record = _found(tree, new)
-    if folder or record.unpacked_size > service.limits.json:
-        return _shown(record)
-    return _shown(record, tree.get_bytes(record.key))
+    given = readable and not folder and record.unpacked_size <= service.limits.json
+    return data_answer(_shown(record, tree.get_bytes(record.key) if given else None))
 
 
 def _change(tree: Scope, path: str, new: str, data: bytes | None) -> bool:

@@ -15,7 +15,7 @@ from ...model import ScopeInfo
 from ...transaction import Atomic
 from ..answer import Answer
 from ..base import Exchange, Service
-from .answers import DONE, data_answer, stamp
+from .answers import DONE, answer_with, data_answer, stamp
 from .bodies import Mirror, NewNamespace, is_name, read
 from .problems import Problem, invalid, missing
 
@@ -93,10 +93,13 @@ def _shown(info: ScopeInfo) -> dict[str, Any]:
 
 async def listing(exchange: Exchange) -> Answer:
     """All that the token may read, by creation."""
-    infos = await exchange.service.driver.away(lambda: list(_all(exchange.service)))
-    seen = [info for info in infos if exchange.access.allows(info.path, "read")]
+    return await answer_with(exchange, partial(_listed, exchange))
+
+
+def _listed(exchange: Exchange) -> list[dict[str, Any]]:
+    seen = [info for info in _all(exchange.service) if exchange.access.allows(info.path, "read")]
     seen.sort(key=lambda info: (info.since, info.name))
-    return data_answer([_shown(info) for info in seen])
+    return [_shown(info) for info in seen]
 
 
 def _all(service: Service) -> Iterator[ScopeInfo]:

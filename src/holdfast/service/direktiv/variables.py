@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
@@ -20,8 +19,8 @@ from ..answer import Answer
 from ..base import Exchange, Service
 from ..v1.content import content_answer
 from ..v1.values import look
-from .answers import DONE, data_answer, stamp, too_large
-from .bodies import NewVariable, VariableChange, clean, decoded_data, is_name, parse_uuid, query, read
+from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
+from .bodies import NewVariable, VariableChange, clean, decode, is_name, parse_uuid, query, read
 from .identity import Known, find, give, identify, remember, take
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid, missing
@@ -67,7 +66,7 @@ def _shown(variable: _Variable, data: bytes = b"") -> dict[str, Any]:
         "updatedAt": stamp(record.row.updated),
     }
     if data:
-        found["data"] = b64encode(data).decode()
+        found["data"] = base64(data)
     return found
 
 
@@ -113,11 +112,10 @@ async def get(exchange: Exchange) -> Answer:
     """A variable with its data, or with ``raw=true`` its bytes."""
     namespace = await namespace_of(exchange, "read")
     id = parse_uuid(exchange.parameters["id"], _BAD_ID)
-    away = exchange.service.driver.away
     if query(exchange, "raw") == "true":
-        scope, record, _ = await away(partial(_found, namespace, id))
+        scope, record, _ = await exchange.service.driver.away(partial(_found, namespace, id))
         return await _raw(exchange, scope, record.key)
-    return data_answer(await away(partial(_with_data, exchange.service, namespace, id)))
+    return await answer_with(exchange, partial(_with_data, exchange.service, namespace, id))
 
 
 def _with_data(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
@@ -139,15 +137,13 @@ async def listing(exchange: Exchange) -> Answer:
     name, limit, after = query(exchange, "name"), _limit(exchange), query(exchange, "after")
     if after:
         after = parse_uuid(after, "query param after invalid uuid string")
-    away = exchange.service.driver.away
     if query(exchange, "raw") == "true":
-        found = await away(partial(_only, scope, name))
+        found = await exchange.service.driver.away(partial(_only, scope, name))
         try:
             return await _raw(exchange, scope, found[0].key) if len(found) == 1 else Answer(404, [])
         except NotFoundError:
             return Answer(404, [])
-    work = partial(_listed, exchange.service, namespace, scope, name, limit, after)
-    return data_answer(await away(work))
+    return await answer_with(exchange, partial(_listed, exchange.service, namespace, scope, name, limit, after))
 
 
 def _level(exchange: Exchange, namespace: Scope) -> Scope:
@@ -218,7 +214,7 @@ async def create(exchange: Exchange) -> Answer:
     """Make a variable."""
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, NewVariable)
-    data = decoded_data(given.data or "")
+    data = await decode(exchange, given.data or "")
     path: Path = namespace.path
     if given.instance_id:
         path = (*path, ("instance", parse_uuid(given.instance_id, "field instanceId has invalid uuid string")))
@@ -228,9 +224,9 @@ async def create(exchange: Exchange) -> Answer:
         raise invalid(_BAD_NAME)
     assert given.name is not None
     mime = mime_type(given.mime_type or OCTETS)
-    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
+    answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
     exchange.service.wrote(path)
-    return data_answer(_shown(made, data))
+    return answer
 
 
 def has_instance(namespace: Scope, id: str) -> bool:
@@ -238,7 +234,7 @@ def has_instance(namespace: Scope, id: str) -> bool:
     return namespace.instance(id).present
 
 
-def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> _Variable:
+def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> Answer:
     if path[-1][0] == "instance" and not has_instance(namespace, path[-1][1]):
         raise missing()
     with (block := in_transaction(service, namespace)) as inside:
@@ -247,7 +243,7 @@ def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str
             raise _duplicate()
         scope.put_chunks(name, [data], content_type=mime)
         id = give(scope, name)
-    return _Variable(service.scope(path), block.records[0], Known(id, None, 0.0))
+    return data_answer(_shown(_Variable(service.scope(path), block.records[0], Known(id, None, 0.0)), data))
 
 
 def _duplicate() -> Problem:
@@ -259,17 +255,26 @@ async def update(exchange: Exchange) -> Answer:
     namespace = await namespace_of(exchange, "write")
     id = parse_uuid(exchange.parameters["id"], _BAD_ID)
     given = await read(exchange, VariableChange)
-    data = None if given.data is None else decoded_data(given.data)
+    data = None if given.data is None else await decode(exchange, given.data)
     if given.name is not None and not is_name(given.name):
         raise invalid(_BAD_NAME)
     mime = None if given.mime_type is None else mime_type(given.mime_type)
-    change = partial(_update, exchange.service, namespace, id, given.name, mime, data)
-    variable = await attempt(exchange, change)
-    exchange.service.wrote(variable.scope.path)
-    readable = exchange.access.allows(variable.scope.path, "read")
-    if data is None and readable and variable.record.unpacked_size <= exchange.service.limits.json:
-        data = await exchange.service.driver.away(partial(variable.scope.get_bytes, variable.record.key))
-    return data_answer(_shown(variable, data or b""))
+
+    def work() -> tuple[Path, Answer]:
+        variable = _update(exchange.service, namespace, id, given.name, mime, data)
+        scope, record, _ = variable
+        readable = exchange.access.allows(scope.path, "read")
+        if data is not None:
+            shown = data
+        elif readable and record.unpacked_size <= exchange.service.limits.json:
+            shown = scope.get_bytes(record.key)
+        else:
+            shown = b""
+        return scope.path, data_answer(_shown(variable, shown))
+
+    path, answer = await attempt(exchange, work)
+    exchange.service.wrote(path)
+    return answer
 
 
 def _update(
