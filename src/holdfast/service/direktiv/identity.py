@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
-from typing import Any, NamedTuple
+from itertools import islice, takewhile
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from ...address import Path, format_path, parse_path
@@ -23,7 +23,9 @@ from ...model import Record
 from ...options import tags_text
 from ..base import Service
 
-__all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take", "vacate"]
+__all__ = ["Known", "batches", "find", "forget", "give", "identify", "remember", "repoint", "take", "vacate"]
+
+T = TypeVar("T")
 
 _KIND = "direktiv"
 _FEW = 2000  # variables whose marks are looked up one by one
@@ -97,29 +99,35 @@ def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
 # --- from variables to their ids --------------------------------------------------------------------------------------
 
 
-def identify(service: Service, scope: Scope, names: Sequence[str]) -> dict[str, Known]:
-    """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped."""
+def identify(service: Service, scope: Scope, names: Sequence[str], *, near: bool = False) -> dict[str, Known]:
+    """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped.
+
+    With ``near`` there are few others between the first and the last name.
+    """
     while True:
-        known = _known(scope, names)
+        known = _known(scope, names, near)
         lacking = [name for name in names if name not in known]
         if not lacking or not scope.present:
             return known
         try:
-            for batch in _batches(lacking):
+            for batch in batches(lacking):
                 _assign(service, scope, batch)
         except ConflictError:
             continue  # another process gives them
 
 
-def _known(scope: Scope, names: Sequence[str]) -> dict[str, Known]:
-    if len(names) > _FEW:
-        return {record.key: _mark(record) for record in _names(scope).list()}
+def _known(scope: Scope, names: Sequence[str], near: bool) -> dict[str, Known]:
+    if names and (near or len(names) > _FEW):
+        last = max(map(str.encode, names))
+        marks = _names(scope).list(start=min(names, key=str.encode))
+        return {mark.key: _mark(mark) for mark in takewhile(lambda mark: mark.key.encode() <= last, marks)}
     records = ((name, _record(_names(scope), name)) for name in names)
     return {name: _mark(record) for name, record in records if record is not None}
 
 
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(names)
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """So many of these as are dealt with at once."""
+    left = iter(items)
     while batch := list(islice(left, _BATCH)):
         yield batch
 
@@ -174,7 +182,7 @@ def repoint(service: Service, scope: Scope, name: str) -> None:
     """Let the ids of a scope's variables lead to the name that it is about to get, and still to the present one."""
     path = (*scope.path[:-1], (scope.kind, name))
     where = {"at": _place(path), "was": _place(scope.path)}
-    for batch in _batches(_names(scope).keys()):
+    for batch in batches(_names(scope).keys()):
         marks = ((key, _record(_names(scope), key)) for key in batch)
         pairs = [(_mark(mark).id, {**where, "name": key}) for key, mark in marks if mark is not None]
         integer, ids = service.kernel.integer, _ids(scope, scope.path).path
@@ -185,7 +193,7 @@ def repoint(service: Service, scope: Scope, name: str) -> None:
 def forget(scope: Scope, before: float) -> None:
     """Forget the ids that variables of a scope got before a moment, as they are about to be removed."""
     old = (_mark(mark).id for mark in _names(scope).list() if mark.row.updated < before)
-    for batch in _batches(old):
+    for batch in batches(old):
         with suppress(ConflictError), scope.transaction() as inside:
             for id in batch:
                 _ids(inside, scope.path).delete(id, missing_ok=True)
