@@ -1,4 +1,4 @@
-"""What answers say, in the form that Direktiv has for it."""
+"""The bodies of answers, in the form that Direktiv gives them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ async def answer_with(exchange: Exchange, work: Callable[[], Any]) -> Answer:
 
 
 def base64(data: bytes) -> str:
-    """Bytes as they stand in JSON."""
+    """Bytes in base64, as JSON has them."""
     return "".join(b64encode(data[n : n + _PART]).decode() for n in range(0, len(data), _PART))
 
 
 def stamp(seconds: float) -> str:
-    """A time: RFC 3339 in UTC."""
+    """Seconds since 1970 as text: RFC 3339 in UTC."""
     when = from_epoch(seconds)
     assert when is not None
     return f"{when.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def too_large(service: Service) -> Problem:
-    """The problem of bytes that are too many for JSON."""
+    """The error of a value with more bytes than are put into JSON."""
     told = f"data of more than {service.limits.json} bytes is not given as json: read its bytes"
     return Problem("resource_too_large", told)

@@ -1,4 +1,4 @@
-"""What requests say: their JSON bodies, query parameters and paths, each checked and told of as Direktiv does."""
+"""JSON bodies, query parameters and paths of requests, checked as Direktiv does and refused in its words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PART = 1 << 19  # characters that are decoded at once: no other thread goes on 
 
 
 class NewVariable(msgspec.Struct, rename="camel"):
-    """A variable to be made; ``data`` is base64."""
+    """The body of a request that makes a variable; ``data`` is base64."""
 
     name: str | None = None
     mime_type: str | None = None
@@ -40,7 +40,7 @@ class NewVariable(msgspec.Struct, rename="camel"):
 
 
 class VariableChange(msgspec.Struct, rename="camel"):
-    """What of a variable is to be another; None stays."""
+    """The body of a request that changes a variable: a field that is None is left as it is."""
 
     name: str | None = None
     mime_type: str | None = None
@@ -48,7 +48,7 @@ class VariableChange(msgspec.Struct, rename="camel"):
 
 
 class NewFile(msgspec.Struct, rename="camel"):
-    """A file or a directory to be made."""
+    """The body of a request that makes a file or a directory."""
 
     name: str | None = None
     type: str | None = None
@@ -57,14 +57,14 @@ class NewFile(msgspec.Struct, rename="camel"):
 
 
 class FileChange(msgspec.Struct, rename="camel"):
-    """What of a file is to be another; nothing and empty text stay."""
+    """The body of a request that changes a file: a field that is None or empty is left as it is."""
 
     path: str | None = None
     data: str | None = None
 
 
 class Mirror(msgspec.Struct, rename="camel"):
-    """Where a namespace is mirrored from; what else is sent, such as secrets, is not even read."""
+    """The repository that a namespace mirrors; other fields that a client sends, such as secrets, are ignored."""
 
     url: str | None = None
     git_ref: str | None = None
@@ -74,29 +74,29 @@ class Mirror(msgspec.Struct, rename="camel"):
 
 
 class NewNamespace(msgspec.Struct, rename="camel"):
-    """A namespace to be made."""
+    """The body of a request that makes a namespace."""
 
     name: str | None = None
     mirror: Mirror | None = None
 
 
 async def read(exchange: Exchange, kind: type[T]) -> T:
-    """The body of a request, whatever type it says it has.
+    """The JSON body of a request, whatever its Content-Type is.
 
     Raises:
-        Problem: it is no JSON, or a field has another type.
+        Problem: the body is no JSON, or a field has the wrong type.
     """
     body = await exchange.body()
     return await _aside(exchange, len(body), partial(_parse, body, kind))
 
 
 async def _aside(exchange: Exchange, size: int, work: Callable[[], T]) -> T:
-    """Do it here with few bytes, and with many in a thread, as others would wait."""
+    """Call ``work`` in a thread when it has so many bytes to go through that other requests would wait, else here."""
     return await exchange.service.driver.away(work) if size > FREE else work()
 
 
 def _parse(body: bytes, kind: type[T]) -> T:
-    """A body as what it should be; ``null`` is one without fields."""
+    """Parse a body; ``null`` counts as an object without fields."""
     try:
         text = body.decode()
         return msgspec.json.decode(text, type=kind | None) or kind()
@@ -116,10 +116,10 @@ def _not_json() -> Problem:
 
 
 async def decode(exchange: Exchange, text: str, wrong: str | None = None) -> bytes:
-    """Bytes that came as base64, in which line ends do not count.
+    """Decode base64, ignoring line ends.
 
     Raises:
-        Problem: it is none; told as ``wrong`` data, by default as a body that is no JSON.
+        Problem: it is no base64; its message is ``wrong``, by default that of a body that is no JSON.
     """
     return await _aside(exchange, len(text), partial(_decode, text, wrong))
 
@@ -137,15 +137,15 @@ def _decode(text: str, wrong: str | None) -> bytes:
 
 
 def is_name(text: str | None) -> bool:
-    """Whether this can be the name of a variable."""
+    """Whether Direktiv allows this name for a variable."""
     return text is not None and len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
 
 
 def parse_uuid(text: str, wrong: str) -> str:
-    """A UUID in its usual form.
+    """A UUID in lower case with hyphens.
 
     Raises:
-        Problem: it is none; told as ``wrong``.
+        Problem: it is no UUID; its message is ``wrong``.
     """
     if not _UUID.fullmatch(text):
         raise invalid(wrong)
@@ -153,11 +153,11 @@ def parse_uuid(text: str, wrong: str) -> str:
 
 
 def clean(path: str) -> str:
-    """A path without ``.``, ``..``, and slashes that mean nothing."""
+    """A path with ``.``, ``..`` and doubled slashes resolved."""
     cleaned = normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 def query(exchange: Exchange, name: str) -> str:
-    """A parameter of the query, the first of several, empty for none."""
+    """A query parameter: the first one if it is given several times, empty text if it is missing."""
     return exchange.query.get(name, [""])[0]

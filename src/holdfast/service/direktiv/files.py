@@ -43,7 +43,7 @@ def _key(path: str) -> str:
     """The key of a path.
 
     Raises:
-        Problem: it names nothing that could be in the tree.
+        Problem: no file can have this path.
     """
     try:
         if path == clean(path):
@@ -79,7 +79,7 @@ def _found(tree: Any, path: str) -> Record:
 
 
 def _children(tree: Scope, prefix: str) -> Iterator[Record]:
-    """The records right below a directory, whose key with a slash is ``prefix``."""
+    """The records directly in a directory; ``prefix`` is its key with a slash behind."""
     start: str | None = ""
     while start is not None:
         begin, start = start, None
@@ -147,7 +147,7 @@ def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str,
 
 
 def _enter(tree: Scope, path: str) -> None:
-    """See that a path is free, and note the change in its directory: who removes or moves that at once must see it."""
+    """Refuse a path that is taken, and touch its directory: removing or moving that at the same time conflicts."""
     if tree.exists(_key(path)):
         raise Problem("resource_already_exists", "filesystem path already exists")
     if dirname(path) == "/":
@@ -216,13 +216,12 @@ async def delete(exchange: Exchange) -> Answer:
 
 
 def _delete(service: Service, namespace: Scope, path: str) -> None:
-    with alone(service, namespace) as lease:
-        finish(service, namespace, path)  # an earlier request that was broken off
-        with in_transaction(service, namespace) as inside:
-            tree = inside.scope(*TREE)
-            record = _found(tree, path)
-            folder = _type(record) == _DIRECTORY
-            for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
-                tree.delete(key, lease=lease)
-            note(inside, workflows(namespace, path, folder))
-        finish(service, namespace, path)
+    finish(service, namespace, path)  # an earlier request that was broken off
+    with alone(service, namespace) as lease, in_transaction(service, namespace) as inside:
+        tree = inside.scope(*TREE)
+        record = _found(tree, path)
+        folder = _type(record) == _DIRECTORY
+        for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
+            tree.delete(key, lease=lease)
+        note(inside, workflows(namespace, path, folder))
+    finish(service, namespace, path)

@@ -1,9 +1,9 @@
 """The ids of variables: a variable is a record, which has a name only, and a client knows it by a UUID.
 
 A UUID is given when a variable is first shown or made, and stays with it when it is renamed. Two marks tell of it, both
-integers with tags: in ``direktiv:names`` beside the variables, under the name, what its id is; in ``direktiv:ids`` of
-the namespace, under the id, where it lies. An id holds only as long as the name says so too, so that what is out of
-date, as after a rename in Python, leads nowhere. Marks below a workflow go along when it is renamed or dropped.
+integers with tags. The mark by name, in ``direktiv:names`` beside the variables, has the id; the mark by id, in
+``direktiv:ids`` of the namespace, has the place and the name. An id counts only while the mark by name has it too: a
+mark by id that is out of date, as after a rename in Python, leads nowhere. Marks below a workflow move and go with it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _BATCH = 500  # ids that are given in one commit
 
 
 class Known(NamedTuple):
-    """What is known of a variable beside its record.
+    """What a mark by name says of a variable.
 
     Attributes:
-        id: of it.
-        created: when it was made, in seconds since 1970, if it was renamed since.
-        marked: when that was noted.
+        id: the variable's UUID.
+        created: when the variable was made, in seconds since 1970, if it was renamed since; else None.
+        marked: when the mark was written.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Known(NamedTuple):
     marked: float
 
     def since(self, record: Record) -> float:
-        """When the variable was made: not when the record got its present name."""
+        """When the variable was made, which is earlier than its record if it was renamed."""
         made = record.row.created
         return self.created if self.created is not None and made <= self.marked else made
 
@@ -74,7 +74,7 @@ def _record(scope: Any, key: str) -> Record | None:
 
 
 def _place(path: Path) -> str:
-    """Where variables lie, from their namespace on."""
+    """The path of a scope with variables, as text, below its namespace."""
     return format_path(path[1:])
 
 
@@ -82,7 +82,7 @@ def _place(path: Path) -> str:
 
 
 def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
-    """Scope and name of the variable with this id, in the transaction that ``namespace`` acts in, if it does."""
+    """Scope, name and mark of the variable with this id; read in the transaction of ``namespace``, if it is in one."""
     hint = _record(_ids(namespace, namespace.path), id)
     if hint is None:
         return None
@@ -102,7 +102,7 @@ def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
 def identify(service: Service, scope: Scope, names: Sequence[str], *, near: bool = False) -> dict[str, Known]:
     """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped.
 
-    With ``near`` there are few others between the first and the last name.
+    ``near`` says that the names follow each other in the scope, so that their marks are read as one range.
     """
     while True:
         known = _known(scope, names, near)
@@ -126,7 +126,7 @@ def _known(scope: Scope, names: Sequence[str], near: bool) -> dict[str, Known]:
 
 
 def batches(items: Iterable[T]) -> Iterator[list[T]]:
-    """So many of these as are dealt with at once."""
+    """Lists of as many items each as one commit takes."""
     left = iter(items)
     while batch := list(islice(left, _BATCH)):
         yield batch
@@ -153,14 +153,14 @@ def _assign(service: Service, scope: Scope, names: list[str]) -> None:
 
 
 def give(scope: Scope, name: str) -> str:
-    """Give a variable that is being made an id."""
+    """Give an id to a variable that is being made."""
     id = str(uuid4())
     remember(scope, name, id)
     return id
 
 
 def remember(scope: Scope, name: str, id: str, created: float | None = None) -> None:
-    """Note that this variable has this id, and when it was made, where its record does not say."""
+    """Write both marks of a variable; ``created`` is for one that is renamed, whose record begins anew."""
     stale = _record(_names(scope), name)
     if stale is not None and _mark(stale).id != id:
         _ids(scope, scope.path).delete(_mark(stale).id, missing_ok=True)
@@ -170,7 +170,7 @@ def remember(scope: Scope, name: str, id: str, created: float | None = None) -> 
 
 
 def take(scope: Scope, name: str, id: str) -> None:
-    """Forget the id of a variable that is deleted or renamed."""
+    """Delete both marks of a variable that is deleted or renamed."""
     _names(scope).delete(name, missing_ok=True)
     _ids(scope, scope.path).delete(id, missing_ok=True)
 
@@ -179,7 +179,7 @@ def take(scope: Scope, name: str, id: str) -> None:
 
 
 def repoint(service: Service, scope: Scope, name: str) -> None:
-    """Let the ids of a scope's variables lead to the name that it is about to get, and still to the present one."""
+    """Before a scope is renamed: let the marks by id name both its new path and its present one."""
     path = (*scope.path[:-1], (scope.kind, name))
     where = {"at": _place(path), "was": _place(scope.path)}
     for batch in batches(_names(scope).keys()):
@@ -191,7 +191,7 @@ def repoint(service: Service, scope: Scope, name: str) -> None:
 
 
 def forget(scope: Scope, before: float) -> None:
-    """Forget the ids that variables of a scope got before a moment, as they are about to be removed."""
+    """Before variables of a scope are removed: delete their marks by id, those that were given before this time."""
     old = (_mark(mark).id for mark in _names(scope).list() if mark.row.updated < before)
     for batch in batches(old):
         with suppress(ConflictError), scope.transaction() as inside:
@@ -203,7 +203,7 @@ def vacate(scope: Scope) -> None:
     """Drop a scope in which there is nothing but marks of variables that are gone.
 
     Raises:
-        ConflictError: there is something else, or it came at this moment.
+        ConflictError: it holds something else, or somebody puts something there at the same time.
     """
     if next(scope.keys(limit=1), None) is not None:
         raise ConflictError(f"there are variables in {scope}")

@@ -36,7 +36,7 @@ _BAD_PATH = "query param workflowPath invalid file path"
 
 
 class _Variable(NamedTuple):
-    """A variable that was found."""
+    """A variable: where it lies, its record and its mark."""
 
     scope: Scope
     record: Record
@@ -44,10 +44,10 @@ class _Variable(NamedTuple):
 
 
 def mime_type(given: str) -> str:
-    """A MIME type that can be kept, and sent as a header field.
+    """Check a MIME type and give it back.
 
     Raises:
-        Problem: it is none.
+        Problem: it is no MIME type.
     """
     try:
         return check_content_type(given)
@@ -74,7 +74,7 @@ def _shown(variable: _Variable, data: bytes = b"") -> dict[str, Any]:
 
 
 def _size(scope: Scope, record: Record) -> int:
-    """How many bytes reading it gives: an integer that the catalog keeps is read as its digits."""
+    """Bytes of the data that a client is given, which are the digits for an integer that the catalog keeps."""
     if record.serializer != NATIVE_INTEGER.serializer:
         return record.unpacked_size
     return len(str(scope.get(record.key, 0)))
@@ -84,7 +84,7 @@ def _size(scope: Scope, record: Record) -> int:
 
 
 def _found(namespace: Scope, id: str) -> _Variable:
-    """The variable of an id.
+    """The variable with this id.
 
     Raises:
         Problem: there is none in this namespace.
@@ -97,10 +97,10 @@ def _found(namespace: Scope, id: str) -> _Variable:
 
 
 def _record_of(scope: Scope, name: str) -> Record:
-    """The record of a variable; an object of several contents, which has no bytes of its own, is none.
+    """The record of a variable. Objects of several contents have no bytes of their own, and are no variables.
 
     Raises:
-        Problem: there is none.
+        Problem: no such variable.
     """
     try:
         record = scope.record(name)
@@ -134,7 +134,8 @@ async def _raw(exchange: Exchange, scope: Scope, name: str) -> Answer:
 
 
 async def listing(exchange: Exchange) -> Answer:
-    """The variables of a level, by creation, without data; or with ``raw=true`` the bytes of the only one."""
+    """The variables of a namespace, workflow or instance, by creation, without data; with ``raw=true`` the bytes of the
+    only one."""
     namespace = await namespace_of(exchange, "read")
     scope = _level(exchange, namespace)
     name, limit, after = query(exchange, "name"), _limit(exchange), query(exchange, "after")
@@ -177,7 +178,7 @@ def _records(scope: Scope, **options: Any) -> Iterable[Record]:
 
 
 def _only(scope: Scope, name: str) -> list[Record]:
-    """The variables that were asked for, two of them if there are several."""
+    """The variable of this name, or without a name the first two: enough to tell whether there is only one."""
     if not name:
         return list(islice(_records(scope), 2))
     try:
@@ -203,7 +204,7 @@ def _identified(service: Service, scope: Scope, records: list[Record], *, near: 
 
 
 def _all(service: Service, scope: Scope) -> list[Any]:
-    """All variables, by creation, each as JSON: that takes a fraction of the memory that its record does."""
+    """All variables, by creation, each as JSON already, which takes less memory than records do."""
     found = []
     for records in batches(_records(scope)):  # in the order of names, which costs no sorting of each page
         for variable in _identified(service, scope, records, near=True):
@@ -243,7 +244,7 @@ async def create(exchange: Exchange) -> Answer:
 
 
 def has_instance(namespace: Scope, id: str) -> bool:
-    """Whether there is, or was, this run of a workflow."""
+    """Whether the scope of this instance exists."""
     return namespace.instance(id).present
 
 

@@ -32,7 +32,7 @@ _BATCH = 500  # records that are deleted in one commit
 
 
 def workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
-    """The scopes with variables of a workflow, or of all below a directory."""
+    """The scope of a workflow, if it exists, or those of all workflows below a directory."""
     if not folder:
         scope = namespace.workflow(path)
         return [scope] if scope.present else []
@@ -40,7 +40,7 @@ def workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
 
 
 def alone(service: Service, namespace: Scope) -> Lease:
-    """The right to move or delete files of a namespace: two at once could part a file from its variables."""
+    """The lease of who moves or deletes files of a namespace: two at once could part a file from its variables."""
     name = str(namespace.scope(*TREE))[:512]
     return service.store.lease(name, seconds=_LEASE_TIME, wait=service.kernel.config.timeout, renew=True)
 
@@ -50,11 +50,12 @@ def alone(service: Service, namespace: Scope) -> Lease:
 
 @contextmanager
 def moving(service: Service, namespace: Scope, path: str, new: str) -> Iterator[Callable[[Any, bool], None]]:
-    """Around the transaction that moves a file or directory: gives what lets its variables go along, from inside.
+    """Around the transaction that moves a file or directory: gives a function to call in it, which moves the variables.
 
-    When the transaction fails they come back.
+    When the transaction fails they are moved back.
     """
-    finish(service, namespace, new)
+    for each in (path, new):
+        finish(service, namespace, each)
     moved: list[tuple[Scope, str]] = []
     with alone(service, namespace) as lease:
 
@@ -98,7 +99,7 @@ def _give_back(service: Service, moved: list[tuple[Scope, str]]) -> None:
 
 
 def note(inside: Any, scopes: Iterable[Scope]) -> None:
-    """Note in the transaction that deletes files that these scopes are to be emptied."""
+    """In the transaction that deletes files: note that what is in these scopes now is to be removed."""
     for scope in scopes:
         _notes(inside).put(scope.name[1:], 1)
 
@@ -108,7 +109,7 @@ def _notes(namespace: Any) -> Any:
 
 
 def finish(service: Service, namespace: Scope, path: str) -> None:
-    """Remove variables of workflows that were deleted, of the one with this path or those below it, as was noted."""
+    """Remove what was noted for the workflow of this path, or those below it, when their files were deleted."""
     notes = _notes(namespace)
     for noted in list(notes.list(path[1:])):
         if f"/{noted.key}/".startswith(f"{path}/"):
@@ -119,7 +120,7 @@ def finish(service: Service, namespace: Scope, path: str) -> None:
 
 
 def _clear(service: Service, scope: Scope, before: float) -> None:
-    """Remove what was written into a scope, and below it, before a moment; what was written since stays."""
+    """Remove what was written into a scope, and below it, before this time; what was written since stays."""
     for child in list(scope.children()):
         _clear(service, child, before)
     while old := list(islice((record for record in scope.list() if record.row.updated < before), _BATCH)):
