@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 import holdfast
 from holdfast.errors import ConflictError
 from holdfast.service.base import Service
-from holdfast.service.direktiv import files, identity
+from holdfast.service.direktiv import files, identity, workflows
 from holdfast.testing.postgresql import Server
 
 from .direktiv import Api, base64, error, of
@@ -35,7 +37,7 @@ def test_a_rename_that_is_broken_off_leaves_every_id_right_and_is_repeated(api: 
 
 def test_a_deletion_that_is_broken_off_is_repeated(api: Api) -> None:
     variable = flow(api)
-    identity.forget(api.scope.workflow("/w.yaml"))
+    identity.forget(api.scope.workflow("/w.yaml"), inf)
     api.scope.workflow("/w.yaml").drop()
     assert error(api.ask("GET", f"variables/{variable['id']}")) == MISSING
     assert paths(api) == ["/w.yaml"]
@@ -75,19 +77,20 @@ def test_what_is_made_in_a_directory_that_goes_at_once_goes_too_or_is_refused(
 ) -> None:
     for path in ("/a", "/a/b", "/new"):
         api.file(path, type="directory")
-    workflows = files._workflows
+    looks: Any = files if method == "DELETE" else workflows
+    found = workflows.workflows
     made: list[int] = []
 
     def late(*what: object) -> object:
         if not made:  # all that is in the directory was looked at, and nothing is committed yet
-            monkeypatch.setattr(files, "_workflows", workflows)
+            monkeypatch.setattr(looks, "workflows", found)
             client = api.service.another()
             where = f"/api/v2/namespaces/{api.namespace}/files/a/b"
             made.append(client.ask("POST", where, {"name": "c.txt", "type": "file", "data": ""}).status)
             client.close()
-        return workflows(*what)  # type: ignore[arg-type]
+        return found(*what)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(files, "_workflows", late)
+    monkeypatch.setattr(looks, "workflows", late)
     assert api.ask(method, "files/a", {"path": "/new/a"}).status == 200
     assert made == [200]
     there = [] if method == "DELETE" else ["new/a", "new/a/b", "new/a/b/c.txt"]

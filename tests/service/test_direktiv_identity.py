@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,10 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
 import holdfast
-from holdfast.service.base import Limits
+from holdfast.service.base import Limits, Service
+from holdfast.service.direktiv import variables
 
 from .direktiv import Api, base64, error, of
 from .talk import Served, served
@@ -207,3 +211,22 @@ def test_a_hundred_thousand_variables_cost_no_scan(api: Api) -> None:
     assert {variable["id"]: variable["name"] for variable in api.data("GET", "variables")} == {
         variable["id"]: variable["name"] for variable in found
     }
+
+
+def test_a_list_of_all_is_by_creation_and_keeps_no_records(api: Api) -> None:
+    scope = api.scope
+    names = [f"v{n:04}" for n in range(1500)]
+    for begin in range(0, 3000, 1000):
+        scope.put_many(dict.fromkeys(names[begin : begin + 1000], "text"))
+    scope.put("a", "the last by creation, the first by name")
+    listed = api.data("GET", "variables")
+    assert [variable["name"] for variable in listed] == [*names, "a"]
+    assert len({variable["id"] for variable in listed}) == 1501
+    tracemalloc.start()
+    try:
+        again = variables._listed(Service(api.service.store), scope, scope, "", None, "")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert json.loads(msgspec.json.encode(again)) == listed
+    assert most < 800 * len(listed)  # bytes

@@ -1,33 +1,47 @@
-"""What answers say, in the form that Direktiv has for it."""
+"""The bodies of answers, in the form that Direktiv gives them."""
 
 from __future__ import annotations
 
+from base64 import b64encode
+from collections.abc import Callable
 from typing import Any, Final
 
 from ...model import from_epoch
 from ..answer import JSON, Answer, json_answer
-from ..base import Service
+from ..base import Exchange, Service
 from .problems import Problem
 
-__all__ = ["DONE", "data_answer", "stamp", "too_large"]
+__all__ = ["DONE", "answer_with", "base64", "data_answer", "stamp", "too_large"]
+
+_PART = 3 << 17  # bytes that are encoded at once: no other thread goes on meanwhile
 
 DONE: Final = Answer(200, [JSON])
-"""The answer to what leaves nothing to say."""
+"""200 with an empty body."""
 
 
 def data_answer(data: Any) -> Answer:
-    """The answer that gives something."""
+    """The answer with this as its ``data``."""
     return json_answer(200, {"data": data})
 
 
+async def answer_with(exchange: Exchange, work: Callable[[], Any]) -> Answer:
+    """The answer with what ``work`` gives; a thread does the work and makes the JSON, which may be long."""
+    return await exchange.service.driver.away(lambda: data_answer(work()))
+
+
+def base64(data: bytes) -> str:
+    """Bytes in base64, as JSON has them."""
+    return "".join(b64encode(data[n : n + _PART]).decode() for n in range(0, len(data), _PART))
+
+
 def stamp(seconds: float) -> str:
-    """A time: RFC 3339 in UTC."""
+    """Seconds since 1970 as text: RFC 3339 in UTC."""
     when = from_epoch(seconds)
     assert when is not None
     return f"{when.isoformat(timespec='microseconds')[:-6]}Z"
 
 
 def too_large(service: Service) -> Problem:
-    """The problem of bytes that are too many for JSON."""
+    """The error of a value with more bytes than are put into JSON."""
     told = f"data of more than {service.limits.json} bytes is not given as json: read its bytes"
     return Problem("resource_too_large", told)

@@ -1,9 +1,11 @@
-"""What requests say: their JSON bodies, query parameters and paths, each checked and told of as Direktiv does."""
+"""JSON bodies, query parameters and paths of requests, checked as Direktiv does and refused in its words."""
 
 from __future__ import annotations
 
 import re
 from binascii import a2b_base64
+from collections.abc import Callable
+from functools import partial
 from posixpath import normpath
 from typing import TypeVar
 from uuid import UUID
@@ -11,10 +13,11 @@ from uuid import UUID
 import msgspec
 
 from ..base import Exchange
+from ..room import FREE
 from .problems import Problem, invalid
 
 __all__ = ["FileChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]
-__all__ += ["clean", "decoded_data", "is_name", "parse", "parse_uuid", "query", "read"]
+__all__ += ["clean", "decode", "is_name", "parse_uuid", "query", "read"]
 
 T = TypeVar("T")
 
@@ -23,10 +26,11 @@ _HEX = "[0-9a-fA-F]"
 _PLAIN = f"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
 _UUID = re.compile(rf"(?:urn:uuid:)?{_PLAIN}|\{{{_PLAIN}\}}|{_HEX}{{32}}", re.IGNORECASE)
 _LONGEST = 512
+_PART = 1 << 19  # characters that are decoded at once: no other thread goes on meanwhile
 
 
 class NewVariable(msgspec.Struct, rename="camel"):
-    """A variable to be made; ``data`` is base64."""
+    """The body of a request that makes a variable; ``data`` is base64."""
 
     name: str | None = None
     mime_type: str | None = None
@@ -36,7 +40,7 @@ class NewVariable(msgspec.Struct, rename="camel"):
 
 
 class VariableChange(msgspec.Struct, rename="camel"):
-    """What of a variable is to be another; None stays."""
+    """The body of a request that changes a variable: a field that is None is left as it is."""
 
     name: str | None = None
     mime_type: str | None = None
@@ -44,7 +48,7 @@ class VariableChange(msgspec.Struct, rename="camel"):
 
 
 class NewFile(msgspec.Struct, rename="camel"):
-    """A file or a directory to be made."""
+    """The body of a request that makes a file or a directory."""
 
     name: str | None = None
     type: str | None = None
@@ -53,14 +57,14 @@ class NewFile(msgspec.Struct, rename="camel"):
 
 
 class FileChange(msgspec.Struct, rename="camel"):
-    """What of a file is to be another; nothing and empty text stay."""
+    """The body of a request that changes a file: a field that is None or empty is left as it is."""
 
     path: str | None = None
     data: str | None = None
 
 
 class Mirror(msgspec.Struct, rename="camel"):
-    """Where a namespace is mirrored from; what else is sent, such as secrets, is not even read."""
+    """The repository that a namespace mirrors; other fields that a client sends, such as secrets, are ignored."""
 
     url: str | None = None
     git_ref: str | None = None
@@ -70,23 +74,29 @@ class Mirror(msgspec.Struct, rename="camel"):
 
 
 class NewNamespace(msgspec.Struct, rename="camel"):
-    """A namespace to be made."""
+    """The body of a request that makes a namespace."""
 
     name: str | None = None
     mirror: Mirror | None = None
 
 
 async def read(exchange: Exchange, kind: type[T]) -> T:
-    """The body of a request, whatever type it says it has.
+    """The JSON body of a request, whatever its Content-Type is.
 
     Raises:
-        Problem: it is no JSON, or a field has another type.
+        Problem: the body is no JSON, or a field has the wrong type.
     """
-    return parse(await exchange.body(), kind)
+    body = await exchange.body()
+    return await _aside(exchange, len(body), partial(_parse, body, kind))
 
 
-def parse(body: bytes, kind: type[T]) -> T:
-    """A body as what it should be; ``null`` is one without fields."""
+async def _aside(exchange: Exchange, size: int, work: Callable[[], T]) -> T:
+    """Call ``work`` in a thread when it has so many bytes to go through that other requests would wait, else here."""
+    return await exchange.service.driver.away(work) if size > FREE else work()
+
+
+def _parse(body: bytes, kind: type[T]) -> T:
+    """Parse a body; ``null`` counts as an object without fields."""
     try:
         text = body.decode()
         return msgspec.json.decode(text, type=kind | None) or kind()
@@ -105,31 +115,37 @@ def _not_json() -> Problem:
     return Problem("request_body_not_json", "couldn't parse request payload in json format")
 
 
-def decoded_data(text: str, wrong: str | None = None) -> bytes:
-    """Bytes that came as base64, in which line ends do not count.
+async def decode(exchange: Exchange, text: str, wrong: str | None = None) -> bytes:
+    """Decode base64, ignoring line ends.
 
     Raises:
-        Problem: it is none; told as ``wrong`` data, by default as a body that is no JSON.
+        Problem: it is no base64; its message is ``wrong``, by default that of a body that is no JSON.
     """
-    text = text.translate({10: None, 13: None})
+    return await _aside(exchange, len(text), partial(_decode, text, wrong))
+
+
+def _decode(text: str, wrong: str | None) -> bytes:
+    text = text.replace("\n", "").replace("\r", "")
     try:
         if len(text) % 4 == 0:  # strict mode takes one = too many
-            return a2b_base64(text, strict_mode=True)
+            parts = [a2b_base64(text[n : n + _PART], strict_mode=True) for n in range(0, len(text), _PART)]
+            if all(len(part) == _PART // 4 * 3 for part in parts[:-1]):  # no = but in the last
+                return b"".join(parts)
     except ValueError:
         pass
     raise _not_json() if wrong is None else invalid(wrong)
 
 
 def is_name(text: str | None) -> bool:
-    """Whether this can be the name of a variable."""
+    """Whether Direktiv allows this name for a variable."""
     return text is not None and len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
 
 
 def parse_uuid(text: str, wrong: str) -> str:
-    """A UUID in its usual form.
+    """A UUID in lower case with hyphens.
 
     Raises:
-        Problem: it is none; told as ``wrong``.
+        Problem: it is no UUID; its message is ``wrong``.
     """
     if not _UUID.fullmatch(text):
         raise invalid(wrong)
@@ -137,11 +153,11 @@ def parse_uuid(text: str, wrong: str) -> str:
 
 
 def clean(path: str) -> str:
-    """A path without ``.``, ``..``, and slashes that mean nothing."""
+    """A path with ``.``, ``..`` and doubled slashes resolved."""
     cleaned = normpath(path)
     return cleaned[1:] if cleaned.startswith("//") else cleaned
 
 
 def query(exchange: Exchange, name: str) -> str:
-    """A parameter of the query, the first of several, empty for none."""
+    """A query parameter: the first one if it is given several times, empty text if it is missing."""
     return exchange.query.get(name, [""])[0]

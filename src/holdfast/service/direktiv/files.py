@@ -1,12 +1,10 @@
 """The files of a namespace: records of its scope ``file:tree``, their type a tag. A directory is a record, too.
 
-A workflow's variables live as long as its file. Scopes are dropped and renamed outside of transactions, so that is done
-before the commit of the file's own change: a request that was broken off is repeated, and ends as it should.
+A workflow's variables live as long as its file: :mod:`~holdfast.service.direktiv.workflows` sees to that.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
 from posixpath import dirname
@@ -14,23 +12,20 @@ from typing import Any
 
 from ...address import check_key
 from ...api import Scope
-from ...errors import ExistsError, InvalidArgumentError, NotFoundError
+from ...errors import InvalidArgumentError, NotFoundError
 from ...model import Record
 from ...storages.base import OCTETS
 from ...streams import guess_type
 from ..answer import Answer
 from ..base import Exchange, Service
-from .answers import DONE, data_answer, stamp, too_large
-from .bodies import FileChange, NewFile, clean, decoded_data, read
-from .identity import forget, repoint
+from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
+from .bodies import FileChange, NewFile, clean, decode, read
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
+from .workflows import TREE, alone, finish, moving, note, workflows
 
-__all__ = ["TREE", "create", "delete", "get", "update"]
-
-TREE = ("file", "tree")
-"""Kind and name of the scope with a namespace's files; keys are their paths without the slash in front."""
+__all__ = ["create", "delete", "get", "update"]
 
 _DIRECTORY = "directory"
 _TYPES = ("file", "workflow", _DIRECTORY, "service", "endpoint", "consumer")
@@ -38,7 +33,6 @@ _BAD_PATH = "filesystem path is invalid"
 _BAD_DATA = "file data has invalid base64 string"
 _FOLDER_TYPE = "inode/directory"
 _SPEC_TYPE = "application/yaml"
-_Moved = list[tuple[Scope, str]]
 
 
 def _url_path(exchange: Exchange) -> str:
@@ -49,7 +43,7 @@ def _key(path: str) -> str:
     """The key of a path.
 
     Raises:
-        Problem: it names nothing that could be in the tree.
+        Problem: no file can have this path.
     """
     try:
         if path == clean(path):
@@ -72,7 +66,7 @@ def _shown(record: Record, data: bytes | None = None) -> dict[str, Any]:
     if _type(record) != _DIRECTORY:
         found |= {"size": record.unpacked_size, "mimeType": record.content_type}
         if data is not None:
-            found["data"] = b64encode(data).decode()
+            found["data"] = base64(data)
     return found | {"createdAt": stamp(_created(record)), "updatedAt": stamp(record.row.updated)}
 
 
@@ -85,7 +79,7 @@ def _found(tree: Any, path: str) -> Record:
 
 
 def _children(tree: Scope, prefix: str) -> Iterator[Record]:
-    """The records right below a directory, whose key with a slash is ``prefix``."""
+    """The records directly in a directory; ``prefix`` is its key with a slash behind."""
     start: str | None = ""
     while start is not None:
         begin, start = start, None
@@ -103,9 +97,7 @@ def _children(tree: Scope, prefix: str) -> Iterator[Record]:
 async def get(exchange: Exchange) -> Answer:
     """A file with its data, or a directory with what is in it."""
     namespace = await namespace_of(exchange, "read")
-    return data_answer(
-        await exchange.service.driver.away(partial(_get, exchange.service, namespace, _url_path(exchange)))
-    )
+    return await answer_with(exchange, partial(_get, exchange.service, namespace, _url_path(exchange)))
 
 
 def _get(service: Service, namespace: Scope, path: str) -> dict[str, Any]:
@@ -130,7 +122,7 @@ async def create(exchange: Exchange) -> Answer:
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, NewFile)
     kind = given.type or ""
-    data = b"" if kind == _DIRECTORY else decoded_data(given.data or "", _BAD_DATA)
+    data = b"" if kind == _DIRECTORY else await decode(exchange, given.data or "", _BAD_DATA)
     if kind not in _TYPES:
         raise invalid("field type has invalid string")
     path = f"{_url_path(exchange).rstrip('/')}/{given.name or ''}"
@@ -139,22 +131,23 @@ async def create(exchange: Exchange) -> Answer:
     else:
         guessed = guess_type(path) if kind == "file" else _SPEC_TYPE
         mime = mime_type(given.mime_type or guessed or OCTETS)
-    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
-    exchange.service.wrote(made.path)
-    return data_answer(_shown(made, data))
+    answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
+    exchange.service.wrote((*namespace.path, TREE))
+    return answer
 
 
-def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Record:
+def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Answer:
     key = _key(path)
+    finish(service, namespace, path)
     with (block := in_transaction(service, namespace)) as inside:
         tree = inside.scope(*TREE)
         _enter(tree, path)
         tree.put_chunks(key, [data], content_type=mime, tags={"type": kind})
-    return block.records[-1]
+    return data_answer(_shown(block.records[-1], data))
 
 
 def _enter(tree: Scope, path: str) -> None:
-    """See that a path is free, and note the change in its directory: who removes or moves that at once must see it."""
+    """Refuse a path that is taken, and touch its directory: removing or moving that at the same time conflicts."""
     if tree.exists(_key(path)):
         raise Problem("resource_already_exists", "filesystem path already exists")
     if dirname(path) == "/":
@@ -172,73 +165,46 @@ async def update(exchange: Exchange) -> Answer:
     """Change data or path of a file, or the path of a directory; a workflow's variables go along."""
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, FileChange)
-    data = decoded_data(given.data, _BAD_DATA) if given.data else None
+    data = await decode(exchange, given.data, _BAD_DATA) if given.data else None
     path = _url_path(exchange)
     new = path if not given.path else given.path if given.path[0] == "/" else f"/{given.path}"
-    shown = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data))
-    if data is None and not exchange.access.allows((*namespace.path, TREE), "read"):
-        shown.pop("data", None)  # nothing is read that the token does not allow to read
+    readable = data is not None or exchange.access.allows((*namespace.path, TREE), "read")
+    answer = await attempt(exchange, partial(_update, exchange.service, namespace, path, new, data, readable))
     exchange.service.wrote((*namespace.path, TREE))
-    return data_answer(shown)
+    return answer
 
 
-def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None) -> dict[str, Any]:
-    key = _key(new)
-    moved: _Moved = []  # what to undo
-    try:
+def _update(service: Service, namespace: Scope, path: str, new: str, data: bytes | None, readable: bool) -> Answer:
+    _key(new)
+    if new == path:
         with in_transaction(service, namespace) as inside:
-            tree = inside.scope(*TREE)
-            record = _found(tree, path)
-            folder = _type(record) == _DIRECTORY
-            if folder and (data is not None or new.startswith(f"{path}/")):
-                raise invalid(_BAD_PATH)
-            if data is not None:
-                tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
-            if new != path:
-                _enter(tree, new)
-                below = list(tree.list(f"{record.key}/")) if folder else []
-                for each in (record, *below):
-                    target = key + each.key[len(record.key) :]
-                    tree.rename(each.key, target)
-                    tree.set_tags(target, {**each.tags, "created": repr(_created(each))})
-                _move_variables(service, namespace, path, new, folder, moved)
-    except BaseException:
-        for scope, name in reversed(moved):
-            repoint(service, scope, name)
-            scope.rename_scope(name)
-        raise
+            folder = _change(inside.scope(*TREE), path, new, data)
+    else:
+        with moving(service, namespace, path, new) as go, in_transaction(service, namespace) as inside:
+            folder = _change(inside.scope(*TREE), path, new, data)
+            go(inside, folder)
     tree = namespace.scope(*TREE)
     record = _found(tree, new)
-    if folder or record.unpacked_size > service.limits.json:
-        return _shown(record)
-    return _shown(record, tree.get_bytes(record.key))
+    given = readable and not folder and record.unpacked_size <= service.limits.json
+    return data_answer(_shown(record, tree.get_bytes(record.key) if given else None))
 
 
-def _workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
-    """The scopes with variables of a workflow, or of all below a directory."""
-    if not folder:
-        scope = namespace.workflow(path)
-        return [scope] if scope.present else []
-    return [scope for scope in namespace.children("workflow") if scope.name.startswith(f"{path}/")]
-
-
-def _move_variables(
-    service: Service, namespace: Scope, path: str, new: str, folder: bool, moved: list[tuple[Scope, str]]
-) -> None:
-    """Let workflows' variables go along with their files; ``moved`` is told how to undo each."""
-    for scope in _workflows(namespace, path, folder):
-        name = new + scope.name[len(path) :]
-        target = namespace.workflow(name)
-        if next(target.keys(limit=1), None) is not None:
-            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already")
-        target.drop(missing_ok=True)
-        repoint(service, scope, name)
-        try:
-            moved.append((scope.rename_scope(name), scope.name))
-        except NotFoundError:
-            continue  # dropped at this moment
-        except ExistsError:
-            raise Problem("resource_already_exists", f"there are variables of the workflow {name} already") from None
+def _change(tree: Scope, path: str, new: str, data: bytes | None) -> bool:
+    """Change data or path in the transaction of ``tree``; gives whether it is a directory."""
+    record = _found(tree, path)
+    folder = _type(record) == _DIRECTORY
+    if folder and (data is not None or new.startswith(f"{path}/")):
+        raise invalid(_BAD_PATH)
+    if data is not None:
+        tree.put_chunks(record.key, [data], content_type=record.content_type, tags=record.tags)
+    if new != path:
+        _enter(tree, new)
+        below = list(tree.list(f"{record.key}/")) if folder else []
+        for each in (record, *below):
+            target = _key(new) + each.key[len(record.key) :]
+            tree.rename(each.key, target)
+            tree.set_tags(target, {**each.tags, "created": repr(_created(each))})
+    return folder
 
 
 async def delete(exchange: Exchange) -> Answer:
@@ -250,12 +216,12 @@ async def delete(exchange: Exchange) -> Answer:
 
 
 def _delete(service: Service, namespace: Scope, path: str) -> None:
-    with in_transaction(service, namespace) as inside:
+    finish(service, namespace, path)  # an earlier request that was broken off
+    with alone(service, namespace) as lease, in_transaction(service, namespace) as inside:
         tree = inside.scope(*TREE)
         record = _found(tree, path)
         folder = _type(record) == _DIRECTORY
         for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
-            tree.delete(key)
-        for scope in _workflows(namespace, path, folder):
-            forget(scope)
-            scope.drop(missing_ok=True)
+            tree.delete(key, lease=lease)
+        note(inside, workflows(namespace, path, folder))
+    finish(service, namespace, path)

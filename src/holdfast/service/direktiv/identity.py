@@ -1,16 +1,17 @@
 """The ids of variables: a variable is a record, which has a name only, and a client knows it by a UUID.
 
 A UUID is given when a variable is first shown or made, and stays with it when it is renamed. Two marks tell of it, both
-integers with tags: in ``direktiv:names`` beside the variables, under the name, what its id is; in ``direktiv:ids`` of
-the namespace, under the id, where it lies. An id holds only as long as the name says so too, so that what is out of
-date, as after a rename in Python, leads nowhere. Marks below a workflow go along when it is renamed or dropped.
+integers with tags. The mark by name, in ``direktiv:names`` beside the variables, has the id; the mark by id, in
+``direktiv:ids`` of the namespace, has the place and the name. An id counts only while the mark by name has it too: a
+mark by id that is out of date, as after a rename in Python, leads nowhere. Marks below a workflow move and go with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, NamedTuple
+from contextlib import suppress
+from itertools import islice, takewhile
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from ...address import Path, format_path, parse_path
@@ -22,7 +23,9 @@ from ...model import Record
 from ...options import tags_text
 from ..base import Service
 
-__all__ = ["Known", "find", "forget", "give", "identify", "remember", "repoint", "take"]
+__all__ = ["Known", "batches", "find", "forget", "give", "identify", "remember", "repoint", "take", "vacate"]
+
+T = TypeVar("T")
 
 _KIND = "direktiv"
 _FEW = 2000  # variables whose marks are looked up one by one
@@ -30,12 +33,12 @@ _BATCH = 500  # ids that are given in one commit
 
 
 class Known(NamedTuple):
-    """What is known of a variable beside its record.
+    """What a mark by name says of a variable.
 
     Attributes:
-        id: of it.
-        created: when it was made, in seconds since 1970, if it was renamed since.
-        marked: when that was noted.
+        id: the variable's UUID.
+        created: when the variable was made, in seconds since 1970, if it was renamed since; else None.
+        marked: when the mark was written.
     """
 
     id: str
@@ -43,7 +46,7 @@ class Known(NamedTuple):
     marked: float
 
     def since(self, record: Record) -> float:
-        """When the variable was made: not when the record got its present name."""
+        """When the variable was made, which is earlier than its record if it was renamed."""
         made = record.row.created
         return self.created if self.created is not None and made <= self.marked else made
 
@@ -71,7 +74,7 @@ def _record(scope: Any, key: str) -> Record | None:
 
 
 def _place(path: Path) -> str:
-    """Where variables lie, from their namespace on."""
+    """The path of a scope with variables, as text, below its namespace."""
     return format_path(path[1:])
 
 
@@ -79,7 +82,7 @@ def _place(path: Path) -> str:
 
 
 def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
-    """Scope and name of the variable with this id, in the transaction that ``namespace`` acts in, if it does."""
+    """Scope, name and mark of the variable with this id; read in the transaction of ``namespace``, if it is in one."""
     hint = _record(_ids(namespace, namespace.path), id)
     if hint is None:
         return None
@@ -96,29 +99,35 @@ def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
 # --- from variables to their ids --------------------------------------------------------------------------------------
 
 
-def identify(service: Service, scope: Scope, names: Sequence[str]) -> dict[str, Known]:
-    """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped."""
+def identify(service: Service, scope: Scope, names: Sequence[str], *, near: bool = False) -> dict[str, Known]:
+    """The ids of these variables of a scope; those that have none are given one, unless the scope is dropped.
+
+    ``near`` says that the names follow each other in the scope, so that their marks are read as one range.
+    """
     while True:
-        known = _known(scope, names)
+        known = _known(scope, names, near)
         lacking = [name for name in names if name not in known]
         if not lacking or not scope.present:
             return known
         try:
-            for batch in _batches(lacking):
+            for batch in batches(lacking):
                 _assign(service, scope, batch)
         except ConflictError:
             continue  # another process gives them
 
 
-def _known(scope: Scope, names: Sequence[str]) -> dict[str, Known]:
-    if len(names) > _FEW:
-        return {record.key: _mark(record) for record in _names(scope).list()}
+def _known(scope: Scope, names: Sequence[str], near: bool) -> dict[str, Known]:
+    if names and (near or len(names) > _FEW):
+        last = max(map(str.encode, names))
+        marks = _names(scope).list(start=min(names, key=str.encode))
+        return {mark.key: _mark(mark) for mark in takewhile(lambda mark: mark.key.encode() <= last, marks)}
     records = ((name, _record(_names(scope), name)) for name in names)
     return {name: _mark(record) for name, record in records if record is not None}
 
 
-def _batches(names: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(names)
+def batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """Lists of as many items each as one commit takes."""
+    left = iter(items)
     while batch := list(islice(left, _BATCH)):
         yield batch
 
@@ -144,14 +153,14 @@ def _assign(service: Service, scope: Scope, names: list[str]) -> None:
 
 
 def give(scope: Scope, name: str) -> str:
-    """Give a variable that is being made an id."""
+    """Give an id to a variable that is being made."""
     id = str(uuid4())
     remember(scope, name, id)
     return id
 
 
 def remember(scope: Scope, name: str, id: str, created: float | None = None) -> None:
-    """Note that this variable has this id, and when it was made, where its record does not say."""
+    """Write both marks of a variable; ``created`` is for one that is renamed, whose record begins anew."""
     stale = _record(_names(scope), name)
     if stale is not None and _mark(stale).id != id:
         _ids(scope, scope.path).delete(_mark(stale).id, missing_ok=True)
@@ -161,7 +170,7 @@ def remember(scope: Scope, name: str, id: str, created: float | None = None) -> 
 
 
 def take(scope: Scope, name: str, id: str) -> None:
-    """Forget the id of a variable that is deleted or renamed."""
+    """Delete both marks of a variable that is deleted or renamed."""
     _names(scope).delete(name, missing_ok=True)
     _ids(scope, scope.path).delete(id, missing_ok=True)
 
@@ -170,10 +179,10 @@ def take(scope: Scope, name: str, id: str) -> None:
 
 
 def repoint(service: Service, scope: Scope, name: str) -> None:
-    """Let the ids of a scope's variables lead to the name that it is about to get, and still to the present one."""
+    """Before a scope is renamed: let the marks by id name both its new path and its present one."""
     path = (*scope.path[:-1], (scope.kind, name))
     where = {"at": _place(path), "was": _place(scope.path)}
-    for batch in _batches(_names(scope).keys()):
+    for batch in batches(_names(scope).keys()):
         marks = ((key, _record(_names(scope), key)) for key in batch)
         pairs = [(_mark(mark).id, {**where, "name": key}) for key, mark in marks if mark is not None]
         integer, ids = service.kernel.integer, _ids(scope, scope.path).path
@@ -181,8 +190,27 @@ def repoint(service: Service, scope: Scope, name: str) -> None:
         service.kernel.catalog.commit(changes)
 
 
-def forget(scope: Scope) -> None:
-    """Forget the ids of all variables of a scope that is about to be dropped."""
-    ids = _ids(scope, scope.path)
-    for record in _names(scope).list():
-        ids.delete(_mark(record).id, missing_ok=True)
+def forget(scope: Scope, before: float) -> None:
+    """Before variables of a scope are removed: delete their marks by id, those that were given before this time."""
+    old = (_mark(mark).id for mark in _names(scope).list() if mark.row.updated < before)
+    for batch in batches(old):
+        with suppress(ConflictError), scope.transaction() as inside:
+            for id in batch:
+                _ids(inside, scope.path).delete(id, missing_ok=True)
+
+
+def vacate(scope: Scope) -> None:
+    """Drop a scope in which there is nothing but marks of variables that are gone.
+
+    Raises:
+        ConflictError: it holds something else, or somebody puts something there at the same time.
+    """
+    if next(scope.keys(limit=1), None) is not None:
+        raise ConflictError(f"there are variables in {scope}")
+    names = _names(scope)
+    with scope.transaction() as inside:
+        for mark in names.list():
+            if not inside.exists(mark.key):
+                take(inside, mark.key, _mark(mark).id)
+    for emptied in (names, scope):
+        emptied.drop(missing_ok=True, only_empty=True)

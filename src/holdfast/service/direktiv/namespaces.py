@@ -1,4 +1,4 @@
-"""Namespaces, and what every request in one begins with."""
+"""Namespaces, and what all handlers of requests in a namespace use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...model import ScopeInfo
 from ...transaction import Atomic
 from ..answer import Answer
 from ..base import Exchange, Service
-from .answers import DONE, data_answer, stamp
+from .answers import DONE, answer_with, data_answer, stamp
 from .bodies import Mirror, NewNamespace, is_name, read
 from .problems import Problem, invalid, missing
 
@@ -36,11 +36,11 @@ def _path(exchange: Exchange) -> Path | None:
 
 
 async def namespace_of(exchange: Exchange, verb: str) -> Scope:
-    """The namespace that a request is for, which must be there.
+    """The namespace that a request names.
 
     Raises:
         Refusal: the token does not allow the verb on it.
-        Problem: there is none.
+        Problem: no such namespace.
     """
     path = _path(exchange)
     if path is None:
@@ -52,7 +52,7 @@ async def namespace_of(exchange: Exchange, verb: str) -> Scope:
 
 
 def in_transaction(service: Service, namespace: Scope) -> Atomic[Scope]:
-    """A block whose writes are one commit, or none if the namespace is dropped before it; gives the namespace in it."""
+    """A transaction in a namespace, which it gives; it fails if the namespace is dropped before the commit."""
 
     def begin(ledger: Any) -> Scope:
         if ledger.scope_id(namespace.path) is None:
@@ -63,7 +63,7 @@ def in_transaction(service: Service, namespace: Scope) -> Atomic[Scope]:
 
 
 async def attempt(exchange: Exchange, work: Callable[[], T]) -> T:
-    """Do it, in a thread, and again while others change what it has read."""
+    """Call ``work`` in a thread, and again as long as it fails because others changed what it has read."""
     end = time.monotonic() + exchange.service.kernel.config.timeout
 
     def again() -> T:
@@ -92,11 +92,14 @@ def _shown(info: ScopeInfo) -> dict[str, Any]:
 
 
 async def listing(exchange: Exchange) -> Answer:
-    """All that the token may read, by creation."""
-    infos = await exchange.service.driver.away(lambda: list(_all(exchange.service)))
-    seen = [info for info in infos if exchange.access.allows(info.path, "read")]
+    """All namespaces that the token may read, by creation."""
+    return await answer_with(exchange, partial(_listed, exchange))
+
+
+def _listed(exchange: Exchange) -> list[dict[str, Any]]:
+    seen = [info for info in _all(exchange.service) if exchange.access.allows(info.path, "read")]
     seen.sort(key=lambda info: (info.since, info.name))
-    return data_answer([_shown(info) for info in seen])
+    return [_shown(info) for info in seen]
 
 
 def _all(service: Service) -> Iterator[ScopeInfo]:

@@ -1,4 +1,4 @@
-"""Errors as Direktiv tells of them: the status follows from the code."""
+"""Errors as Direktiv words them; the status follows from the code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _REFUSED = {
     "forbidden": ("access_denied", None),
     "invalid_argument": ("request_data_invalid", None),
 }
-"""Of what the service itself refuses: Direktiv's code and, where it has one, its message."""
+"""By the service's own code: Direktiv's code and, unless the service's is kept, its message."""
 
 
 class Problem(Exception):
     """An error that a client is told in Direktiv's words.
 
     Attributes:
-        code: by which the status is chosen.
-        message: word for word.
-        validation: what is wrong with which field, None where that is not told.
+        code: Direktiv's code, from which the status follows.
+        message: Direktiv's text, word for word.
+        validation: what is wrong, by field; None where Direktiv does not say.
     """
 
     def __init__(self, code: str, message: str, validation: Mapping[str, str] | None = None) -> None:
@@ -45,19 +45,20 @@ class Problem(Exception):
 
 
 def invalid(message: str) -> Problem:
-    """The problem of a request that says something that is not legal."""
+    """The error of a request with an illegal field or parameter."""
     return Problem("request_data_invalid", message)
 
 
 def missing(what: str = "") -> Problem:
-    """The problem of what is not there; ``what`` tells of a namespace above it."""
+    """The error of something that does not exist; ``what`` is ``(namespace)`` where that is the namespace above it."""
     return Problem("resource_not_found", f"requested resource{what} is not found")
 
 
 def answer_of(error: Exception, request_id: str, *, conditional: bool = False) -> Answer:
-    """The answer that tells of an error; see :func:`holdfast.service.problems.answer_of`.
+    """The answer to a request that failed; see :func:`holdfast.service.problems.answer_of`.
 
-    What Direktiv does not know, as a request without a token or too many at once, has the service's status and code.
+    Errors for which Direktiv has no code, such as a missing token or too many requests at once, keep the service's own
+    status and code.
     """
     own = problems.answer_of(error, request_id)
     told = _told(error)

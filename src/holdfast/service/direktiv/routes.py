@@ -1,4 +1,4 @@
-"""The routes of ``/api/v2``; a slash at the end of a path is the same path."""
+"""The routes of ``/api/v2``, each also with a slash at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from . import files, namespaces, variables
 __all__ = ["PREFIX", "ROUTES"]
 
 PREFIX = b"/api/v2/"
-"""What the paths begin with, the slash at their end counted in."""
+"""What all paths begin with."""
 
 _JSON = "application/json"
 _IN = {400: "the request says something that is not legal", 404: "there is no such thing, or no such namespace"}
@@ -64,4 +64,4 @@ ROUTES: tuple[Route, ...] = (
     *(Route(f"{_ONE}/variables/{{id}}{end}", _VARIABLE) for end in ("", "/")),
     *(Route(f"{_ONE}/files{end}", _FILES) for end in ("", "/{path*}")),
 )
-"""What :data:`holdfast.service.routes.ROUTES` has of them."""
+"""All of them, for :data:`holdfast.service.routes.ROUTES`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 from math import inf
+from operator import itemgetter
 from typing import Any, NamedTuple
+
+import msgspec
 
 from ...address import Path
 from ...api import Scope
@@ -20,9 +22,9 @@ from ..answer import Answer
 from ..base import Exchange, Service
 from ..v1.content import content_answer
 from ..v1.values import look
-from .answers import DONE, data_answer, stamp, too_large
-from .bodies import NewVariable, VariableChange, clean, decoded_data, is_name, parse_uuid, query, read
-from .identity import Known, find, give, identify, remember, take
+from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
+from .bodies import NewVariable, VariableChange, clean, decode, is_name, parse_uuid, query, read
+from .identity import Known, batches, find, give, identify, remember, take
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid, missing
 
@@ -34,7 +36,7 @@ _BAD_PATH = "query param workflowPath invalid file path"
 
 
 class _Variable(NamedTuple):
-    """A variable that was found."""
+    """A variable: where it lies, its record and its mark."""
 
     scope: Scope
     record: Record
@@ -42,10 +44,10 @@ class _Variable(NamedTuple):
 
 
 def mime_type(given: str) -> str:
-    """A MIME type that can be kept, and sent as a header field.
+    """Check a MIME type and give it back.
 
     Raises:
-        Problem: it is none.
+        Problem: it is no MIME type.
     """
     try:
         return check_content_type(given)
@@ -67,12 +69,12 @@ def _shown(variable: _Variable, data: bytes = b"") -> dict[str, Any]:
         "updatedAt": stamp(record.row.updated),
     }
     if data:
-        found["data"] = b64encode(data).decode()
+        found["data"] = base64(data)
     return found
 
 
 def _size(scope: Scope, record: Record) -> int:
-    """How many bytes reading it gives: an integer that the catalog keeps is read as its digits."""
+    """Bytes of the data that a client is given, which are the digits for an integer that the catalog keeps."""
     if record.serializer != NATIVE_INTEGER.serializer:
         return record.unpacked_size
     return len(str(scope.get(record.key, 0)))
@@ -82,7 +84,7 @@ def _size(scope: Scope, record: Record) -> int:
 
 
 def _found(namespace: Scope, id: str) -> _Variable:
-    """The variable of an id.
+    """The variable with this id.
 
     Raises:
         Problem: there is none in this namespace.
@@ -95,10 +97,10 @@ def _found(namespace: Scope, id: str) -> _Variable:
 
 
 def _record_of(scope: Scope, name: str) -> Record:
-    """The record of a variable; an object of several contents, which has no bytes of its own, is none.
+    """The record of a variable. Objects of several contents have no bytes of their own, and are no variables.
 
     Raises:
-        Problem: there is none.
+        Problem: no such variable.
     """
     try:
         record = scope.record(name)
@@ -113,11 +115,10 @@ async def get(exchange: Exchange) -> Answer:
     """A variable with its data, or with ``raw=true`` its bytes."""
     namespace = await namespace_of(exchange, "read")
     id = parse_uuid(exchange.parameters["id"], _BAD_ID)
-    away = exchange.service.driver.away
     if query(exchange, "raw") == "true":
-        scope, record, _ = await away(partial(_found, namespace, id))
+        scope, record, _ = await exchange.service.driver.away(partial(_found, namespace, id))
         return await _raw(exchange, scope, record.key)
-    return data_answer(await away(partial(_with_data, exchange.service, namespace, id)))
+    return await answer_with(exchange, partial(_with_data, exchange.service, namespace, id))
 
 
 def _with_data(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
@@ -133,21 +134,20 @@ async def _raw(exchange: Exchange, scope: Scope, name: str) -> Answer:
 
 
 async def listing(exchange: Exchange) -> Answer:
-    """The variables of a level, by creation, without data; or with ``raw=true`` the bytes of the only one."""
+    """The variables of a namespace, workflow or instance, by creation, without data; with ``raw=true`` the bytes of the
+    only one."""
     namespace = await namespace_of(exchange, "read")
     scope = _level(exchange, namespace)
     name, limit, after = query(exchange, "name"), _limit(exchange), query(exchange, "after")
     if after:
         after = parse_uuid(after, "query param after invalid uuid string")
-    away = exchange.service.driver.away
     if query(exchange, "raw") == "true":
-        found = await away(partial(_only, scope, name))
+        found = await exchange.service.driver.away(partial(_only, scope, name))
         try:
             return await _raw(exchange, scope, found[0].key) if len(found) == 1 else Answer(404, [])
         except NotFoundError:
             return Answer(404, [])
-    work = partial(_listed, exchange.service, namespace, scope, name, limit, after)
-    return data_answer(await away(work))
+    return await answer_with(exchange, partial(_listed, exchange.service, namespace, scope, name, limit, after))
 
 
 def _level(exchange: Exchange, namespace: Scope) -> Scope:
@@ -178,7 +178,7 @@ def _records(scope: Scope, **options: Any) -> Iterable[Record]:
 
 
 def _only(scope: Scope, name: str) -> list[Record]:
-    """The variables that were asked for, two of them if there are several."""
+    """The variable of this name, or without a name the first two: enough to tell whether there is only one."""
     if not name:
         return list(islice(_records(scope), 2))
     try:
@@ -187,21 +187,31 @@ def _only(scope: Scope, name: str) -> list[Record]:
         return []
 
 
-def _listed(
-    service: Service, namespace: Scope, scope: Scope, name: str, limit: int | None, after: str
-) -> list[dict[str, Any]]:
+def _listed(service: Service, namespace: Scope, scope: Scope, name: str, limit: int | None, after: str) -> list[Any]:
+    if not name and limit is None and not after:
+        return _all(service, scope)
     if name:
         records = _only(scope, name)
-    elif limit is None and not after:
-        records = list(_records(scope))  # in the order of names, which costs no sorting of each page
     else:
         last = _after(namespace, scope, after) if after else None
         records = list(islice(_records(scope, order="created", after=last), limit))
-    known = identify(service, scope, [record.key for record in records])
-    variables = [_Variable(scope, record, known[record.key]) for record in records if record.key in known]
-    if limit is None and not after:
-        variables.sort(key=lambda variable: (variable.known.since(variable.record), variable.record.key))
-    return [_shown(variable) for variable in variables]
+    return [_shown(variable) for variable in _identified(service, scope, records)]
+
+
+def _identified(service: Service, scope: Scope, records: list[Record], *, near: bool = False) -> list[_Variable]:
+    known = identify(service, scope, [record.key for record in records], near=near)
+    return [_Variable(scope, record, known[record.key]) for record in records if record.key in known]
+
+
+def _all(service: Service, scope: Scope) -> list[Any]:
+    """All variables, by creation, each as JSON already, which takes less memory than records do."""
+    found = []
+    for records in batches(_records(scope)):  # in the order of names, which costs no sorting of each page
+        for variable in _identified(service, scope, records, near=True):
+            shown = msgspec.Raw(msgspec.json.encode(_shown(variable)))
+            found.append((variable.known.since(variable.record), variable.record.key, shown))
+    found.sort(key=itemgetter(0, 1))
+    return [shown for _, _, shown in found]
 
 
 def _after(namespace: Scope, scope: Scope, id: str) -> Record:
@@ -218,7 +228,7 @@ async def create(exchange: Exchange) -> Answer:
     """Make a variable."""
     namespace = await namespace_of(exchange, "write")
     given = await read(exchange, NewVariable)
-    data = decoded_data(given.data or "")
+    data = await decode(exchange, given.data or "")
     path: Path = namespace.path
     if given.instance_id:
         path = (*path, ("instance", parse_uuid(given.instance_id, "field instanceId has invalid uuid string")))
@@ -228,17 +238,17 @@ async def create(exchange: Exchange) -> Answer:
         raise invalid(_BAD_NAME)
     assert given.name is not None
     mime = mime_type(given.mime_type or OCTETS)
-    made = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
+    answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
     exchange.service.wrote(path)
-    return data_answer(_shown(made, data))
+    return answer
 
 
 def has_instance(namespace: Scope, id: str) -> bool:
-    """Whether there is, or was, this run of a workflow."""
+    """Whether the scope of this instance exists."""
     return namespace.instance(id).present
 
 
-def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> _Variable:
+def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> Answer:
     if path[-1][0] == "instance" and not has_instance(namespace, path[-1][1]):
         raise missing()
     with (block := in_transaction(service, namespace)) as inside:
@@ -247,7 +257,7 @@ def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str
             raise _duplicate()
         scope.put_chunks(name, [data], content_type=mime)
         id = give(scope, name)
-    return _Variable(service.scope(path), block.records[0], Known(id, None, 0.0))
+    return data_answer(_shown(_Variable(service.scope(path), block.records[0], Known(id, None, 0.0)), data))
 
 
 def _duplicate() -> Problem:
@@ -259,17 +269,26 @@ async def update(exchange: Exchange) -> Answer:
     namespace = await namespace_of(exchange, "write")
     id = parse_uuid(exchange.parameters["id"], _BAD_ID)
     given = await read(exchange, VariableChange)
-    data = None if given.data is None else decoded_data(given.data)
+    data = None if given.data is None else await decode(exchange, given.data)
     if given.name is not None and not is_name(given.name):
         raise invalid(_BAD_NAME)
     mime = None if given.mime_type is None else mime_type(given.mime_type)
-    change = partial(_update, exchange.service, namespace, id, given.name, mime, data)
-    variable = await attempt(exchange, change)
-    exchange.service.wrote(variable.scope.path)
-    readable = exchange.access.allows(variable.scope.path, "read")
-    if data is None and readable and variable.record.unpacked_size <= exchange.service.limits.json:
-        data = await exchange.service.driver.away(partial(variable.scope.get_bytes, variable.record.key))
-    return data_answer(_shown(variable, data or b""))
+
+    def work() -> tuple[Path, Answer]:
+        variable = _update(exchange.service, namespace, id, given.name, mime, data)
+        scope, record, _ = variable
+        readable = exchange.access.allows(scope.path, "read")
+        if data is not None:
+            shown = data
+        elif readable and record.unpacked_size <= exchange.service.limits.json:
+            shown = scope.get_bytes(record.key)
+        else:
+            shown = b""
+        return scope.path, data_answer(_shown(variable, shown))
+
+    path, answer = await attempt(exchange, work)
+    exchange.service.wrote(path)
+    return answer
 
 
 def _update(
