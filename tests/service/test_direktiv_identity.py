@@ -229,4 +229,4 @@ def test_a_list_of_all_is_by_creation_and_keeps_no_records(api: Api) -> None:
     finally:
         tracemalloc.stop()
     assert json.loads(msgspec.json.encode(again)) == listed
-    assert most < 800 * len(listed)  # bytes
+    assert most < 1000 * len(listed)  # bytes; with their records it is some 1,300
