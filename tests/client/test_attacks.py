@@ -39,7 +39,7 @@ SECRET = b"a secret of theirs " * 5000
 SMALL = b"a small one of theirs"
 
 
-class Guest(NamedTuple):
+class TokenCatalog(NamedTuple):
     """Who has a token, and sends what he likes."""
 
     channel: Channel
@@ -77,7 +77,7 @@ class Guest(NamedTuple):
 
 
 @pytest.fixture
-def places(host: Behind, own: holdfast.Store) -> Iterator[Callable[..., Guest]]:
+def places(host: Behind, own: holdfast.Store) -> Iterator[Callable[..., TokenCatalog]]:
     """Makes who has a token of these scopes and verbs."""
     theirs = own.scope("namespace:theirs")
     theirs.put("file", SECRET, tags={"whose": "theirs"})
@@ -89,10 +89,10 @@ def places(host: Behind, own: holdfast.Store) -> Iterator[Callable[..., Guest]]:
     channels: list[Channel] = []
     with host.serving(own, loopback=False) as url:
 
-        def guest(*allow: str, scopes: Any = (MINE,)) -> Guest:
+        def guest(*allow: str, scopes: Any = (MINE,)) -> TokenCatalog:
             token, _ = tokens.create(scopes=scopes, allow=allow or ("read", "write", "admin"))
             channels.append(Channel(url, token))
-            return Guest(channels[-1], own._kernel.storage_id, codec)
+            return TokenCatalog(channels[-1], own._kernel.storage_id, codec)
 
         yield guest
         for channel in channels:
@@ -257,7 +257,7 @@ def test_forged_places_open_nothing(places: Any, own: holdfast.Store, host: Behi
     guest, there = places(), the_place(own)
     seal, *fresh = guest.upload(b"x" * 50_000)
     with holdfast.open(tmp_path / "another") as other, host.serving(other) as url:
-        foreign = Guest(Channel(url), other._kernel.storage_id, 1).upload(b"x")
+        foreign = TokenCatalog(Channel(url), other._kernel.storage_id, 1).upload(b"x")
     forged: list[Any] = [
         there, [seal, json.dumps(there)], ["", json.dumps(there)], [seal, there], [seal, *fresh[:-1]],
         [seal, json.dumps(there), *fresh[1:]], [seal.swapcase(), *fresh], [seal, *fresh, 0], [seal, *fresh[::-1]],
@@ -465,7 +465,7 @@ def test_a_body_that_is_too_large_is_refused(places: Any) -> None:
         guest.call("codec_id", Codec("x" * 5000, "x"))
 
 
-def send(guest: Guest, name: str, body: bytes) -> None:
+def send(guest: TokenCatalog, name: str, body: bytes) -> None:
     """Send this as the arguments of a call; what comes back must be an answer in our words."""
     try:
         guest.channel.ask("POST", f"/catalog/{name}", body, timeout=5, again=False)

@@ -18,7 +18,7 @@ import holdfast
 from holdfast.catalog.channel import Channel
 from holdfast.errors import ConflictError, StoreError
 
-from .test_attacks import Guest
+from .test_attacks import TokenCatalog
 
 
 class Process(NamedTuple):
@@ -62,7 +62,7 @@ def test_bytes_that_one_process_took_are_committed_by_another(tmp_path: Path) ->
         first, second = (stack.enter_context(process(tmp_path / "store")) for _ in range(2))
         with holdfast.open(second.url, cache="off") as store:
             codec = store._kernel.codec_ids["holdfast.bytes@v1", "application/octet-stream", None]
-            guests = [Guest(Channel(one.url), store._kernel.storage_id, codec) for one in (first, second)]
+            guests = [TokenCatalog(Channel(one.url), store._kernel.storage_id, codec) for one in (first, second)]
             configs = [guests[0].upload(DATA + bytes([number])) for number in range(3)]
             guests[1].commit(guests[1].file(configs[0], DATA + b"\0", key="k0"))
             guests[0].commit(guests[0].file(configs[1], DATA + b"\1", key="k1"))

@@ -18,7 +18,7 @@ from holdfast.service import server, uploads
 from holdfast.tokens import Tokens
 
 from ..service.talk import served
-from .test_attacks import Guest
+from .test_attacks import TokenCatalog
 
 DATA = b"sent, and not committed yet " * 10_000
 
@@ -29,12 +29,12 @@ def stack() -> Iterator[ExitStack]:
         yield found
 
 
-def guest_of(store: holdfast.Store, stack: ExitStack, token: str | None = None) -> Guest:
+def guest_of(store: holdfast.Store, stack: ExitStack, token: str | None = None) -> TokenCatalog:
     """A client of a service of its own."""
     channel = Channel(stack.enter_context(served(store)).url, token)
     stack.callback(channel.close)
     codec = store._kernel.codec_ids["holdfast.bytes@v1", "application/octet-stream", None]
-    return Guest(channel, store._kernel.storage_id, codec)
+    return TokenCatalog(channel, store._kernel.storage_id, codec)
 
 
 def files(folder: Path) -> list[Path]:
@@ -63,7 +63,7 @@ def test_uploads_that_wait_have_a_limit(tmp_path: Path, stack: ExitStack, monkey
     places = [guest.upload(DATA + bytes([number])) for number in range(3)]
     with pytest.raises(QuotaExceededError, match="commit or delete"):
         guest.upload(DATA)
-    other = Guest(Channel(guest.channel.url, texts[1]), guest.storage, guest.codec)
+    other = TokenCatalog(Channel(guest.channel.url, texts[1]), guest.storage, guest.codec)
     stack.callback(other.channel.close)
     other.upload(DATA)
     guest.commit(guest.file(places[0], DATA + b"\0"))

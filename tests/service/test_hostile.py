@@ -322,6 +322,7 @@ def test_what_requests_hold_together_has_a_limit(tmp_path: Path) -> None:
 
 def test_few_bytes_that_come_to_many_parts_are_not_taken(client: Client, at: str) -> None:
     path = (tuple(at.split(":")),)
+    arguments: Any
     for arguments in (
         ([["delete", b""]] * 100_001, [], None, False),
         (
@@ -353,14 +354,20 @@ def test_changes_are_counted_as_what_they_are_in_memory(tmp_path: Path) -> None:
 
 
 def test_what_takes_long_is_not_done_in_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = []
+    threads: list[str] = []
+
+    def noted(verb: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return verb(*arguments, **options)
+
+        return run
+
     with holdfast.open(tmp_path / "store") as store, served(store) as service:
         catalog = store._kernel.catalog
         store.scope("namespace:prod").put("k", 1)
         for name in ("search", "commit"):
-            verb = getattr(catalog, name)
-            told = lambda *a, verb=verb, **b: (threads.append(threading.current_thread().name), verb(*a, **b))[1]  # noqa: E731
-            monkeypatch.setattr(catalog, name, told)
+            monkeypatch.setattr(catalog, name, noted(getattr(catalog, name)))
         change = ["delete", [PROD, "k", None, None]]
         calls = (
             ("search", PROD, "", None, None, "key", None, 10_000),

@@ -10,7 +10,7 @@ from typing import Any
 from ..api import Store
 from ..errors import HoldfastError, InvalidArgumentError
 from .answer import Answer
-from .base import Ended, Exchange, Limits, Service
+from .base import ClientDisconnected, Exchange, Limits, Service
 from .direktiv.problems import Problem
 from .direktiv.problems import answer_of as direktiv_answer
 from .direktiv.routes import PREFIX as DIREKTIV
@@ -58,7 +58,7 @@ class App:
                 answer = answer_of(error, exchange.id, conditional=exchange.conditional)
                 unexpected = error if answer.status == 500 else None
             await exchange.answer(answer)
-        except Ended:
+        except ClientDisconnected:
             exchange.status = 499  # in the journal: the client went away
         except asyncio.CancelledError:
             if not exchange.late or exchange.status:

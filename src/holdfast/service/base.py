@@ -18,11 +18,11 @@ from ..errors import InvalidArgumentError
 from ..serializers.exact_json import load as load_json
 from ..tokens import SERVICE, Access, Tokens
 from .answer import Answer, Headers
+from .budget import FREE, MemoryBudget
 from .metrics import Metrics
 from .problems import Refusal
-from .room import FREE, Room
 
-__all__ = ["Ended", "Exchange", "Handler", "Limits", "Service", "decoded"]
+__all__ = ["ClientDisconnected", "Exchange", "Handler", "Limits", "Service", "decoded"]
 
 _MALFORMED = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _DRAINED = 64 << 20  # bytes of a refused body that are read, so that the client sees why
@@ -61,7 +61,7 @@ class Limits(NamedTuple):
     memory: int = 1 << 30
 
 
-class Ended(Exception):
+class ClientDisconnected(Exception):
     """The client has gone: nobody waits for an answer."""
 
 
@@ -79,7 +79,7 @@ class Service:
         watchers: events to set when a path is written to here, by path.
         active: the requests that are being answered, with their tasks.
         metrics: what was counted.
-        room: what requests hold in memory.
+        budget: what requests hold in memory.
         routes: all there are.
         sign_in: what the token of a request allows, now.
         send_whole: sends an answer by a way that is shorter than ASGI's, where there is one; see
@@ -95,7 +95,7 @@ class Service:
         self.stopping = False
         self.active: dict[Exchange, asyncio.Task[Any] | None] = {}
         self.metrics = Metrics()
-        self.room = Room(limits.memory)
+        self.budget = MemoryBudget(limits.memory)
         self.routes: tuple[Any, ...] = ()
         self.sign_in: Callable[[Exchange], Awaitable[Access]]
         self.send_whole: Callable[[Any, int, Headers, bytes], bool] = _no_shorter_way
@@ -274,12 +274,12 @@ class Exchange:
             Refusal: 503, there is too little.
         """
         if max(size, self.received) > FREE:
-            self.service.room.take(size, self.held)
+            self.service.budget.take(size, self.held)
             self.held += size
 
     def release(self, held: int = 0) -> None:
         """Give room back, down to what it ``held`` before."""
-        self.service.room.give(self.held - held)
+        self.service.budget.give(self.held - held)
         self.held = held
 
     # --- its body -----------------------------------------------------------------------------------------------------
@@ -308,7 +308,7 @@ class Exchange:
         """The next bytes of a body of at most ``most`` bytes, perhaps none; ``whole`` tells whether these were all.
 
         Raises:
-            Ended: the client went away in the middle.
+            ClientDisconnected: the client went away in the middle.
             Refusal: 413 for a larger body, 408 for silence in the middle.
         """
         if not self.received:
@@ -333,7 +333,7 @@ class Exchange:
         finally:
             self.waits = None
         if message["type"] != "http.request":
-            raise Ended
+            raise ClientDisconnected
         self.whole = not message["more_body"]
         body: bytes = message["body"]
         self.received += len(body)
@@ -421,7 +421,7 @@ class Exchange:
         try:
             async for piece in body:
                 if leaving.done():
-                    raise Ended  # sending would go on to nobody
+                    raise ClientDisconnected  # sending would go on to nobody
                 self.sent += len(piece)
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         finally:
@@ -438,7 +438,7 @@ class Exchange:
                 end = self.received + _DRAINED
                 while not self.whole and self.received < end:
                     await self._next()
-        except (TimeoutError, Refusal, Ended):
+        except (TimeoutError, Refusal, ClientDisconnected):
             return
 
 

@@ -20,10 +20,10 @@ from ..model import Codec, RecordRow, ScopeInfo
 from ..tokens import SERVICE, VERBS, Access
 from ..writing import CERTAIN, settle
 from .seals import Fresh, Seals
-from .sound import check_codec, check_names, check_row, check_time, properties_of
-from .uploads import Taking, Uploads
+from .uploads import CommitUploads, Uploads
+from .validation import check_codec, check_names, check_row, check_time, properties_of
 
-__all__ = ["LONGEST", "Guest", "House", "check_lease", "is_whole", "parsed"]
+__all__ = ["LONGEST", "SharedState", "TokenCatalog", "check_lease", "is_whole", "parsed"]
 
 LONGEST = 7 * 86400.0
 """Seconds for which a lease is given at most."""
@@ -36,7 +36,7 @@ _HELD = 10_000  # rows of one page
 _OWN = "holdfast/"  # before the names of leases that the library itself takes
 
 
-class House:
+class SharedState:
     """What all clients of one store share.
 
     Attributes:
@@ -99,7 +99,7 @@ def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
         raise AccessError(f"this token does not allow to take the lease {name!r:.500}")
 
 
-class Guest:
+class TokenCatalog:
     """Catalog calls made for one token. Methods here add checks or sealing; every other call in :data:`wire.CALLS
     <holdfast.catalog.wire.CALLS>` goes straight to the catalog.
 
@@ -107,10 +107,10 @@ class Guest:
         wrote: the scopes that were changed.
     """
 
-    def __init__(self, house: House, access: Access) -> None:
-        self._house, self._access = house, access
-        self._kernel, self._catalog, self._seals = house.kernel, house.kernel.catalog, house.seals
-        self._serves = house.serves
+    def __init__(self, shared: SharedState, access: Access) -> None:
+        self._shared, self._access = shared, access
+        self._kernel, self._catalog, self._seals = shared.kernel, shared.kernel.catalog, shared.seals
+        self._serves = shared.serves
         self._whole = is_whole(access)
         self.wrote: set[Path] = set()
 
@@ -286,7 +286,7 @@ class Guest:
     def storage_id(self, name: str, url: str) -> int:
         """See the catalog's contract."""
         self._need_all("a storage beside the service's own")
-        if self._house.knows(name) and not url.endswith("#beside"):
+        if self._shared.knows(name) and not url.endswith("#beside"):
             raise InvalidArgumentError(f"a client cannot give the service a storage: {name} is opened there")
         return self._catalog.storage_id(name, url)
 
@@ -369,15 +369,15 @@ class Guest:
         for change in changes:
             self._need(change.path, *(("read", "write") if isinstance(change, Expect) else ("write",)))
             self._check_change(change)
-        taking = Taking(self._house.uploads, self._serves, sync=power or len(changes) > 1)
+        uploads = CommitUploads(self._shared.uploads, self._serves, sync=power or len(changes) > 1)
         certain: tuple[type[BaseException], ...] = (BaseException,)
         try:
-            received = [self._received(change, taking) for change in changes]
+            received = [self._received(change, uploads) for change in changes]
             certain = CERTAIN
             done = self._catalog.commit(received, began=dict(scopes), fence=fence, power=power)
         except BaseException as error:
             if isinstance(error, certain):
-                taking.let_go()
+                uploads.let_go()
             raise
         self.wrote.update(change.path for change in changes if not isinstance(change, Expect))
         return [self._written(change, self._settled(change, one)) for change, one in zip(received, done, strict=True)]
@@ -392,14 +392,14 @@ class Guest:
         if isinstance(row, Put | Edit):
             check_row(self._kernel, row.path, row.key, row)
 
-    def _received(self, change: Change, taking: Taking) -> Change:
+    def _received(self, change: Change, uploads: CommitUploads) -> Change:
         """A change with what it names opened, and what it says checked."""
         if isinstance(change, Restore):
             self._need_all("a copy of another store's record under its version")
-            return change._replace(put=self._received_put(change.put, taking))
-        return self._received_put(change, taking) if isinstance(change, Put) else change
+            return change._replace(put=self._received_put(change.put, uploads))
+        return self._received_put(change, uploads) if isinstance(change, Put) else change
 
-    def _received_put(self, put: Put, taking: Taking) -> Put:
+    def _received_put(self, put: Put, uploads: CommitUploads) -> Put:
         if put.blob is not None:
             put = put._replace(blob=self._named(put))
         if put.members:
@@ -411,7 +411,7 @@ class Guest:
             self._check_digest(put.path, put.key, put)
         elif put.data is not None:
             raise InvalidArgumentError(f"{format_address(put.path, put.key)} is a number and bytes at once")
-        return taking.put(put)
+        return uploads.put(put)
 
     def _named(self, content: Put | Member) -> Any:
         """The blob of a content: new bytes, or the id of those that another record has."""

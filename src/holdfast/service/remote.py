@@ -17,7 +17,7 @@ from ..storages.base import OCTETS, MappedStorage
 from ..tokens import Access
 from .answer import JSON, Answer
 from .base import Exchange, Service
-from .calls import Guest, House, is_whole, parsed
+from .calls import SharedState, TokenCatalog, is_whole, parsed
 from .problems import Refusal, status_of
 from .routing import ANY, Parameter, Route, Verb
 from .seals import Fresh
@@ -49,7 +49,7 @@ class Remote:
 
     def __init__(self, service: Service) -> None:
         self.kernel, self.driver = service.kernel, service.driver
-        self.house = House(service.kernel)
+        self.shared = SharedState(service.kernel)
         self._wrote = service.wrote
 
     # --- calls ------------------------------------------------------------------------------------------------------
@@ -72,9 +72,9 @@ class Remote:
             return found
 
         arguments = await self.driver.away(read) if len(body) > _BRIEF else read()
-        guest = Guest(self.house, access)
-        guest.check(call, arguments)
-        work = getattr(guest, name, None)
+        catalog = TokenCatalog(self.shared, access)
+        catalog.check(call, arguments)
+        work = getattr(catalog, name, None)
 
         def verb() -> tuple[bytes, float]:
             found = work(*arguments) if work else getattr(self.kernel.catalog, name)(*arguments)
@@ -84,7 +84,7 @@ class Remote:
             result = await self.driver.away(verb)
         else:
             result = await (self.driver.look(verb) if call.again else self.driver.brief(verb))
-        for path in guest.wrote:
+        for path in catalog.wrote:
             self._wrote(path)
         return result
 
@@ -93,7 +93,7 @@ class Remote:
     def _storage(self, access: Access, number: int, verb: str) -> None:
         if verb not in access.verbs:
             raise AccessError(f"this token does not allow to {verb}")
-        if not self.house.serves(number):
+        if not self.shared.serves(number):
             raise InvalidArgumentError(f"the service does not serve storage {number}")
 
     async def upload(
@@ -102,12 +102,12 @@ class Remote:
         """Take bytes into a storage, and give the config with which they can be committed, as JSON. What ends early
         leaves nothing."""
         self._storage(access, number, "write")
-        self.house.uploads.check_room(access)
+        self.shared.uploads.check_room(access)
         sync = headers.get("holdfast-sync") == "1"
         told = (headers.get("content-type", OCTETS), headers.get("holdfast-encoding"))
         tags = _tags(headers.get("holdfast-tags"))
         away = self.driver.away
-        upload = await away(lambda: Upload(self.house.uploads, number, tags, size, *told))
+        upload = await away(lambda: Upload(self.shared.uploads, number, tags, size, *told))
         try:
             held: list[bytes] = []
             waiting = 0
@@ -157,20 +157,20 @@ class Remote:
                 pieces.close()
 
     def _place(self, number: int, config: Any) -> Any:
-        found = self.house.seals.open(number, config)
+        found = self.shared.seals.open(number, config)
         return json.loads(found.place if isinstance(found, Fresh) else found)
 
     async def delete(self, access: Access, number: int, body: bytes) -> None:
         """Delete uploads that are not to be committed; whose token opens all may delete any bytes."""
         self._storage(access, number, "write")
-        found = [self.house.seals.open(number, config) for config in _configs(body)]
+        found = [self.shared.seals.open(number, config) for config in _configs(body)]
         if any(isinstance(one, str) for one in found) and not is_whole(access):
             raise AccessError("bytes of records are deleted by gc, whose token opens the whole store")
 
         def work() -> None:
             for one in found:
                 if isinstance(one, Fresh):
-                    self.house.uploads.delete(number, one)
+                    self.shared.uploads.delete(number, one)
             others = [json.loads(one) for one in found if isinstance(one, str)]
             self.kernel.storage_of(number).delete_many(others)
 
@@ -179,14 +179,14 @@ class Remote:
     async def sync(self, access: Access, number: int, body: bytes) -> bytes:
         """Put bytes on disk; for each config, whether they are there, as JSON."""
         self._storage(access, number, "write")
-        found = [self.house.seals.open(number, config) for config in _configs(body)]
+        found = [self.shared.seals.open(number, config) for config in _configs(body)]
 
         def work() -> list[bool]:
             storage = self.kernel.storage_of(number)
             there = storage.sync([json.loads(one.place if isinstance(one, Fresh) else one) for one in found])
             for one, is_there in zip(found, there, strict=True):
                 if isinstance(one, Fresh) and is_there:
-                    self.house.uploads.synced(number, one)
+                    self.shared.uploads.synced(number, one)
             return there
 
         return json.dumps(await self.driver.away(work)).encode()

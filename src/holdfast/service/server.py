@@ -102,7 +102,7 @@ async def _tidy(service: Service) -> None:
         remote = service.kernel.companions.get(Remote)
         if remote is not None:
             with suppress(HoldfastError):
-                await service.driver.away(remote.house.uploads.forget_old)
+                await service.driver.away(remote.shared.uploads.forget_old)
 
 
 class _Forwarding(logging.Handler):

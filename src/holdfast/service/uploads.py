@@ -26,7 +26,7 @@ from ..tokens import Access
 from ..writing import let_go, new_blob, place_text, since_now
 from .seals import Fresh, Seals
 
-__all__ = ["Taking", "Upload", "Uploads"]
+__all__ = ["CommitUploads", "Upload", "Uploads"]
 
 _KEPT = 86_400.0  # seconds for which bytes wait for their commit
 _MOST = 100_000  # uploads that wait at once, of tokens that open the same: as many as a commit can name
@@ -142,7 +142,7 @@ class Uploads:
         return _Waiting(fresh._replace(place=place_text(place)), upload.since, 0.0, None)
 
 
-class Taking:
+class CommitUploads:
     """The uploads one commit consumes; several puts may name the same one.
 
     Args:

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from ..base import Exchange
-from ..room import FREE
+from ..budget import FREE
 from .problems import Problem, invalid
 
 __all__ = ["FileChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]

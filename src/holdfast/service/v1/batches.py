@@ -18,7 +18,7 @@ from ...transaction import Transaction
 from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..problems import Refusal, problem, status_and_code
-from ..sound import check_length
+from ..validation import check_length
 from .fields import expiry_of, held_lease, only, put_status, record_json, told
 from .values import JSON_NAME
 

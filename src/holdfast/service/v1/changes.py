@@ -148,24 +148,24 @@ class _Watch:
     def _told(self, key: str, version: int, *, deleted: bool = False) -> dict[str, Any]:
         return {"address": format_address(self._path, key), "version": version, "deleted": deleted}
 
-    async def wait(self, presence: _Presence, until: float) -> list[dict[str, Any]]:
+    async def wait(self, subscription: _Subscription, until: float) -> list[dict[str, Any]]:
         """What changed, as soon as something did; nothing when the time is over, or nobody waits any more."""
         pause = _SOON
         until_ripe = max(until, monotonic() + 2 * _SETTLED)  # what was acknowledged before the request is told by it
         while True:
-            presence.event.clear()
-            await presence.check()
+            subscription.event.clear()
+            await subscription.check()
             began = monotonic()
             found = await self.look()
             now = monotonic()
             end, at_end = (until_ripe, began) if self.early else (until, now)  # a look may take longer than there is
-            if found or at_end >= end or presence.over:
+            if found or at_end >= end or subscription.over:
                 return found
             pause = _SETTLED if self.early else max(min(pause * 1.5, _LATE), _COST * (now - began))
-            await presence.rest(min(pause, end - now))
+            await subscription.rest(min(pause, end - now))
 
 
-class _Presence:
+class _Subscription:
     """A subscriber to changes of a path, in an ``async with`` block.
 
     Attributes:
@@ -200,7 +200,7 @@ class _Presence:
                 async with asyncio.timeout(min(left, _CHECKED)):
                     await self.event.wait()
 
-    async def __aenter__(self) -> _Presence:
+    async def __aenter__(self) -> _Subscription:
         self._exchange.service.watchers[self._exchange.path].add(self.event)
         self._exchange.leaving.add_done_callback(lambda _: self.event.set())
         return self
@@ -224,8 +224,8 @@ async def changes(exchange: Exchange) -> Answer:
     if stream:
         fields = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
         return Answer(200, fields, _events(exchange, watch))
-    async with _Presence(exchange) as presence:
-        found = await watch.wait(presence, monotonic() + wait)
+    async with _Subscription(exchange) as subscription:
+        found = await watch.wait(subscription, monotonic() + wait)
     cursor = watch.state.cursor
     if not found:
         return Answer(204, [(b"holdfast-cursor", cursor.encode())])
@@ -234,11 +234,11 @@ async def changes(exchange: Exchange) -> Answer:
 
 
 async def _events(exchange: Exchange, watch: _Watch) -> AsyncIterator[bytes]:
-    async with _Presence(exchange) as presence:
+    async with _Subscription(exchange) as subscription:
         yield f"id: {watch.state.cursor}\n\n".encode()
-        while not presence.over:
+        while not subscription.over:
             try:
-                found = await watch.wait(presence, monotonic() + _BEAT)
+                found = await watch.wait(subscription, monotonic() + _BEAT)
             except Refusal:
                 return
             for change in found:

@@ -12,7 +12,7 @@ from ...errors import ExistsError, InvalidArgumentError
 from ...model import ScopeInfo
 from ..answer import Answer, json_answer
 from ..base import Exchange
-from ..sound import check_length
+from ..validation import check_length
 from .fields import only, time_text
 
 __all__ = ["drop", "get", "patch", "put", "scope_json"]

@@ -21,7 +21,7 @@ from ...writing import Encoded, put_inline, put_stored
 from ..answer import JSON, Answer, json_answer
 from ..base import Exchange, Service
 from ..problems import Refusal
-from ..sound import check_length
+from ..validation import check_length
 from .conditions import expected_version, has_it, tag
 from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, only, put_status, record_fields, record_json, told

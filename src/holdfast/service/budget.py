@@ -7,14 +7,14 @@ from typing import Final
 
 from .problems import Refusal
 
-__all__ = ["FREE", "Room"]
+__all__ = ["FREE", "MemoryBudget"]
 
 FREE: Final = 1 << 16
 """Sizes up to this are not counted; the limit on concurrent requests bounds them."""
 
 
-class Room:
-    """Room for bodies and answers that are in memory as a whole. Thread-safe.
+class MemoryBudget:
+    """MemoryBudget for bodies and answers that are in memory as a whole. Thread-safe.
 
     Args:
         most: bytes.
