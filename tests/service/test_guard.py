@@ -260,30 +260,6 @@ def test_a_request_has_its_time(narrow: Served, at: str) -> None:
     assert 1 < time.monotonic() - began < 8
 
 
-def test_only_what_did_not_begin_in_its_time_is_told_as_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with holdfast.open(tmp_path / "store") as store, served(store, Limits(request_time=0.3)) as service:
-        catalog, scope = store._kernel.catalog, store.namespace("a")
-        commit = catalog.commit
-
-        def commit_slowly(*changes: Any, **more: Any) -> Any:
-            done = commit(*changes, **more)
-            time.sleep(0.6)  # as on a disk that is slow
-            return done
-
-        async def sign_in_slowly(*_: Any) -> None:
-            await asyncio.sleep(60)
-
-        monkeypatch.setattr(catalog, "commit", commit_slowly)
-        got = service.client.put("/v1/values/namespace:a/begun", bytes(100_000))
-        assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
-        assert "may or may not" in got.json["error"]["message"]
-        assert "begun" in scope
-        monkeypatch.setattr(Guard, "sign_in", sign_in_slowly)
-        got = service.client.put("/v1/values/namespace:a/not-begun", b"x")
-        assert (got.status, got.code, got.headers["retry-after"]) == (503, "timeout", "5")
-        assert "not-begun" not in scope
-
-
 def test_who_does_not_read_his_answer_is_let_go(narrow: Served, at: str) -> None:
     narrow.store.scope(at).put_chunks("large", [bytes(1 << 20)] * 50)
     with socket.create_connection((narrow.client.host, narrow.client.port)) as link:
@@ -446,3 +422,27 @@ def test_a_store_that_is_no_longer_there_is_told_of(tmp_path: Path, fate: str) -
         assert (got.status, got.code, "retry-after" in got.headers) == (503, "store_not_found", True)
         assert client.get("/healthz").status == 200
     assert not folder.exists()
+
+
+def test_only_what_did_not_begin_in_its_time_is_told_as_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(request_time=0.3)) as service:
+        catalog, scope = store._kernel.catalog, store.namespace("a")
+        commit = catalog.commit
+
+        def commit_slowly(*changes: Any, **more: Any) -> Any:
+            done = commit(*changes, **more)
+            time.sleep(0.6)  # as on a disk that is slow
+            return done
+
+        async def sign_in_slowly(*_: Any) -> None:
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(catalog, "commit", commit_slowly)
+        got = service.client.put("/v1/values/namespace:a/begun", bytes(100_000))
+        assert (got.status, got.code, "retry-after" in got.headers) == (504, "timeout", False)
+        assert "may or may not" in got.json["error"]["message"]
+        assert "begun" in scope
+        monkeypatch.setattr(Guard, "sign_in", sign_in_slowly)
+        got = service.client.put("/v1/values/namespace:a/not-begun", b"x")
+        assert (got.status, got.code, got.headers["retry-after"]) == (503, "timeout", "5")
+        assert "not-begun" not in scope

@@ -70,7 +70,8 @@ class Server(uvicorn.Server):
         """Begin to listen."""
         await super().startup(sockets)
         service = self._app.service
-        self._sweeper = asyncio.gather(sweep(service, self.server_state.connections), _tidy(service))
+        sweepers = sweep(service, self.server_state.connections), _tidy(service)
+        self._sweepers = [asyncio.ensure_future(sweeper) for sweeper in sweepers]
         self._app.journal.tell(f"listening on {self.url}")
         if self._listening is not None:
             self._listening(self.url)
@@ -80,7 +81,8 @@ class Server(uvicorn.Server):
         self._app.service.stop()
         self._app.journal.tell(f"ending: {len(self._app.service.active)} requests are to be finished")
         await super().shutdown(sockets)
-        self._sweeper.cancel()
+        for sweeper in self._sweepers:
+            sweeper.cancel()
 
     def stop(self) -> None:
         """End, soon; may be called from any thread."""
