@@ -25,7 +25,7 @@ _REASONS = {
 _BEHIND = 100  # requests that may wait on one connection behind the one that is answered
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _LINGER = 2.0  # seconds that a client which was refused has to read why
-_GRACE = 1.0  # seconds in which a request that was on its way when the service was told to end is still taken
+_GRACE = 1  # seconds in which a request that was on its way when the service was told to end is still taken
 
 
 class _Refused(Exception):
