@@ -18,7 +18,7 @@ from ...reading import chunks, make_record, read_current
 from ...transaction import Transaction
 from ..answer import Answer, json_answer
 from ..base import Exchange
-from ..problems import Refusal, problem, status_and_code
+from ..problems import Refusal, problem, public, status_and_code
 from ..validation import check_length
 from .fields import expiry_of, held_lease, only, put_status, record_json, told
 from .values import JSON_NAME, shown
@@ -156,7 +156,7 @@ def _alone(exchange: Exchange, given: Any, room: list[int], paths: list[Path]) -
         return {"status": status, **found}
     except (HoldfastError, Refusal) as error:
         status, code = status_and_code(error)
-        return {"status": status, "error": {"code": code, "message": str(error)}}
+        return {"status": status, "error": {"code": code, "message": str(public(error))}}
 
 
 class _Failed(Exception):
@@ -195,7 +195,7 @@ async def transaction(exchange: Exchange) -> Answer:
 def _failed(exchange: Exchange, number: int | None, error: HoldfastError | Refusal) -> Answer:
     status, code = status_and_code(error)
     which = {} if number is None else {"operation": number}
-    return json_answer(status, {**problem(code, str(error), exchange.id), **which})
+    return json_answer(status, {**problem(code, str(public(error)), exchange.id), **which})
 
 
 def _together(
