@@ -1,4 +1,4 @@
-"""The end of a service: who is in the middle of his work sees none of it."""
+"""The end of a service: who is in the middle of his work sees none of it. And what it is told at its begin."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 import holdfast
 
+from ..cli.running import run
 from .talk import process_of
 
 THREADS = 16
@@ -54,6 +57,7 @@ def test_a_restart_costs_busy_clients_nothing(tmp_path: Path) -> None:
                 thread.join(30)
 
 
+@pytest.mark.long
 def test_the_last_answer_says_so(tmp_path: Path) -> None:
     """A request on a kept connection of a service that was told to end is answered, and the connection closed then;
     one on which nothing comes is closed soon."""
@@ -69,3 +73,17 @@ def test_the_last_answer_says_so(tmp_path: Path) -> None:
         assert process.wait(20) == 0
     with holdfast.open(tmp_path / "store") as store:
         assert store.scope("n:a").get("k") == b"late"
+
+
+@pytest.mark.parametrize("words", [("--max-body", "0"), ("--max-json", "1 potato"), ("--max-headers", "1000")])
+def test_sizes_that_are_none_are_refused(tmp_path: Path, words: tuple[str, str]) -> None:
+    ended = run("serve", "--store", str(tmp_path / "store"), *words)
+    assert (ended.code, "64KB" in ended.err) == (2, True)
+
+
+def test_sizes_have_units(tmp_path: Path) -> None:
+    sizes = {"--max-body": "1.5MB", "--max-json": "1000", "--max-headers": "2 kb", "--max-memory": "2GiB"}
+    words = [word for pair in sizes.items() for word in pair]
+    with process_of(str(tmp_path / "store"), *words) as (_, client):
+        limits = client.get("/v1").json["limits"]
+    assert [limits[name] for name in ("body", "json", "headers", "memory")] == [3 << 19, 1000, 2048, 2 << 30]
