@@ -33,7 +33,10 @@ def test_a_restart_costs_busy_clients_nothing(tmp_path: Path) -> None:
                 errors.append(error)
 
     threads = [threading.Thread(target=count, args=(number,)) for number in range(THREADS)]
-    with process_of(folder, "--quiet") as (first, client), holdfast.open(f"http://{client.host}:{client.port}") as store:
+    with (
+        process_of(folder, "--quiet") as (first, client),
+        holdfast.open(f"http://{client.host}:{client.port}") as store,
+    ):
         scope = store.namespace("n")
         for thread in threads:
             thread.start()

@@ -449,6 +449,20 @@ def test_what_the_library_logs_is_told_to_the_journal_while_it_serves(tmp_path: 
         assert logger.handlers == before
 
 
+def test_errors_do_not_tell_where_the_store_is(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    with holdfast.open(folder) as store, served(store) as service:
+        store.scope("n:a").put_chunks("file", [bytes(200_000)])
+        for file in (path for path in folder.rglob("*") if path.is_file() and path.stat().st_size == 200_000):
+            file.unlink()
+        got = service.client.get("/v1/values/n:a/file")
+        assert (got.status, got.code) == (404, "value_lost")
+        assert str(folder) not in got.json["error"]["message"]
+        asked = {"operations": [{"op": "get", "address": "n:a/file"}]}
+        assert str(folder).encode() not in service.client.ask("POST", "/v1/batch", asked).body
+    assert str(folder) in service.told.getvalue()
+
+
 @pytest.mark.parametrize("fate", ["removed", "moved"])
 def test_a_store_that_is_no_longer_there_is_told_of(tmp_path: Path, fate: str) -> None:
     folder = tmp_path / "store"

@@ -126,7 +126,8 @@ def test_long_values_of_python_are_shown_as_json(service: Served, client: Client
     for key, value in hidden.items():
         scope.put(key, value)
     asked = [{"op": "get", "address": f"{at}/{key}"} for key in (*shown, *hidden)]
-    results = dict(zip((*shown, *hidden), client.ask("POST", "/v1/batch", {"operations": asked}).json["results"]))
+    answered = client.ask("POST", "/v1/batch", {"operations": asked}).json["results"]
+    results = dict(zip((*shown, *hidden), answered, strict=True))
     for key, value in shown.items():
         assert client.get(f"/v1/values/{at}/{key}?as=json").json == value
         assert results[key]["value"] == value

@@ -57,8 +57,9 @@ class App:
                 if exchange.method == "GET" and isinstance(answer.body, bytes):
                     exchange.hold(len(answer.body))
             except (HoldfastError, Refusal, Problem) as error:
-                answer = answer_of(public(error), exchange.id, conditional=exchange.conditional)
-                hidden = error.__cause__ if isinstance(error, Refusal) else public(error) is not error
+                told = public(error, self.service.kernel.folder)
+                answer = answer_of(told, exchange.id, conditional=exchange.conditional)
+                hidden = error.__cause__ if isinstance(error, Refusal) else told is not error
                 unexpected = error if answer.status == 500 or hidden else None
             await exchange.answer(answer)
         except ClientDisconnected:

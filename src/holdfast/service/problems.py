@@ -23,8 +23,6 @@ from .answer import Answer, Headers, json_answer
 
 __all__ = ["Refusal", "answer_of", "problem", "public", "status_and_code", "status_of"]
 
-_CONDITION = 412
-
 _STATUS: Sequence[tuple[type[HoldfastError], int]] = (
     (AccessError, 403),
     (NotFoundError, 404),
@@ -64,10 +62,12 @@ def status_and_code(error: HoldfastError | Refusal) -> tuple[int, str]:
     return (error.status if isinstance(error, Refusal) else status_of(error)), error.code
 
 
-def public(error: Exception) -> Exception:
-    """An error as clients are told it: not where on the service's machine its store was."""
-    gone = isinstance(error, StoreNotFoundError)
-    return StoreNotFoundError("the store of this service is gone: tell who runs it") if gone else error
+def public(error: Exception, folder: str | None) -> Exception:
+    """An error as clients are told it: not where on the service's machine its store is, or was."""
+    if isinstance(error, StoreNotFoundError):
+        return StoreNotFoundError("the store of this service is gone: tell who runs it")
+    hides = folder and isinstance(error, HoldfastError) and folder in error.message
+    return type(error)(str(error).replace(folder or "", "the store")) if hides else error
 
 
 def problem(code: str, message: str, request_id: str) -> dict[str, object]:
@@ -91,7 +91,7 @@ def answer_of(error: Exception, request_id: str, *, conditional: bool = False) -
     status, code = status_and_code(error)
     headers = []
     if status == 409 and conditional and not isinstance(error, LeaseLost | ScopeDroppedError):
-        status = _CONDITION
+        status = 412
     if status == 503:
         headers.append((b"retry-after", b"1"))
     return json_answer(status, problem(code, error.message, request_id), headers)

@@ -142,7 +142,7 @@ def serve(
     if not 0 <= port <= 65535:
         raise InvalidArgumentError(f"a port is a number from 0 to 65535, not {port}")
     loopback = is_loopback(host)
-    if not loopback and not _has_tokens(store):
+    if not loopback and not Tokens(store).in_use():
         raise InvalidArgumentError(
             f"without tokens only this machine is served, not {host}: make one by holdfast token create"
         )
@@ -150,10 +150,6 @@ def serve(
     listener = _listen(host, port)
     _raise_open_files(limits)
     return Server(make_app(store, limits, journal=journal, loopback=loopback), listener, listening)
-
-
-def _has_tokens(store: Store) -> bool:
-    return Tokens(store).in_use()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -14,6 +14,8 @@ from .problems import Refusal
 
 __all__ = ["about", "health", "metrics", "ready"]
 
+_LATER = [(b"retry-after", b"5")]
+
 
 async def about(exchange: Exchange) -> Answer:
     """Name, version, store and limits of the service, and what this token allows."""
@@ -36,11 +38,11 @@ async def ready(exchange: Exchange) -> Answer:
     """That it can serve: its catalog answers, and it is not about to end."""
     service = exchange.service
     if service.stopping:
-        raise Refusal(503, "closed", "the service is ending", [(b"retry-after", b"5")])
+        raise Refusal(503, "closed", "the service is ending", _LATER)
     try:
         await service.driver.away(partial(service.kernel.catalog.scope, TOKENS))
     except HoldfastError as error:
-        raise Refusal(503, error.code, "the catalog does not answer: the journal says why", [(b"retry-after", b"5")]) from error
+        raise Refusal(503, error.code, "the catalog does not answer: see the journal", _LATER) from error
     return json_answer(200, {"status": "ready"})
 
 

@@ -156,7 +156,10 @@ def _alone(exchange: Exchange, given: Any, room: list[int], paths: list[Path]) -
         return {"status": status, **found}
     except (HoldfastError, Refusal) as error:
         status, code = status_and_code(error)
-        return {"status": status, "error": {"code": code, "message": str(public(error))}}
+        return {
+            "status": status,
+            "error": {"code": code, "message": str(public(error, exchange.service.kernel.folder))},
+        }
 
 
 class _Failed(Exception):
@@ -195,7 +198,9 @@ async def transaction(exchange: Exchange) -> Answer:
 def _failed(exchange: Exchange, number: int | None, error: HoldfastError | Refusal) -> Answer:
     status, code = status_and_code(error)
     which = {} if number is None else {"operation": number}
-    return json_answer(status, {**problem(code, str(public(error)), exchange.id), **which})
+    return json_answer(
+        status, {**problem(code, str(public(error, exchange.service.kernel.folder)), exchange.id), **which}
+    )
 
 
 def _together(
