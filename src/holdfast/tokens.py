@@ -57,6 +57,12 @@ class Access(NamedTuple):
             return False
         return verb in self.verbs and any(path[: len(scope)] == scope for scope in self.scopes)
 
+    @property
+    def opens(self) -> str:
+        """What it opens, as text for who is refused."""
+        scopes = ", ".join(format_path(scope) or "the whole store" for scope in self.scopes)
+        return f"this token opens {scopes:.500} to {', '.join(verb for verb in VERBS if verb in self.verbs)}"
+
 
 class Token(NamedTuple):
     """What is known of a token, its secret aside.

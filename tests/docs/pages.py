@@ -6,7 +6,7 @@ What a page may say in a comment at the end of a Python statement, and the runne
 * ``# raises NotFoundError``: the statement, with the blocks around it that end with it, raises this error (or a
   subclass of it).
 
-A block of shell runs when its first word is ``holdfast`` or ``curl``, or begins with ``URL=``. A command of it may end
+A block of shell runs when its first word is ``holdfast``, ``curl`` or ``umask``, or begins with ``URL=``. A command of it may end
 in ``# exit 3``, its exit code, or in ``# -> text``, all that it prints. ``holdfast serve`` is started in the
 background, on a port that is free, which later blocks are given in place of the one that the page names; it ends with
 the page. A block of ``js`` is run by Node beside a copy of the JavaScript client; what it prints is what its lines
@@ -108,7 +108,7 @@ def runs(block: Block) -> bool:
     """Whether a block is run; others are for the eye."""
     first = block.code.split(maxsplit=1)[0] if block.code.strip() else ""
     return block.language in ("python", "js") or (
-        block.language == "sh" and (first in ("holdfast", "curl") or first.startswith("URL="))
+        block.language == "sh" and (first in ("holdfast", "curl", "umask") or first.startswith("URL="))
     )
 
 

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import holdfast
-from holdfast.errors import InvalidArgumentError, StoreError
+from holdfast.errors import AccessError, InvalidArgumentError, StoreError
 from holdfast.service.base import Limits
 from holdfast.service.guard import Guard
 from holdfast.service.server import serve
@@ -63,8 +64,56 @@ def test_without_a_token_nothing_is_said(guarded: tuple[Served, dict[str, str]])
         got = service.client.ask("GET", "/v1/values/namespace:prod/a", None, {"Authorization": f"Bearer {wrong}"})
         assert got.status == 401
     for wrong in (good, f"Basic {good}", f"Bearer {good} {good}", f"Bearer,{good}"):
-        assert service.client.ask("GET", "/v1/values/namespace:prod/a", None, {"Authorization": wrong}).status == 401
+        got = service.client.ask("GET", "/v1/values/namespace:prod/a", None, {"Authorization": wrong})
+        assert (got.status, got.code) == (401, "unauthorized")
+        assert "send it as Authorization: Bearer hft_..." in got.json["error"]["message"]
     assert service.client.ask("GET", "/v1", None, {"Authorization": f"bearer  {good}"}).status == 200
+
+
+def test_who_is_refused_is_told_what_his_token_opens(guarded: tuple[Served, dict[str, str]]) -> None:
+    service, texts = guarded
+    opened = "this token opens namespace:prod to read, write: not "
+    guest = service.another(texts["prod"])
+    refused = guest.put("/v1/values/namespace:test/a", b"1")
+    guest.close()
+    assert refused.json["error"]["message"] == opened + "namespace:test to write"
+    with holdfast.open(service.url, token=texts["prod"], cache="off") as store:
+        with pytest.raises(AccessError, match=opened + "namespace:test to write"):
+            store.namespace("test").put("a", 1)
+        with pytest.raises(AccessError, match=opened + "namespace:prod to admin"):
+            store.namespace("prod").drop()
+        with pytest.raises(AccessError, match=opened + "to take the lease"):
+            store.lease("namespace:test/x").acquire()
+
+
+def test_the_journal_has_token_and_scope(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "store") as store:
+        text, token = Tokens(store).create(scopes=["namespace:prod"], allow=["read", "write"])
+        with served(store) as service:
+            guest = service.another(text)
+            guest.put("/v1/values/namespace:prod/a", b"1")
+            guest.close()
+            service.client.get("/v1/values/namespace:prod/b")
+            with holdfast.open(service.url, token=text, cache="off") as client:
+                client.namespace("prod").workflow('q"').put("c", 1)
+                client.namespace("prod").get("a")
+    assert text[21:] not in service.told.getvalue()
+    lines = [json.loads(line) for line in service.told.getvalue().splitlines()]
+    told = [(line["path"], line.get("token"), line.get("scope")) for line in lines if "path" in line]
+    assert ("/v1/values/namespace:prod/a", token.id, "namespace:prod") in told
+    assert ("/v1/values/namespace:prod/b", None, None) in told
+    assert any(path.startswith("/v1/catalog/") and scope == 'namespace:prod/workflow:q"' for path, _, scope in told)
+    assert ("/v1/catalog/find", token.id, "namespace:prod") in told
+
+
+def test_a_quiet_service_tells_of_failures_only(tmp_path: Path) -> None:
+    with process_of(str(tmp_path / "store"), "--quiet") as (process, client):
+        assert client.put("/v1/values/n:a/b", b"1").status == 201
+        client.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_a_token_opens_its_scopes_for_its_verbs(guarded: tuple[Served, dict[str, str]]) -> None:
@@ -418,10 +467,23 @@ def test_a_store_that_is_no_longer_there_is_told_of(tmp_path: Path, fate: str) -
         for path in ("values/n:a/k", "values/n:a/file", "records/n:a/k", "keys/n:a", "changes/n:a"):
             got = client.get(f"/v1/{path}")
             assert (got.status, got.code) == (404, "store_not_found"), path
+            assert got.json["error"]["message"] == "the store of this service is gone: tell who runs it"
+        asked, plain = {"operations": [{"op": "get", "address": "n:a/k"}]}, Client(service.url)
+        for body in (
+            plain.ask("POST", "/v1/batch", asked).body,
+            plain.ask("POST", "/v1/transactions", asked).body,
+            plain.ask("POST", "/v1/catalog/find", msgspec.msgpack.encode(([("n", "a")], "k"))).body,
+            plain.ask("GET", "/api/v2/namespaces").body,
+        ):
+            assert str(tmp_path).encode() not in body
+            assert b"is gone" in body
+        plain.close()
         got = client.get("/readyz")
+        assert str(tmp_path) not in got.json["error"]["message"]
         assert (got.status, got.code, "retry-after" in got.headers) == (503, "store_not_found", True)
         assert client.get("/healthz").status == 200
     assert not folder.exists()
+    assert any(str(folder) in json.loads(line).get("error", "") for line in service.told.getvalue().splitlines())
 
 
 def test_only_what_did_not_begin_in_its_time_is_told_as_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

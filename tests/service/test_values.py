@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
 import pytest
 
+import holdfast
 from holdfast import StorableDataclass
+from holdfast.service.base import Limits
 
-from .talk import Client, Served, url_of
+from .talk import Client, Served, served, url_of
 
 
 def test_bytes_come_back_as_they_were_put(client: Client, at: str) -> None:
@@ -71,7 +74,30 @@ def test_json_is_a_value_only_when_it_is_json(client: Client, at: str) -> None:
         assert client.put(where, wrong, Content_Type="application/json").code == "invalid_argument"
     assert client.put(where, b"[" * 300 + b"]" * 300, Content_Type="application/json").status == 422
     assert client.get(where).status == 404
-    assert client.put(where, b"{", Content_Type="application/json; charset=utf-8").json["serializer"] is None
+    for told in ("application/json; charset=utf-16", "application/json; version=1", "application/jsonl"):
+        assert client.put(where, b"{", Content_Type=told).json["serializer"] is None
+
+
+@pytest.mark.parametrize("told", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
+def test_json_that_says_its_charset_is_a_value(service: Served, client: Client, at: str, told: str) -> None:
+    where = f"/v1/values/{at}/a"
+    assert client.put(where, b"{", Content_Type=told).code == "invalid_argument"
+    assert client.put(where, b'{"speed": 3}', Content_Type=told).json["serializer"] == "holdfast.json@v1"
+    assert service.store.scope(at).get("a") == {"speed": 3}
+    assert client.get(where).headers["content-type"] == told
+    client.put(where, b"4", Content_Type=told)
+    assert service.store.scope(at).add("a").value == 5
+    assert client.put(f"/v1/artifacts/{at}/artifact:a", b'{"x": 1}', Content_Type=told).status == 201
+    assert service.store.scope(at).artifact("a").metadata["x"] == 1
+
+
+def test_long_json_is_a_file_from_a_length_that_is_told(tmp_path: Path) -> None:
+    text = b'"' + b"x" * 998 + b'"'
+    with holdfast.open(tmp_path / "store") as store, served(store, Limits(json=1000)) as narrow:
+        put = partial(narrow.client.put, Content_Type="application/json")
+        assert put("/v1/values/n:a/b", text).json["serializer"] == "holdfast.json@v1"
+        assert put("/v1/values/n:a/b", text + b" ").json["serializer"] is None
+        assert put("/v1/artifacts/n:a/artifact:b", b'{"a": ' + text + b"}").status == 413
 
 
 def test_values_are_shown_as_json(service: Served, client: Client, at: str) -> None:
@@ -86,6 +112,28 @@ def test_values_are_shown_as_json(service: Served, client: Client, at: str) -> N
         scope.put("value", other)
         assert client.get(f"/v1/values/{at}/value?as=json").code == "not_acceptable"
     assert client.get(f"/v1/values/{at}/value?as=xml").status == 400
+
+
+def test_long_values_of_python_are_shown_as_json(service: Served, client: Client, at: str) -> None:
+    """Wherever their bytes lie, also by a batch; not what JSON does not have."""
+    scope = service.store.scope(at)
+    long = {"names": ["grüß@v1.example"] * 10_000, "more": [None, 0.5]}
+    shown: dict[str, object] = {"long": long, "packed": long, "short": {"mail": "a@v1.example"}, "text": "x" * 100_000}
+    for key, value in shown.items():
+        scope.put(key, value, compression="zstd" if key == "packed" else None)
+    hidden = {"array": {"a": np.arange(20_000)}, "bytes": [bytes(200_000)], "tuple": [(1,)] * 50_000, "pickle": Trap()}
+    hidden["larger"] = ["x" * 1000] * 4500
+    for key, value in hidden.items():
+        scope.put(key, value)
+    asked = [{"op": "get", "address": f"{at}/{key}"} for key in (*shown, *hidden)]
+    results = dict(zip((*shown, *hidden), client.ask("POST", "/v1/batch", {"operations": asked}).json["results"]))
+    for key, value in shown.items():
+        assert client.get(f"/v1/values/{at}/{key}?as=json").json == value
+        assert results[key]["value"] == value
+    for key in hidden:
+        refused = client.get(f"/v1/values/{at}/{key}?as=json")
+        assert (refused.status, refused.code) == (406, "not_acceptable")
+        assert ("value" in results[key]) == (key == "larger")
 
 
 def test_what_is_shown_as_json_is_asked_for_under_conditions(service: Served, client: Client, at: str) -> None:

@@ -43,6 +43,20 @@ def test_a_token_is_made_listed_and_revoked(at: list[str]) -> None:
         assert Tokens(store).check(text) is None
 
 
+def test_the_first_token_is_made_before_the_store_is_served(tmp_path: Path) -> None:
+    at = ["--store", str(tmp_path / "new")]
+    assert run("token", "ls", *at).code == 3
+    text = run("token", "create", "--scope", "/", *at).out.strip()
+    with holdfast.open(at[1], create=False) as store:
+        assert Tokens(store).check(text) is not None
+
+
+@pytest.mark.parametrize("words", [["create", "--scope", "/"], ["ls"], ["revoke", "0123456789abcdef"]])
+def test_tokens_are_no_matter_of_clients(words: list[str]) -> None:
+    ended = run("token", *words, "--store", "http://127.0.0.1:9")
+    assert (ended.code, "where the store lies" in ended.err) == (2, True)
+
+
 def test_json_has_the_text_once(at: list[str]) -> None:
     made = run("token", "create", "--scope", "/", "--json", *at).json
     assert made["scopes"] == [""]

@@ -9,27 +9,32 @@ import typer
 
 from .arguments import JsonOption, StorageOption, StoreOption, open_store
 from .printing import answer, json_line
+from .wording import size_from
 
 __all__ = ["serve"]
 
 
-def _number(help: str, metavar: str = "BYTES", least: float = 1) -> Any:
+def _number(help: str, metavar: str, least: float = 1) -> Any:
     return typer.Option(metavar=metavar, min=least, help=help, show_default=True)
+
+
+def _size(help: str) -> Any:
+    return typer.Option(metavar="SIZE", help=help, show_default=True)
 
 
 def serve(
     host: Annotated[str, typer.Option(metavar="HOST", help="Name or address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 for any that is free.")] = 8080,
-    max_body: Annotated[int, _number("Bytes of one body that is stored.")] = 1 << 40,
-    max_json: Annotated[int, _number("Bytes of one body that is read as JSON.")] = 16 << 20,
-    max_headers: Annotated[int, _number("Bytes of a request's line and header fields.", least=1024)] = 32 << 10,
+    max_body: Annotated[str, _size("Of one body that is stored.")] = "1TB",
+    max_json: Annotated[str, _size("Of one body that is read as JSON.")] = "16MB",
+    max_headers: Annotated[str, _size("Of a request's line and header fields; 1KB at least.")] = "32KB",
     max_requests: Annotated[int, _number("Requests at once; one more is answered 503.", "N")] = 1000,
     max_connections: Annotated[int, _number("Connections at once; one more is closed.", "N")] = 8000,
     header_time: Annotated[float, _number("In which a request's header must have come.", "SECONDS", 0.1)] = 20.0,
     idle_time: Annotated[float, _number("In which a body, or who reads one, must go on.", "SECONDS", 0.1)] = 60.0,
     request_time: Annotated[float, _number("Of one request in all.", "SECONDS", 0.1)] = 7200.0,
     shutdown_time: Annotated[float, _number("For requests to end when the service does.", "SECONDS", 0.1)] = 30.0,
-    max_memory: Annotated[int, _number("Bytes that bodies and answers take in memory, together.")] = 1 << 30,
+    max_memory: Annotated[str, _size("What bodies and answers take in memory, together.")] = "1GB",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell of failures only, not of each request.")] = False,
     storage: StorageOption = None,
     store: StoreOption = None,
@@ -38,28 +43,28 @@ def serve(
     """Serve the store over HTTP, until Ctrl-C or SIGTERM; requests that were taken on are finished.
 
     Without tokens (holdfast token create) only this machine is served. The URL is printed when it listens; requests
-    and failures are told on stderr, a line of JSON each.
+    and failures are told on stderr, a line of JSON each. Sizes are bytes, or as 64KB, 1.5MB or 2GB (of 1024).
 
     \b
     Examples:
       holdfast serve --store data
-      holdfast serve --store postgresql://db/holdfast --host 0.0.0.0 --port 8080 --max-body 1000000000
+      holdfast serve --store postgresql://db/holdfast --host 0.0.0.0 --port 8080 --max-body 1GB
     """
     from ..service.base import Limits
     from ..service.journal import Journal
     from ..service.server import serve as make_server
 
     limits = Limits(
-        body=max_body,
-        json=max_json,
-        headers=max_headers,
+        body=size_from(max_body, "--max-body"),
+        json=size_from(max_json, "--max-json"),
+        headers=size_from(max_headers, "--max-headers", 1024),
         requests=max_requests,
         connections=max_connections,
         header_time=header_time,
         idle_time=idle_time,
         request_time=request_time,
         shutdown_time=shutdown_time,
-        memory=max_memory,
+        memory=size_from(max_memory, "--max-memory"),
     )
     with open_store(store, create=True, storage=storage) as opened:
         journal = Journal(sys.stderr, all_requests=not quiet)

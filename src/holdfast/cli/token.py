@@ -7,6 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from ..address import format_path
+from ..api import Store
+from ..config import find_config, is_service
+from ..errors import InvalidArgumentError
 from ..tokens import Token, Tokens
 from .arguments import JsonOption, StoreOption, complete_address, open_store
 from .printing import answer, json_line, note, print_columns, time_json
@@ -21,6 +24,13 @@ _SCOPES = typer.Option(
 _ALLOW = typer.Option(metavar="VERBS", help="What it allows there: read, write, admin, with commas between them.")
 _EXPIRES = typer.Option(metavar="TIME", help="It ends after 30d, 12h, 15m, 90s or 2w; by default never.")
 _LABEL = typer.Option(metavar="TEXT", help="To tell it from others.")
+
+
+def _open(store: str | None, *, create: bool = False) -> Store:
+    """The store; tokens of one that a service keeps are no matter of its clients."""
+    if is_service(find_config(store).store):
+        raise InvalidArgumentError("no service lets its clients at tokens: run this where the store lies")
+    return open_store(store, create=create)
 
 
 def _json(token: Token) -> dict[str, Any]:
@@ -44,7 +54,7 @@ def create(
 ) -> None:
     """Make a token and write its text to stdout. It is shown this once: the store keeps only a digest of it.
 
-    From the first one on, the service answers no request without a token.
+    The store is made when it is not there. From the first token on, the service answers no request without a token.
 
     \b
     Examples:
@@ -53,7 +63,7 @@ def create(
     """
     span = None if expires is None else duration(expires, "--expires")
     verbs = [verb.strip() for verb in allow.split(",")]
-    with open_store(store) as opened:
+    with _open(store, create=True) as opened:
         text, token = Tokens(opened).create(scopes=scope, allow=verbs, expires=span, label=label)
     answer(as_json, {"token": text, **_json(token)}, text)
     if not as_json:
@@ -68,7 +78,7 @@ def ls(store: StoreOption = None, as_json: JsonOption = False) -> None:
       holdfast token ls
       holdfast token ls --json
     """
-    with open_store(store) as opened:
+    with _open(store) as opened:
         tokens = Tokens(opened).list()
     if as_json:
         for token in tokens:
@@ -96,6 +106,6 @@ def revoke(
     Examples:
       holdfast token revoke 3f9c5b1e0d7a2468
     """
-    with open_store(store) as opened:
+    with _open(store) as opened:
         Tokens(opened).revoke(id)
     answer(as_json, {"revoked": id}, f"revoked {id}", json_line)

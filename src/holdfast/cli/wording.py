@@ -7,11 +7,12 @@ from datetime import datetime, timedelta, timezone
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["age_text", "count_text", "duration", "left_text", "shown", "size_text", "tags_from"]
+__all__ = ["age_text", "count_text", "duration", "left_text", "shown", "size_from", "size_text", "tags_from"]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SPANS = (("y", 31556952.0), ("mo", 2629746.0), ("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0))
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) *(?:([KMGT]?)I?B)?", re.IGNORECASE)
 
 
 def size_text(size: float) -> str:
@@ -68,6 +69,21 @@ def duration(text: str, option: str) -> timedelta:
     except OverflowError:
         pass
     raise InvalidArgumentError(f"{option} takes a time such as 30d, 12h, 15m or 90s, not {text!r}")
+
+
+def size_from(text: str, option: str, least: int = 1) -> int:
+    """How many bytes an option was given as ``1000``, ``64KB``, ``1.5 MB`` or ``2GB``; units as of :func:`size_text`.
+
+    Raises:
+        InvalidArgumentError: anything else, or fewer than ``least``.
+    """
+    match = _SIZE.fullmatch(text)
+    size = 0 if match is None else int(float(match[1]) * 1024 ** " KMGT".index((match[2] or " ").upper()))
+    if size < least:
+        raise InvalidArgumentError(
+            f"{option} takes a size from {least} bytes on, such as 1500, 64KB, 1.5MB or 2GB, not {text!r}"
+        )
+    return size
 
 
 def tags_from(pairs: list[str] | None) -> dict[str, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from time import monotonic
 from typing import Any
 
@@ -16,8 +16,10 @@ from .direktiv.problems import answer_of as direktiv_answer
 from .direktiv.routes import PREFIX as DIREKTIV
 from .guard import Guard
 from .journal import Journal
-from .problems import Refusal
+from .problems import Refusal, public
 from .problems import answer_of as service_answer
+from .remote import PREFIXES as REMOTE
+from .remote import answer_of as remote_answer
 from .routes import ROUTES
 from .routing import Route, Router, Verb
 
@@ -41,7 +43,7 @@ class App:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request; see the ASGI specification."""
         exchange = Exchange(self.service, scope, receive, send)
-        answer_of = direktiv_answer if (exchange.raw_path + b"/").startswith(DIREKTIV) else service_answer
+        answer_of = _answers_of(exchange.raw_path)
         active = self.service.active
         active[exchange] = asyncio.current_task()
         route: Route | None = None
@@ -55,8 +57,9 @@ class App:
                 if exchange.method == "GET" and isinstance(answer.body, bytes):
                     exchange.hold(len(answer.body))
             except (HoldfastError, Refusal, Problem) as error:
-                answer = answer_of(error, exchange.id, conditional=exchange.conditional)
-                unexpected = error if answer.status == 500 else None
+                answer = answer_of(public(error), exchange.id, conditional=exchange.conditional)
+                hidden = error.__cause__ if isinstance(error, Refusal) else public(error) is not error
+                unexpected = error if answer.status == 500 or hidden else None
             await exchange.answer(answer)
         except ClientDisconnected:
             exchange.status = 499  # in the journal: the client went away
@@ -97,6 +100,13 @@ class App:
             _check_query(exchange, verb)
         exchange.begun = True
         return await verb.run(exchange)
+
+
+def _answers_of(path: bytes) -> Callable[..., Answer]:
+    """What makes errors to answers, for the clients that ask for such paths."""
+    if path.startswith(REMOTE):
+        return remote_answer
+    return direktiv_answer if (path + b"/").startswith(DIREKTIV) else service_answer
 
 
 def _late(exchange: Exchange) -> Refusal:

@@ -129,6 +129,7 @@ class Exchange:
         method, raw_path: as they came; the path is still percent-encoded.
         id: of the request, in the answer and in the log.
         access: what the token allows.
+        token: its id, empty for none.
         parameters: of the route's template, decoded.
         path, key: what the route names, where it names a scope or an address; the key is None for a scope.
         whole: whether the body has come to its end.
@@ -148,7 +149,7 @@ class Exchange:
         self.raw_path: bytes = scope["raw_path"]
         self._scope, self._receive, self._send = scope, receive, send
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
-        self.id = ""
+        self.id = self.token = ""
         self.access: Access
         self.parameters: Mapping[str, str] = {}
         self.path: Path = ()
@@ -259,7 +260,8 @@ class Exchange:
         if path and path[0][0] == SERVICE:
             raise Refusal(403, "forbidden", f"scopes of the kind {SERVICE!r} are the service's own: use another kind")
         if not self.access.allows(path, verb):
-            raise Refusal(403, "forbidden", f"this token does not allow {verb} on {format_path(path) or 'the store'}")
+            where = format_path(path) or "the whole store"
+            raise Refusal(403, "forbidden", f"{self.access.opens}: not {where:.500} to {verb}")
         return path
 
     @property

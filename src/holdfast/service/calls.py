@@ -96,7 +96,7 @@ def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
     except InvalidArgumentError:  # as most are: of no scope
         allowed = is_whole(access) if name.startswith(_OWN) else "write" in access.verbs
     if not allowed:
-        raise AccessError(f"this token does not allow to take the lease {name!r:.500}")
+        raise AccessError(f"{access.opens}: not to take the lease {name!r:.500}")
 
 
 class TokenCatalog:
@@ -130,15 +130,15 @@ class TokenCatalog:
     def _need(self, path: Path, *verbs: str) -> None:
         if not any(self._access.allows(path, verb) for verb in verbs):
             where = format_path(path) if path else "the whole store"
-            raise AccessError(f"this token does not allow to {' or '.join(verbs)} in {where}"[:500])
+            raise AccessError(f"{self._access.opens}: not {where:.500} to {' or '.join(verbs)}")
 
     def _need_all(self, what: str) -> None:
         if not self._whole:
-            raise AccessError(f"{what} needs a token that opens the whole store to read, write and admin")
+            raise AccessError(f"{what} needs the whole store to read, write and admin: {self._access.opens}")
 
     def _may(self, verb: str) -> None:
         if verb not in self._access.verbs:
-            raise AccessError(f"this token does not allow to {verb}")
+            raise AccessError(f"{self._access.opens}: not to {verb}")
 
     # --- what is handed out -----------------------------------------------------------------------------------------
 

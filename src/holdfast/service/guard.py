@@ -107,15 +107,14 @@ class Guard:
             text = f"Bearer {exchange.header(b'direktiv-token')}"  # as Direktiv's clients send it
         if not self._needed and (text is None or "hft_" not in text):  # one of ours opens no more than it says
             return _EVERYTHING
-        if text is None:
+        match = _BEARER.fullmatch(text or "")
+        if match is None:
             raise _unauthorized("a token is needed: send it as Authorization: Bearer hft_...", "")
-        match = _BEARER.fullmatch(text)
-        token = match[1] if match else ""
-        access = tokens.remembered(token)
-        if access is None and token:
-            access = await driver.look(lambda: tokens.check(token))
+        token = match[1]
+        access = tokens.remembered(token) or await driver.look(lambda: tokens.check(token))
         if access is None:
             raise _unauthorized("this token is unknown, revoked or expired", ', error="invalid_token"')
+        exchange.token = token.split("_")[1]
         return access
 
 

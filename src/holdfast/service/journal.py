@@ -9,6 +9,7 @@ import traceback
 from datetime import datetime, timezone
 from typing import TextIO
 
+from ..address import format_path
 from .base import Exchange
 
 __all__ = ["Journal"]
@@ -42,9 +43,11 @@ class Journal:
         path = exchange.raw_path.decode("ascii", "replace")
         if '"' in path or "\\" in path:  # it is as it came, so percent-encoded in all else
             path = path.replace("\\", "%5C").replace('"', "%22")
-        more = ""
+        more = f',"token":"{exchange.token}"' if exchange.token else ""
+        if exchange.path:
+            more += f',"scope":{json.dumps(format_path(exchange.path))}'
         if error is not None:
-            more = f',"error":{json.dumps("".join(traceback.format_exception(error)))}'
+            more += f',"error":{json.dumps("".join(traceback.format_exception(error)))}'
         level = "info" if error is None else "error"
         self._add(
             f'{{"time":{time.time():.3f},"level":"{level}","request_id":"{exchange.id}","method":"{exchange.method}",'
@@ -54,7 +57,7 @@ class Journal:
 
     def tell(self, message: str, level: str = "info") -> None:
         """Tell of something else."""
-        if self._file is not None:
+        if self._file is not None and (self._all or level != "info"):
             now = datetime.now(timezone.utc).timestamp()
             self._add(json.dumps({"time": round(now, 3), "level": level, "message": message}) + "\n")
 

@@ -21,7 +21,7 @@ from ..errors import (
 )
 from .answer import Answer, Headers, json_answer
 
-__all__ = ["Refusal", "answer_of", "problem", "status_and_code", "status_of"]
+__all__ = ["Refusal", "answer_of", "problem", "public", "status_and_code", "status_of"]
 
 _CONDITION = 412
 
@@ -62,6 +62,12 @@ def status_of(error: HoldfastError) -> int:
 def status_and_code(error: HoldfastError | Refusal) -> tuple[int, str]:
     """Status and code that tell of an error, of either kind."""
     return (error.status if isinstance(error, Refusal) else status_of(error)), error.code
+
+
+def public(error: Exception) -> Exception:
+    """An error as clients are told it: not where on the service's machine its store was."""
+    gone = isinstance(error, StoreNotFoundError)
+    return StoreNotFoundError("the store of this service is gone: tell who runs it") if gone else error
 
 
 def problem(code: str, message: str, request_id: str) -> dict[str, object]:

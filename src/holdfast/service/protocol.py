@@ -25,6 +25,7 @@ _REASONS = {
 _BEHIND = 100  # requests that may wait on one connection behind the one that is answered
 _UPGRADE = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 _LINGER = 2.0  # seconds that a client which was refused has to read why
+_GRACE = 1  # seconds in which a request that was on its way when the service was told to end is still taken
 
 
 class _Refused(Exception):
@@ -57,8 +58,20 @@ class Connection(HttpToolsProtocol):
             self.refuse(503, "busy", f"more than {most} connections at once: try again")
             transport.close()
 
+    def shutdown(self) -> None:
+        """End, but not between an answer that did not say so and the request that its client sends after it: who lost
+        an answer cannot know what was done."""
+        self.timeout_keep_alive = _GRACE  # after the answer that is under way
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.loop.call_later(_GRACE, super().shutdown)
+        elif not cycle.response_started:
+            super().shutdown()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self.running = cycle
+        if self.service.stopping and cycle is self.cycle:
+            cycle.keep_alive = False  # its answer says that it is the last one
         super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:

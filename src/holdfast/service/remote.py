@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -19,11 +19,15 @@ from .answer import JSON, Answer
 from .base import Exchange, Service
 from .calls import SharedState, TokenCatalog, is_whole, parsed
 from .problems import Refusal, status_of
+from .problems import answer_of as service_answer
 from .routing import ANY, Parameter, Route, Verb
 from .seals import Fresh
 from .uploads import Upload
 
-__all__ = ["ROUTES", "Download", "Remote", "catalog_call", "delete", "read", "sync", "take"]
+__all__ = ["PREFIXES", "ROUTES", "Download", "Remote", "answer_of", "catalog_call", "delete", "read", "sync", "take"]
+
+PREFIXES = (b"/v1/catalog/", b"/v1/bytes/")
+"""How the paths of these routes begin."""
 
 _BRIEF = 1 << 16  # bytes of a call that is made in the loop
 _FEW, _ROWS = 20, 200  # changes of a commit that is, and rows of a page
@@ -54,9 +58,9 @@ class Remote:
 
     # --- calls ------------------------------------------------------------------------------------------------------
 
-    async def call(self, access: Access, name: str, body: bytes, hold: Callable[[int], None]) -> tuple[bytes, float]:
-        """Make one call, and give its result as it crosses, with the catalog's time after it; ``hold`` is told of the
-        bytes that it takes besides its body.
+    async def call(self, exchange: Exchange, name: str, body: bytes) -> tuple[bytes, float]:
+        """Make one call, and give its result as it crosses, with the catalog's time after it. The request is told the
+        scope, where there is one.
 
         Raises:
             HoldfastError: what the catalog raises; AccessError where the token does not allow it.
@@ -68,11 +72,15 @@ class Remote:
         def read() -> tuple[Any, ...]:
             found: tuple[Any, ...] = wire.decode(name, body)
             if name == "commit":
-                hold(_CHANGE * len(found[0]))
+                exchange.hold(_CHANGE * len(found[0]))
             return found
 
         arguments = await self.driver.away(read) if len(body) > _BRIEF else read()
-        catalog = TokenCatalog(self.shared, access)
+        catalog = TokenCatalog(self.shared, exchange.access)
+        if call.needs not in ("any", "store"):
+            exchange.path = arguments[0]
+        elif name == "commit" and len(arguments[1]) == 1:
+            exchange.path = arguments[1][0][0]
         catalog.check(call, arguments)
         work = getattr(catalog, name, None)
 
@@ -92,7 +100,7 @@ class Remote:
 
     def _storage(self, access: Access, number: int, verb: str) -> None:
         if verb not in access.verbs:
-            raise AccessError(f"this token does not allow to {verb}")
+            raise AccessError(f"{access.opens}: not to {verb}")
         if not self.shared.serves(number):
             raise InvalidArgumentError(f"the service does not serve storage {number}")
 
@@ -227,21 +235,21 @@ def _remote(exchange: Exchange) -> Remote:
     return found or companions.setdefault(Remote, Remote(exchange.service))
 
 
-def _told(error: HoldfastError) -> Answer:
-    return Answer(status_of(error), [_MESSAGE], wire.encode_error(error))
+def answer_of(error: Exception, request_id: str, *, conditional: bool = False) -> Answer:
+    """The answer that tells of an error, in MessagePack where it is the store's."""
+    if isinstance(error, HoldfastError):
+        return Answer(status_of(error), [_MESSAGE], wire.encode_error(error))
+    return service_answer(error, request_id, conditional=conditional)
 
 
 async def catalog_call(exchange: Exchange) -> Answer:
     """One call of the catalog."""
     name = exchange.parameters["call"]
     most = min(_ROW if name in _WITH_VALUES else _CALL, exchange.service.limits.body)
-    try:
-        result, now = await _remote(exchange).call(exchange.access, name, await exchange.body(most), exchange.hold)
-        if wire.CALLS[name].again:  # what was written is told in any case
-            exchange.hold(len(result))
-        return Answer(200, [_MESSAGE, (b"holdfast-now", repr(now).encode())], result)
-    except HoldfastError as error:
-        return _told(error)
+    result, now = await _remote(exchange).call(exchange, name, await exchange.body(most))
+    if wire.CALLS[name].again:  # what was written is told in any case
+        exchange.hold(len(result))
+    return Answer(200, [_MESSAGE, (b"holdfast-now", repr(now).encode())], result)
 
 
 def _number(exchange: Exchange) -> int:
@@ -256,26 +264,19 @@ async def take(exchange: Exchange) -> Answer:
     most = exchange.service.limits.body
     size = exchange.length(most)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in exchange.headers.items()}
-    try:
-        chunks = exchange.pieces(most)
-        made = await _remote(exchange).upload(exchange.access, _number(exchange), chunks, headers, size)
-        return Answer(201, [JSON], made)
-    except HoldfastError as error:
-        return _told(error)
+    made = await _remote(exchange).upload(exchange.access, _number(exchange), exchange.pieces(most), headers, size)
+    return Answer(201, [JSON], made)
 
 
 async def read(exchange: Exchange) -> Answer:
     """The bytes of a place that the service gave, or a span of them."""
     text = exchange.header(b"range")
     match = _SPAN.fullmatch("bytes=0-" if text is None else text)
-    try:
-        if match is None:
-            raise InvalidArgumentError(f"a range is as in bytes=0-99, not {text!r:.80}")
-        begin, end = int(match[1]), int(match[2]) + 1 if match[2] else None
-        body = await exchange.body(_CALL)
-        found = await _remote(exchange).download(exchange.access, _number(exchange), body, begin, end)
-    except HoldfastError as error:
-        return _told(error)
+    if match is None:
+        raise InvalidArgumentError(f"a range is as in bytes=0-99, not {text!r:.80}")
+    begin, end = int(match[1]), int(match[2]) + 1 if match[2] else None
+    body = await exchange.body(_CALL)
+    found = await _remote(exchange).download(exchange.access, _number(exchange), body, begin, end)
     headers = [(b"content-type", OCTETS.encode())]
     whole = "*" if found.whole is None else str(found.whole)
     if found.size is not None:
@@ -289,20 +290,14 @@ async def read(exchange: Exchange) -> Answer:
 
 async def delete(exchange: Exchange) -> Answer:
     """Delete bytes."""
-    try:
-        await _remote(exchange).delete(exchange.access, _number(exchange), await exchange.body(_CALL))
-        return Answer(204, [])
-    except HoldfastError as error:
-        return _told(error)
+    await _remote(exchange).delete(exchange.access, _number(exchange), await exchange.body(_CALL))
+    return Answer(204, [])
 
 
 async def sync(exchange: Exchange) -> Answer:
     """Put bytes on disk."""
-    try:
-        made = await _remote(exchange).sync(exchange.access, _number(exchange), await exchange.body(_CALL))
-        return Answer(200, [JSON], made)
-    except HoldfastError as error:
-        return _told(error)
+    made = await _remote(exchange).sync(exchange.access, _number(exchange), await exchange.body(_CALL))
+    return Answer(200, [JSON], made)
 
 
 # --- routes -----------------------------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ async def ready(exchange: Exchange) -> Answer:
     try:
         await service.driver.away(partial(service.kernel.catalog.scope, TOKENS))
     except HoldfastError as error:
-        raise Refusal(503, error.code, f"the catalog does not answer: {error}", [(b"retry-after", b"5")]) from error
+        raise Refusal(503, error.code, "the catalog does not answer: the journal says why", [(b"retry-after", b"5")]) from error
     return json_answer(200, {"status": "ready"})
 
 

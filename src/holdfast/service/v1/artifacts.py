@@ -14,7 +14,7 @@ from ..base import Exchange
 from . import values
 from .fields import given_options, record_json
 from .listing import MOST, cursor, cursor_text
-from .values import JSON_NAME, JSON_TYPE
+from .values import JSON_NAME, JSON_TYPE, is_json
 
 __all__ = ["delete", "get", "put"]
 
@@ -63,7 +63,7 @@ async def put(exchange: Exchange) -> Answer:
         return await values.put(exchange)
     exchange.key = METADATA
     options = given_options(exchange)
-    if options.get("content_type") != JSON_TYPE:
+    if not is_json(options["content_type"]):
         raise InvalidArgumentError(f"metadata is a JSON object of the type {JSON_TYPE}")
     return values.made(exchange, await values.put_object(exchange, options))
 

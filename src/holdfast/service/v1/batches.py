@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from typing import Any
@@ -13,14 +14,14 @@ from ...api import Scope
 from ...catalog.base import HEAD, EntryRow, Expect
 from ...errors import ConflictError, HoldfastError, InvalidArgumentError
 from ...options import PutOptions, check_version, tags_text
-from ...reading import chunks, load, make_record, read_current
+from ...reading import chunks, make_record, read_current
 from ...transaction import Transaction
 from ..answer import Answer, json_answer
 from ..base import Exchange
-from ..problems import Refusal, problem, status_and_code
+from ..problems import Refusal, problem, public, status_and_code
 from ..validation import check_length
 from .fields import expiry_of, held_lease, only, put_status, record_json, told
-from .values import JSON_NAME
+from .values import JSON_NAME, shown
 
 __all__ = ["batch", "transaction"]
 
@@ -33,7 +34,6 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "delete": ("if_version",),
     "add": ("amount",),
 }
-_INTEGERS = "holdfast.int@v1"
 
 
 class _Operation:
@@ -112,8 +112,8 @@ def _value(scope: Scope, key: str, room: list[int], hold: Callable[[int], None])
         hold(record.unpacked_size)
         room[0] -= record.unpacked_size
         found: dict[str, Any] = {"record": record_json(record)}
-        if record.serializer in (JSON_NAME, _INTEGERS):
-            return {**found, "value": load(kernel, path, key, entry[HEAD:])}
+        with suppress(Refusal):
+            return {**found, "value": shown(kernel, path, key, entry[HEAD:], kernel.catalog.codec(entry[12]))}
         return {**found, "data": b64encode(b"".join(chunks(kernel, path, key, entry[HEAD:]))).decode()}
 
     return read_current(scope._entry(key), lambda: scope._entry(key), read)
@@ -156,7 +156,7 @@ def _alone(exchange: Exchange, given: Any, room: list[int], paths: list[Path]) -
         return {"status": status, **found}
     except (HoldfastError, Refusal) as error:
         status, code = status_and_code(error)
-        return {"status": status, "error": {"code": code, "message": str(error)}}
+        return {"status": status, "error": {"code": code, "message": str(public(error))}}
 
 
 class _Failed(Exception):
@@ -195,7 +195,7 @@ async def transaction(exchange: Exchange) -> Answer:
 def _failed(exchange: Exchange, number: int | None, error: HoldfastError | Refusal) -> Answer:
     status, code = status_and_code(error)
     which = {} if number is None else {"operation": number}
-    return json_answer(status, {**problem(code, str(error), exchange.id), **which})
+    return json_answer(status, {**problem(code, str(public(error)), exchange.id), **which})
 
 
 def _together(

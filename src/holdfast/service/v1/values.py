@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from functools import lru_cache, partial
 from typing import Any
 
 from ...address import Path, format_address
 from ...catalog.base import HEAD, Edit
-from ...errors import InvalidArgumentError
+from ...errors import DecodeError, InvalidArgumentError
 from ...kernel import Kernel
 from ...layout import packed_size, read_config
-from ...model import Record
+from ...model import Codec, Record
 from ...options import Plan, PutOptions, check_content_type, expiry, tags_text
-from ...reading import load
+from ...payload import Payload
+from ...reading import chunks, load
 from ...registry import VALUE
 from ...serializers.exact_json import dump
 from ...serializers.exact_json import load as load_json
+from ...serializers.value import ValueSerializer
 from ...writing import Encoded, put_inline, put_stored
 from ..answer import JSON, Answer, json_answer
 from ..base import Exchange, Service
@@ -27,20 +30,27 @@ from .content import Found, content_answer
 from .fields import expiry_of, given_options, held_lease, only, put_status, record_fields, record_json, told
 
 __all__ = [
-    "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "look", "made", "patch", "put",
-    "put_object", "record", "store_body",
+    "JSON_NAME", "JSON_TYPE", "add", "body_json", "delete", "get", "is_json", "look", "made", "patch", "put",
+    "put_object", "record", "shown", "store_body",
 ]  # fmt: skip
 
 JSON_TYPE, JSON_NAME = "application/json", "holdfast.json@v1"
 """The content type of a body that is taken for a value, and the serializer that it then has."""
+_AS_JSON = re.compile(JSON_TYPE + r'([ \t]*;[ \t]*charset[ \t]*=[ \t]*("utf-8"|utf-8))?', re.IGNORECASE)
 _JSON_MOST = 4 << 20  # bytes of a body that is taken for a value, and of a value that is shown as JSON
 _BRIEF = 1 << 14  # bytes that are put, or read as JSON, in the loop
 _OF_BYTES = (b"content-type", b"accept-ranges", b"holdfast-digest")  # header fields that are not of a value as JSON
 _SHOWN = (JSON_NAME, "holdfast.text@v1", "holdfast.int@v1", VALUE)
 """Serializers whose values are decoded here: reading their bytes runs no code of anybody's."""
+_PLAIN = ValueSerializer()  # of one that knows no other serializer, so that nothing else is read inside of a value
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a body of this type is taken for a value."""
+    return _AS_JSON.fullmatch(content_type or "") is not None
 
 
 def look(service: Service, path: Path, key: str, version: int | None) -> Found:
@@ -78,19 +88,32 @@ async def _as_json(exchange: Exchange, wanted: str, version: int | None) -> Answ
 
 
 def _shown(kernel: Kernel, path: Path, key: str, found: Found) -> bytes:
-    where, data = format_address(path, key), found.row[HEAD + 9]
-    name = found.codec.serializer
-    nested = name == VALUE and isinstance(data, bytes) and b"@v" in data  # as in the name of another serializer
-    if name not in _SHOWN or nested or (name == VALUE and not isinstance(data, bytes)):
-        told = f"{where} is {name or 'a file'} of {found.codec.content_type}, which has no form as JSON: get its bytes"
-        raise Refusal(406, "not_acceptable", told)
-    unpacked = packed_size(read_config(found.row[HEAD + 7], where), where)
-    if max(found.row[11], unpacked or 0) > _JSON_MOST:
+    where, row = format_address(path, key), found.row[HEAD:]
+    if max(found.row[11], packed_size(read_config(row[7], where), where) or 0) > _JSON_MOST:
         raise Refusal(406, "not_acceptable", f"{where} has more than {_JSON_MOST} bytes: get them as they are")
+    return dump(shown(kernel, path, key, row, found.codec))
+
+
+def shown(kernel: Kernel, path: Path, key: str, row: tuple[Any, ...], codec: Codec) -> Any:
+    """The value of a value row, where JSON can have it; reading it runs no code of anybody's.
+
+    Raises:
+        Refusal: 406, it has no form as JSON.
+    """
+    where, name = format_address(path, key), codec.serializer
+    if name not in _SHOWN:
+        told = f"{where} is {name or 'a file'} of {codec.content_type}, which has no form as JSON: get its bytes"
+        raise Refusal(406, "not_acceptable", told)
+    if name != VALUE:
+        return load(kernel, path, key, row)
     try:
-        return dump(load(kernel, path, key, found.row[HEAD:]))
-    except TypeError as error:  # an EncodeError is one
+        if "parts" in read_config(row[7], where):
+            raise TypeError("there are bytes, arrays or the like in it")
+        value = _PLAIN.deserialize(Payload((b"".join(chunks(kernel, path, key, row)),), codec.content_type))
+        dump(value)
+    except (TypeError, DecodeError) as error:  # an EncodeError is a TypeError
         raise Refusal(406, "not_acceptable", f"{where} has no form as JSON: {error}") from None
+    return value
 
 
 async def record(exchange: Exchange) -> Answer:
@@ -125,8 +148,8 @@ async def store_body(exchange: Exchange, options: PutOptions) -> Record:
     """Store the body under the key that the route names: JSON as a value, all else as a file."""
     service, scope, key = exchange.service, exchange.scope, exchange.key
     assert key is not None
-    as_json = options.get("content_type") == JSON_TYPE
-    most = _JSON_MOST if as_json else min(_BRIEF, service.kernel.inline)
+    as_json = is_json(options["content_type"])
+    most = min(_JSON_MOST, service.limits.json) if as_json else min(_BRIEF, service.kernel.inline)
     first: list[bytes] = []
     while not exchange.whole and exchange.received <= most:
         first.append(await exchange.next_piece(service.limits.body))
@@ -148,7 +171,7 @@ def _typed(content_type: str, power: bool) -> Plan:
 
 async def put_object(exchange: Exchange, options: PutOptions) -> Record:
     """Store the body under the key that the route names; it must be a JSON object."""
-    data, key = await exchange.body(_JSON_MOST), exchange.key
+    data, key = await exchange.body(min(_JSON_MOST, exchange.service.limits.json)), exchange.key
     assert key is not None
     if not isinstance(body_json(data), dict):
         raise InvalidArgumentError("the body must be a JSON object")
