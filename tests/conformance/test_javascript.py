@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import holdfast
-
 from tests.docs.pages import blocks
 
 from .services import JAVASCRIPT, Served, run, served
