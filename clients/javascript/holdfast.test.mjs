@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
+import { connect, createServer as listen } from "node:net";
 import { after, before, test } from "node:test";
 
 import { HoldfastError, open } from "./holdfast.mjs";
@@ -114,7 +115,7 @@ test("integers that a number cannot hold are told, and there as text", async () 
   await assert.rejects(store.batch([{ op: "get", address: scope.address("a") }]), inexact);
   assert.match(await scope.get("a", { as: "text" }), /9007199254740993/);
   await assert.rejects(scope.get("a", { as: "json" }), TypeError);
-  await scope.put("b", ["x\\\"1234567890123456789".repeat(200_000), 1]);
+  await scope.put("b", ["x\\\"1234567890123456789".repeat(20_000), 1]);
   assert.equal((await scope.get("b"))[1], 1);
 });
 
@@ -304,6 +305,58 @@ test("changes come as they are made", async () => {
   const waiting = scope.changes({ wait: 20, signal: stop.signal }).next();
   setTimeout(() => stop.abort(), 100);
   await assert.rejects(waiting, { name: "AbortError" });
+});
+
+test("changes go on when the way to the service was closed", async () => {
+  const scope = fresh();
+  const { hostname, port } = new URL(url);
+  const way = async (at) => {
+    const ends = new Set();
+    const server = listen((near) => {
+      const far = connect(Number(port), hostname);
+      for (const end of [near, far]) ends.add(end.on("error", () => {}).on("close", () => (near.destroy(), far.destroy())));
+      near.pipe(far).pipe(near);
+    });
+    await new Promise((resolve) => server.listen(at, "127.0.0.1", resolve));
+    return { port: server.address().port, close: () => (server.close(), ends.forEach((end) => end.destroy())) };
+  };
+  const first = await way(0);
+  const far = open(`http://127.0.0.1:${first.port}`, { token: process.env.HOLDFAST_TOKEN }).scope(scope.path);
+  const stop = new AbortController();
+  const changes = far.changes({ wait: 5, signal: stop.signal });
+  const next = changes.next();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  first.close();
+  await scope.put("a", 1); // while nobody can be told
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  const second = await way(first.port);
+  assert.equal((await next).value.address, scope.address("a"));
+  second.close();
+  const waiting = changes.next();
+  setTimeout(() => stop.abort(), 200); // while it is away
+  await assert.rejects(waiting, { name: "AbortError" });
+  await assert.rejects(far.changes().next(), { code: "unreachable" });
+});
+
+test("what the service has too much to do for is sent again when it says, and a stream is not", async () => {
+  let refused = 0;
+  const server = createServer((request, answer) => {
+    request.resume();
+    if (refused++ % 2) return answer.writeHead(200, { "content-type": "application/json" }).end('{"key":"a"}');
+    answer.writeHead(503, { "retry-after": "0.1" }).end('{"error":{"code":"busy","message":"later"}}');
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const crowded = (options) => open(`http://127.0.0.1:${server.address().port}`, options).scope("a:b");
+    assert.equal((await crowded().put("a", 1)).key, "a");
+    assert.equal(refused, 2);
+    await assert.rejects(crowded().put("a", new Blob(["text"]).stream()), { code: "busy" });
+    refused = 0;
+    await assert.rejects(crowded({ timeout: 0 }).get("a"), { code: "busy", status: 503 });
+    assert.equal(refused, 1);
+  } finally {
+    server.close();
+  }
 });
 
 test("what is not there, and who does not answer", async () => {
