@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -440,6 +442,19 @@ def test_what_cannot_be_reached_is_told_soon(url: str, told: str) -> None:
     with pytest.raises(StoreError, match=told):
         holdfast.open(url)
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.long
+def test_an_address_where_nothing_answers_is_told_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(3):  # whose connections nobody accepts, so that no more are answered
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="timed out"):
+            holdfast.open(f"http://127.0.0.1:{full.getsockname()[1]}")
+        assert time.monotonic() - began < 8
 
 
 def test_another_server_than_holdfast() -> None:

@@ -31,6 +31,7 @@ __all__ = ["LOST", "Answer", "Channel", "Connection", "remember"]
 _IDLE = 4.0  # seconds: servers end connections that nobody uses, often after five
 _FIRST_PAUSE, _PAUSE = 0.02, 0.5  # seconds between two attempts
 _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+_OWN_CA = "; name the certificate of a CA of your own in SSL_CERT_FILE"
 _UNKNOWN = (429, 502, 503, 504)  # a proxy answers so too, whether or not it asked the service
 _TOLD = 1 << 16  # bytes of an answer that may tell an error
 _ONE_SEND = 1 << 16  # bytes of a body that go with its head
@@ -260,7 +261,7 @@ class Channel:
         while True:
             sent = False
             try:
-                connection = self.take(max(timeout, 1.0))
+                connection = self.take(max(min(timeout, 2 * self.patience), 1.0))
                 sent = True
                 try:
                     connection.begin(method, self.path + PREFIX + path, headers, body, timeout + LONGER)
@@ -304,7 +305,7 @@ class Channel:
         if isinstance(error, socket.gaierror):
             return f"; is {self.host!r} the right name?"
         if self.tls is not None and _is_for_good(error):
-            return "; SSL_CERT_FILE names a CA of your own" if _is_untrusted(error) else f"; try {other}"
+            return _OWN_CA if _is_untrusted(error) else f"; try {other}"
         if isinstance(error, IncompleteRead):
             return "; is that a Holdfast service?"
         if self.tls is None and isinstance(error, (ConnectionError, BadStatusLine)):

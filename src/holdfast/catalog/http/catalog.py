@@ -53,7 +53,7 @@ class HTTPCatalog(Catalog):
     Args:
         url: of the service, as ``https://host:8080``.
         token: who asks, as ``holdfast token create`` gives it; None for a service of this machine that asks nobody.
-        timeout: seconds to wait for a service that does not answer; here, for one that cannot be reached, at most 2.
+        timeout: seconds to wait for a service that does not answer; here, for one that cannot be reached, a few.
         key: what this process signs with, as the store's own key stays with the service; None for nothing.
 
     Attributes:
