@@ -25,7 +25,12 @@ class Process(NamedTuple):
     """A service that runs."""
 
     url: str
-    pid: int
+    running: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self.running.pid
 
     @property
     def peak(self) -> int:
@@ -46,7 +51,7 @@ def process(folder: Path) -> Iterator[Process]:
         assert running.stdout is not None
         line = running.stdout.readline()
         try:
-            yield Process(next(word for word in line.split() if word.startswith("http://")), running.pid)
+            yield Process(next(word for word in line.split() if word.startswith("http://")), running)
         finally:
             with suppress(ProcessLookupError):
                 running.terminate()
@@ -66,7 +71,8 @@ def test_bytes_that_one_process_took_are_committed_by_another(tmp_path: Path) ->
             configs = [guests[0].upload(DATA + bytes([number])) for number in range(3)]
             guests[1].commit(guests[1].file(configs[0], DATA + b"\0", key="k0"))
             guests[0].commit(guests[0].file(configs[1], DATA + b"\1", key="k1"))
-            os.kill(first.pid, signal.SIGKILL)
+            first.running.kill()
+            first.running.wait()  # until then its locks are held
             for key in ("k0", "k1"):
                 assert store.namespace("mine").get(key)[:-1] == DATA
             with holdfast.open(tmp_path / "store") as own:
