@@ -4,7 +4,9 @@ it, and ends with the test session."""
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,9 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Many tests collect garbage: what was imported for all of them is not gone through each time."""
+    """Many tests collect garbage: what was imported for all of them is not gone through each time. And some change a
+    module twice a second, which the interpreter's cache of compiled files would not notice."""
     gc.collect()
     gc.freeze()
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -188,7 +188,12 @@ def _service(url: str, source: str) -> str:
         raise InvalidArgumentError(
             f"store ({source}): {shown!r} is no URL of a service, such as https://host:8080; who asks is said by token="
         )
-    return f"{parts.scheme}://{user}{at}{host.lower()}{parts.path.rstrip('/')}"
+    bare = f"{host.lower()}{parts.path.rstrip('/')}"
+    if bare.endswith("/v1"):
+        raise InvalidArgumentError(
+            f"store ({source}): the URL of a service has no /v1: give {parts.scheme}://{bare.removesuffix('/v1')}"
+        )
+    return f"{parts.scheme}://{user}{at}{bare}"
 
 
 def _as_who(url: str, token: str | None) -> str:
@@ -342,9 +347,10 @@ def _timeout(value: Any, source: str) -> float:
 
 
 def _token(value: Any, source: str) -> str:
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable() or not value or " " in value:
+    token = value.strip() if isinstance(value, str) else ""  # a file of it ends with a line
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise InvalidArgumentError(f"token ({source}) must be the text that holdfast token create gave")
-    return value
+    return token
 
 
 _SETTINGS: dict[str, Callable[[Any, str], Any]] = {

@@ -25,7 +25,12 @@ class Process(NamedTuple):
     """A service that runs."""
 
     url: str
-    pid: int
+    running: subprocess.Popen[str]
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self.running.pid
 
     @property
     def peak(self) -> int:
@@ -46,7 +51,7 @@ def process(folder: Path) -> Iterator[Process]:
         assert running.stdout is not None
         line = running.stdout.readline()
         try:
-            yield Process(next(word for word in line.split() if word.startswith("http://")), running.pid)
+            yield Process(next(word for word in line.split() if word.startswith("http://")), running)
         finally:
             with suppress(ProcessLookupError):
                 running.terminate()
@@ -66,7 +71,8 @@ def test_bytes_that_one_process_took_are_committed_by_another(tmp_path: Path) ->
             configs = [guests[0].upload(DATA + bytes([number])) for number in range(3)]
             guests[1].commit(guests[1].file(configs[0], DATA + b"\0", key="k0"))
             guests[0].commit(guests[0].file(configs[1], DATA + b"\1", key="k1"))
-            os.kill(first.pid, signal.SIGKILL)
+            first.running.kill()
+            first.running.wait()  # until then its locks are held
             for key in ("k0", "k1"):
                 assert store.namespace("mine").get(key)[:-1] == DATA
             with holdfast.open(tmp_path / "store") as own:
@@ -114,7 +120,7 @@ def streamed(url: str, size: int) -> None:
         print(_peak() - before, sent - began, time.monotonic() - sent)
 
 
-@pytest.mark.parametrize("size", [100 << 20, pytest.param(1 << 30, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [64 << 20, pytest.param(1 << 30, marks=pytest.mark.long)])
 def test_streams_take_little_memory(tmp_path: Path, size: int) -> None:
     with process(tmp_path / "store") as running:
         with holdfast.open(running.url, cache="off") as store:
@@ -125,5 +131,5 @@ def test_streams_take_little_memory(tmp_path: Path, size: int) -> None:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         grown = int(done.stdout.split()[0]), running.peak - before
-        assert max(grown) < 64 << 20, f"client and service grew by {grown} bytes"
+        assert max(grown) < 32 << 20, f"client and service grew by {grown} bytes"
         print(done.stdout)

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import ExitStack
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +357,28 @@ def test_the_token_is_in_no_text(host: Behind, own: holdfast.Store, monkeypatch:
         with pytest.raises(AccessError) as raised:
             holdfast.open(url)
         assert "xxx" not in str(raised.value)
+        with pytest.raises(AccessError) as raised:
+            holdfast.open(url, token="wrong")
+        assert f"holdfast.open({url!r}, token=" in str(raised.value)
+        assert "@" not in str(raised.value), "no user that nobody named"
+        store = holdfast.open(url, token=token)
+        store.close()
+        with pytest.raises(ClosedError) as closed:
+            store.gc()
+        assert "@" not in str(closed.value)
+
+
+def test_a_token_may_come_with_the_end_of_its_line(
+    host: Behind, own: holdfast.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, known = Tokens(own).create(scopes=[()], allow=["read", "write"])
+    with host.serving(own, loopback=False) as url:
+        with holdfast.open(url, token=f" {token}\r\n") as store:
+            assert known.id in store.config.store
+        HTTPCatalog(url, f"{token}\n").close()
+        monkeypatch.setenv("HOLDFAST_TOKEN", f"{token}\n")
+        holdfast.open(url).close()
+        HTTPCatalog(url).close()
 
 
 def test_a_token_that_ends_is_told(host: Behind, own: holdfast.Store) -> None:
@@ -383,6 +410,12 @@ def test_what_is_no_url_of_a_service(store: str) -> None:
     assert "password" not in str(raised.value)
 
 
+def test_the_path_of_the_interface_is_left_away(url: str) -> None:
+    for more in ("/v1", "/v1/"):
+        with pytest.raises(InvalidArgumentError, match=f"no /v1: give {url}$"):
+            holdfast.open(url + more)
+
+
 def test_what_does_not_go_together(url: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="storage"):
         holdfast.open(url, storage="s3://bucket/prefix")
@@ -396,8 +429,56 @@ def test_what_does_not_go_together(url: str, tmp_path: Path) -> None:
 def test_no_service_is_there(host: Behind) -> None:
     with pytest.raises(StoreError, match="no service answers"):
         holdfast.open("http://127.0.0.1:9", timeout=0.1)
-    with pytest.raises(StoreError, match="404"):
+    with pytest.raises(StoreError, match=r"no Holdfast service answers at .*404"):
         holdfast.open(f"{host.url}/no-such-path-here", timeout=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("http://127.0.0.1:9", "on this port"), ("http://no.such.invalid", "'no.such.invalid' the right name")],
+)
+def test_what_cannot_be_reached_is_told_soon(url: str, told: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=told):
+        holdfast.open(url)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.long
+def test_an_address_where_nothing_answers_is_told_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(3):  # whose connections nobody accepts, so that no more are answered
+            caller = stack.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(full.getsockname())
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="timed out"):
+            holdfast.open(f"http://127.0.0.1:{full.getsockname()[1]}")
+        assert time.monotonic() - began < 8
+
+
+def test_another_server_than_holdfast() -> None:
+    class Other(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    class Page(Other):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "14")
+            self.end_headers()
+            self.wfile.write(b"<h1>Hello</h1>")
+
+    for kind in (Other, Page):
+        with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            thread.start()
+            with pytest.raises(
+                StoreError, match=r"no Holdfast service answers at http://127\.0\.0\.1:\d+: it answered"
+            ):
+                holdfast.open(f"http://127.0.0.1:{server.server_address[1]}")
+            server.shutdown()
+            thread.join()
 
 
 def test_closed_stores_say_so(url: str) -> None:

@@ -33,8 +33,8 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(folder: Path, *, tokens: bool) -> Iterator[Served]:
-    """``holdfast serve`` on a port that is free; it ends well, or this raises."""
+def served(folder: Path, *options: str, tokens: bool) -> Iterator[Served]:
+    """``holdfast serve`` with these options, on a port that is free; it ends well, or this raises."""
     main = narrow = None
     if tokens:
         with holdfast.open(folder) as store:
@@ -42,6 +42,7 @@ def served(folder: Path, *, tokens: bool) -> Iterator[Served]:
             main, _ = made.create(scopes=["/"], allow=["read", "write", "admin"])
             narrow, _ = made.create(scopes=["namespace:conformance-narrow"], allow=["read"])
     command = [sys.executable, "-m", "holdfast", "serve", "--store", str(folder), "--port", "0", "--quiet", "--json"]
+    command += options
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

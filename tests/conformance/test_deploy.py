@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from holdfast.service.base import Limits
 
 from .services import ROOT, run
@@ -58,6 +60,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.long
 def test_the_container_starts_a_service(tmp_path: Path) -> None:
     text = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -323,6 +324,7 @@ def test_threads_and_values_keep_no_descriptor(tmp_path: Path) -> None:
     with holdfast.open(tmp_path / "data") as store:
         scope = store.namespace("a")
         scope.put("k", np.arange(20_000))
+        gc.collect()  # what other tests left open is closed now, and not in between
         inside = process.num_fds()
         values = [scope.get("k") for _ in range(200)]
         assert process.num_fds() == inside

@@ -8,7 +8,9 @@ further package to reach a store.
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import select
 import socket
 import threading
@@ -16,7 +18,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from http.client import HTTPException, HTTPResponse, IncompleteRead
+from http.client import BadStatusLine, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,6 +30,8 @@ __all__ = ["LOST", "Answer", "Channel", "Connection", "remember"]
 
 _IDLE = 4.0  # seconds: servers end connections that nobody uses, often after five
 _FIRST_PAUSE, _PAUSE = 0.02, 0.5  # seconds between two attempts
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+_OWN_CA = "; name the certificate of a CA of your own in SSL_CERT_FILE"
 _UNKNOWN = (429, 502, 503, 504)  # a proxy answers so too, whether or not it asked the service
 _TOLD = 1 << 16  # bytes of an answer that may tell an error
 _ONE_SEND = 1 << 16  # bytes of a body that go with its head
@@ -118,6 +122,8 @@ class Channel:
 
     Attributes:
         url: of the service, with who asks in front of its host; the token itself is in no text.
+        shown: the same without who asks, for messages.
+        patience: seconds after which it is not tried again to reach what does not answer at all.
         host: where it is; ``port`` and ``path`` likewise.
         head: the lines that begin each request.
         tls: how it is encrypted, None where it is not.
@@ -128,6 +134,8 @@ class Channel:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise InvalidArgumentError(f"a service is at a URL such as https://host:8080, not at {url!r}")
         self.url = url.rstrip("/")
+        self.shown = re.sub("//[^/]*@", "//", self.url)
+        self.patience = math.inf
         self.host = parts.hostname
         self.port = parts.port or {"http": 80, "https": 443}[parts.scheme]
         self.path = parts.path.rstrip("/")
@@ -138,7 +146,7 @@ class Channel:
             self.tls = ssl.create_default_context()
         if token:
             remember(self.url, token)
-        token = token or _tokens.get(self.url) or os.environ.get("HOLDFAST_TOKEN")
+        token = (token or _tokens.get(self.url) or os.environ.get("HOLDFAST_TOKEN", "")).strip()
         lines = [("Host", parts.netloc.rpartition("@")[2]), ("User-Agent", "holdfast")]
         if token:
             if not token.isascii() or not token.isprintable() or " " in token:
@@ -157,7 +165,7 @@ class Channel:
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<Channel to {self.url}>"
+        return f"<Channel to {self.shown}>"
 
     def __reduce__(self) -> Any:
         raise InvalidArgumentError("a connection cannot be given to another process: open the store there")
@@ -194,7 +202,7 @@ class Channel:
     def check_open(self) -> None:
         """Raise ClosedError after :meth:`close`."""
         if self._closed:
-            raise ClosedError(f"the store at {self.url} is closed: open it again")
+            raise ClosedError(f"the store at {self.shown} is closed: open it again")
 
     def rest(self) -> None:
         """Close the connections that are not in use."""
@@ -249,11 +257,11 @@ class Channel:
     ) -> Any:
         """Send a request, and give what ``read`` makes of a good answer; see :meth:`ask`. Without ``read`` the
         connection is given, over which the caller goes on with the body."""
-        late, pause = time.monotonic() + timeout, _FIRST_PAUSE
+        began, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             sent = False
             try:
-                connection = self.take(max(timeout, 1.0))
+                connection = self.take(max(min(timeout, 2 * self.patience), 1.0))
                 sent = True
                 try:
                     connection.begin(method, self.path + PREFIX + path, headers, body, timeout + LONGER)
@@ -267,14 +275,15 @@ class Channel:
                     connection.close()
                     raise
                 crowded = isinstance(error, BusyError) and response.headers.get("Content-Type") != MIME
-                if not crowded or time.monotonic() + waited >= late:
+                if not crowded or time.monotonic() + waited >= began + timeout:
                     raise error  # one in MessagePack is the store's, which waited itself
             except LOST as lost:
                 if isinstance(lost, HoldfastError):
                     raise
                 open_end, waited = sent and not again, pause
-                untrusted = isinstance(lost, ValueError)  # as an error of certificates is, which no time mends
-                if open_end or untrusted or time.monotonic() + waited >= late:
+                proxied = type(lost) is HTTPException  # by error_of
+                late = began + (timeout if proxied else min(timeout, self.patience))
+                if open_end or _is_for_good(lost) or time.monotonic() + waited >= late:
                     raise self._lost(lost, open_end) from lost
             time.sleep(waited)
             pause = min(2 * pause, _PAUSE)
@@ -283,10 +292,25 @@ class Channel:
         told = str(error) or type(error).__name__
         if open_end:
             return StoreError(
-                f"the answer of {self.url} is lost ({told}): what was asked for may or may not have been made; read "
+                f"the answer of {self.shown} is lost ({told}): what was asked for may or may not have been made; read "
                 "before you write it again"
             )
-        return StoreError(f"no service answers at {self.url}: {told}")
+        return StoreError(f"no service answers at {self.shown}: {told}{self._advice(error)}")
+
+    def _advice(self, error: BaseException) -> str:
+        """What may be wrong with the URL, as far as the error tells it."""
+        other = f"{'http' if self.tls else 'https'}:{self.shown.partition(':')[2]}"
+        if isinstance(error, ConnectionRefusedError):
+            return "; is holdfast serve running there, and on this port?"
+        if isinstance(error, socket.gaierror):
+            return f"; is {self.host!r} the right name?"
+        if self.tls is not None and _is_for_good(error):
+            return _OWN_CA if _is_untrusted(error) else f"; try {other}"
+        if isinstance(error, IncompleteRead):
+            return "; is that a Holdfast service?"
+        if self.tls is None and isinstance(error, (ConnectionError, BadStatusLine)):
+            return f"; if it speaks TLS, try {other}"
+        return ""
 
     def error_of(self, connection: Connection, response: HTTPResponse) -> Exception:
         """The error that an answer tells, which is read to its end: one of :data:`LOST`, where it does not tell what
@@ -296,12 +320,21 @@ class Channel:
             connection.close()  # more than an error: it is not read to its end
         else:
             self.give(connection, response)
-        return _failure(response, data, self.url)
+        return _failure(response, data, self.shown)
 
 
 def remember(url: str, token: str) -> None:
     """Use this token for that URL, which says whose it is, in this process."""
     _tokens[url] = token
+
+
+def _is_untrusted(error: BaseException) -> bool:
+    return isinstance(error, OSError) and isinstance(error, ValueError)  # as an error of certificates is
+
+
+def _is_for_good(error: BaseException) -> bool:
+    """Whether no time mends it: a certificate that is not trusted, or an answer that is not TLS."""
+    return _is_untrusted(error) or getattr(error, "reason", None) in _NO_TLS
 
 
 def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
@@ -322,8 +355,8 @@ def _failure(response: HTTPResponse, data: bytes, url: str) -> Exception:
         return AccessError(message)
     if status == 413:
         return InvalidArgumentError(message)
-    if status == 404 and not code:
-        return StoreError(f"no Holdfast service is at {url}: it answered 404")
+    if not code:
+        return StoreError(f"no Holdfast service answers at {url}: it answered {status} {response.reason}")
     return named_error(code, message)
 
 

@@ -46,7 +46,7 @@ class HTTPStorage(Storage):
         self._channel = Channel(base)
 
     def __repr__(self) -> str:
-        return f"<HTTPStorage at {self._channel.url}>"
+        return f"<HTTPStorage at {self._channel.shown}>"
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class HTTPStorage(Storage):
                 return
             except LOST as error:
                 if offset == failed:  # it was tried again, and nothing came
-                    raise StoreError(f"bytes could not be read from {self._channel.url}: {error!r}") from error
+                    raise StoreError(f"bytes could not be read from {self._channel.shown}: {error!r}") from error
                 failed = offset
             finally:
                 if not whole:
@@ -231,7 +231,9 @@ class _HTTPWriter(Writer):
         except LOST as lost:
             if isinstance(lost, HoldfastError):
                 return lost
-        return StoreError(f"the connection to {self._channel.url} broke ({error!r}): nothing of this stream was stored")
+        return StoreError(
+            f"the connection to {self._channel.shown} broke ({error!r}): nothing of this stream was stored"
+        )
 
     def abort(self) -> None:
         """Let go of the connection, and so of what was sent; in a fork it is left to who began it."""
@@ -281,6 +283,6 @@ def _result(channel: Channel, connection: Connection, response: HTTPResponse) ->
     try:
         config = json.loads(response.read())
     except (ValueError, RecursionError):
-        raise StoreError(f"{channel.url} gave no place for the bytes that it was sent") from None
+        raise StoreError(f"{channel.shown} gave no place for the bytes that it was sent") from None
     channel.give(connection, response)
     return config

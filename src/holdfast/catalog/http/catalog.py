@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ...address import Path
-from ...errors import InvalidArgumentError
+from ...errors import InvalidArgumentError, StoreError
 from ...model import Codec, RecordRow, ScopeInfo
 from ..base import (
     HEAD,
@@ -29,7 +30,7 @@ from ..base import (
     Usage,
 )
 from ..channel import Channel
-from ..wire import CALLS, PLACE, SEALED_ID, Hello, decode, encode, encode_changes
+from ..wire import CALLS, MIME, PLACE, SEALED_ID, Hello, decode, encode, encode_changes
 
 __all__ = ["SERVED", "HTTPCatalog"]
 
@@ -37,6 +38,7 @@ SERVED: Final = "holdfast.http@v1"
 """Name of the storage by which a client reads and writes where the service does."""
 
 _OWN = ("holdfast.inline@v1",)  # storages that need no service
+_PATIENCE = 2.0  # seconds for which it is tried to reach a service that never answered
 _CLOCK = 60.0  # seconds for which the distance between two clocks is believed
 _INTEGER: Final = Codec("holdfast.int@v1", "application/json")
 _SEALED = 1 << 8 * SEALED_ID  # from here on an id is a sealed one
@@ -51,7 +53,7 @@ class HTTPCatalog(Catalog):
     Args:
         url: of the service, as ``https://host:8080``.
         token: who asks, as ``holdfast token create`` gives it; None for a service of this machine that asks nobody.
-        timeout: seconds to wait for a service that does not answer.
+        timeout: seconds to wait for a service that does not answer; here, for one that cannot be reached, a few.
         key: what this process signs with, as the store's own key stays with the service; None for nothing.
 
     Attributes:
@@ -71,11 +73,13 @@ class HTTPCatalog(Catalog):
         self._timeout = timeout
         self._channel = Channel(url, token)
         self._clock = float("-inf"), 0.0
+        self._channel.patience = _PATIENCE
         try:
             hello: Hello = self._ask("hello")
         except BaseException:
             self._channel.close()
             raise
+        self._channel.patience = math.inf
         self.store_id = hello.store_id
         self.signing_key = key or b""
         self.boot = hello.boot
@@ -85,7 +89,7 @@ class HTTPCatalog(Catalog):
         self._storages = {number: (name, url, served) for number, name, url, served in hello.storages}
 
     def __repr__(self) -> str:
-        return f"<HTTPCatalog at {self.url}>"
+        return f"<HTTPCatalog at {self._channel.shown}>"
 
     def _ask(self, name: str, *arguments: Any) -> Any:
         try:
@@ -93,6 +97,8 @@ class HTTPCatalog(Catalog):
         except (OverflowError, UnicodeEncodeError) as error:
             raise InvalidArgumentError(f"{name} cannot be sent to the service: {error}") from None
         answer = self._channel.ask("POST", f"/catalog/{name}", body, timeout=self._timeout, again=CALLS[name].again)
+        if answer.headers.get("Content-Type") != MIME:
+            raise StoreError(f"no Holdfast service answers at {self._channel.shown}: it answered {answer.status}")
         self._hear(answer.headers.get("Holdfast-Now"))
         return decode(name, answer.data, result=True)
 
