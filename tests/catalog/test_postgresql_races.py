@@ -462,7 +462,7 @@ def test_nothing_is_settled_while_an_earlier_commit_is_open(
         foreign.execute(f"SELECT * FROM {schema}.store")  # open, and idle, all the time
         times: list[float] = []
 
-        def write(session: Session) -> None:
+        def write(session: Any) -> None:
             times.append(session.now)
             row = (0, session.now, None, None, 0, None, 1, catalog.codec_id(PLAIN), None, None, b"x", None, None)
             session.write_put(scope, "slow", 0, row)

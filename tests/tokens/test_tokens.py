@@ -206,8 +206,8 @@ def test_a_token_that_is_revoked_while_all_are_listed(store: holdfast.Store, tok
     ids = [tokens.create(scopes=[PROD], allow=["read"])[1].id for _ in range(3)]
 
     class Listed(holdfast.Scope):
-        def list(self, **options: Any) -> Any:
-            for record in list(super().list(**options)):
+        def list(self, *arguments: Any, **options: Any) -> Any:
+            for record in list(super().list(*arguments, **options)):
                 if record.key == ids[1]:
                     Tokens(store).revoke(ids[1])
                 yield record
