@@ -61,7 +61,7 @@ class Signer:
 
     def check(self) -> None:
         """Raise a SignatureError when there is no key."""
-        assert self.key
+        _ = self.key
 
     def sign(self, serializer: str, config: str | None, algorithm: int, digest: bytes) -> bytes:
         """The signature of a content.

@@ -36,9 +36,8 @@ class Scopes(AnyScopes, Core):
 
     def lift(self, session: Session, scope: int) -> None:
         """See :meth:`Scopes.lift <holdfast.catalog.sql.scopes.Scopes.lift>`."""
-        (by,) = session.rows(_BY, (scope,))[
-            0
-        ]  # no more than is needed: else renames back and forth double it each time
+        # No more than is needed: else renames back and forth double it each time.
+        ((by,),) = session.rows(_BY, (scope,))
         if by <= 0:
             return
         for table in _TABLES:
