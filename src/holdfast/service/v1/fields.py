@@ -187,6 +187,7 @@ def _http_date(seconds: int) -> bytes:
     return formatdate(seconds, usegmt=True).encode()
 
 
+@lru_cache(1000)
 def time_text(seconds: float | None) -> str | None:
     """A time of the catalog as RFC 3339 has it, in UTC."""
     if seconds is None:
@@ -210,7 +211,8 @@ _scope_text = lru_cache(1000)(format_path)
 
 def put_status(record: Record) -> int:
     """The status of a put: 201 for a new key, 200 for one that was there."""
-    return 201 if record.row.created == record.row.updated else 200
+    row = record.row
+    return 201 if row.created == row.updated else 200
 
 
 def told(access: Access, record: Record) -> dict[str, Any]:
