@@ -231,7 +231,7 @@ def _fill(catalog: PostgreSQLCatalog, count: int) -> int:
     if count:
         catalog.write(
             "INSERT INTO records(scope,key,tier,version,flags,created,updated,algorithm,size,codec,data,tags) "
-            "SELECT ?1,'key'||(i*7919%?2),0,nextval('versions'),0,1,1,0,100,1,decode('00','hex'),"
+            "SELECT ?1,'key'||(i::int8*7919%?2),0,nextval('versions'),0,1,1,0,100,1,decode('00','hex'),"
             'CASE WHEN i%1000=0 THEN \'{"stage":"eval"}\' END FROM generate_series(1,?2::int) i '
             "ON CONFLICT DO NOTHING",
             (scope, count),

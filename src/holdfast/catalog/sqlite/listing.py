@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import apsw
-
 from ...address import Path
 from ...model import RecordRow
 from ..base import EntryRow, Usage
@@ -41,18 +39,8 @@ class Listing(Core):
         return [RecordRow._make(row) for row in rows]
 
     def entry(self, path: Path, key: str) -> Sequence[EntryRow]:
-        """See :meth:`Catalog.entry <holdfast.catalog.base.Catalog.entry>`: the short way of :meth:`Values.find`."""
-        epoch, known, _ = self._known
-        scope = known.get(path)
-        self.look(time.time())
-        if scope is not None:
-            try:
-                rows: list[EntryRow] = self._pool.local.rows(ENTRY, (scope, key, epoch))
-            except (AttributeError, apsw.Error):  # a thread's first call, or trouble: the long way sorts it out
-                rows = []
-            if rows:
-                return rows
-        return self.in_scope(path, ENTRY, lambda scope, epoch: (scope, key, epoch))
+        """See :meth:`Catalog.entry <holdfast.catalog.base.Catalog.entry>`."""
+        return self.short(ENTRY, path, key) or self.in_scope(path, ENTRY, lambda scope, epoch: (scope, key, epoch))
 
     def past(self, path: Path, key: str) -> list[EntryRow]:
         """See :meth:`Catalog.past <holdfast.catalog.base.Ledger.past>`."""

@@ -25,16 +25,9 @@ class Values(Core):
 
     def find(self, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
         """See :meth:`Catalog.find <holdfast.catalog.base.Catalog.find>`."""
-        epoch, known, _ = self._known
-        scope = known.get(path)
-        self.look(time.time())
-        if scope is not None:
-            try:
-                rows: list[tuple[Any, ...]] = self._pool.local.rows(FIND_INLINE, (scope, key, epoch))
-            except (AttributeError, apsw.Error):  # a thread's first call, or trouble: the long way sorts it out
-                rows = []
-            if len(rows) == 1 and rows[0][10] is None:
-                return (rows[0] + _NO_BLOB,)
+        rows = self.short(FIND_INLINE, path, key)
+        if len(rows) == 1 and rows[0][10] is None:
+            return (rows[0] + _NO_BLOB,)
         return self.in_scope(path, FIND, lambda scope, epoch: (scope, key, epoch))
 
     def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
