@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from holdfast.catalog.base import ABSENT, Delete, Fence, Restore, ValueRow
+from holdfast.catalog.base import ABSENT, Delete, Fence, Policy, Restore, ValueRow
 from holdfast.catalog.postgresql import PostgreSQLCatalog, statements, values
 from holdfast.catalog.sql.engine import Locks, Session
 from holdfast.catalog.sql.numbers import add_to
@@ -368,6 +368,25 @@ def test_a_sweep_leaves_what_is_just_being_put_anew(
     assert data_of(catalog, "old") == b"x"
     assert catalog.sweep() == 0
     assert catalog.keys(FLOW, "", None, 10) == ["key", "old"]
+
+
+def test_a_sweep_goes_on_where_a_writer_let_go_of_what_it_was_about_to(
+    catalog: PostgreSQLCatalog, other: PostgreSQLCatalog, threads: ThreadPoolExecutor
+) -> None:
+    """Of what a shorter history no longer keeps nothing stays, which a longer one would bring back."""
+    catalog.set_policy(FLOW, Policy(history=9))
+    for number in range(9):
+        put(catalog, "key", b"%d" % number)
+    catalog.set_policy(FLOW, Policy(history=1))
+    two = "DELETE FROM past WHERE id IN (SELECT id FROM past ORDER BY version DESC LIMIT 2 OFFSET 2)"
+    with open_transaction(other, Locks([(FLOW, "key")]), lambda s: s.rows(two)):
+        swept = threads.submit(catalog.sweep, 5)
+        wait_for_waiters(catalog)
+    assert swept.result(20) == 3, "two of the five were the writer's"
+    sweep_all(catalog)
+    assert len(catalog.read("SELECT 1 FROM past")) == 1
+    catalog.set_policy(FLOW, Policy(history=9))
+    assert len(catalog.past(FLOW, "key")) == 1
 
 
 def test_a_sweep_leaves_what_a_writer_has_seen_before_it_expired(

@@ -31,6 +31,11 @@ _TRIM = (
     "DELETE FROM past WHERE scope=?1 AND key=?2 AND version<="
     "(SELECT version FROM past WHERE scope=?1 AND key=?2 ORDER BY version DESC LIMIT 1 OFFSET ?3)"
 )
+_SURPLUS = (
+    "SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY key ORDER BY version DESC) AS place "
+    "FROM past WHERE scope=?1 AND key>=?2) p WHERE place>coalesce((SELECT history FROM policies WHERE scope=?1),0) "
+    "LIMIT ?3"
+)
 _CHARGE = "UPDATE policies SET records=records+?2,bytes=bytes+?3 WHERE scope=?1 RETURNING records,bytes"
 _COUNT = (
     "UPDATE policies SET (records,bytes)=(SELECT count(*),coalesce(sum(size),0) FROM records r WHERE r.scope=?1) "
@@ -273,18 +278,15 @@ class BoundSession(Session):
 
     def _trim_scope(self, scope: int, key: str, limit: int) -> int:
         # Unsorted: rows come in the order of the index, and what comes first is enough. A last look from the beginning
-        # on does not rely on that.
-        gone = self.rows(
-            "DELETE FROM past WHERE id IN (SELECT id FROM (SELECT id,row_number() OVER (PARTITION BY key "
-            "ORDER BY version DESC) AS place FROM past WHERE scope=?1 AND key>=?2) p "
-            "WHERE place>coalesce((SELECT history FROM policies WHERE scope=?1),0) LIMIT ?3) RETURNING key",
-            (scope, key, limit),
-        )
-        if len(gone) < limit and not key:
-            self.rows("DELETE FROM surplus WHERE scope=?1", (scope,))
-        else:
-            last = "" if len(gone) < limit else max((key for (key,) in gone), key=str.encode)
+        # on does not rely on that; nor does it count, as writers of a key let go of its surplus, too.
+        gone = self.rows(f"DELETE FROM past WHERE id IN ({_SURPLUS}) RETURNING key", (scope, key, limit))
+        if self.rows(_SURPLUS, (scope, key, 1)):
+            last = max((key for (key,) in gone), key=str.encode, default=key)
             self.rows("UPDATE surplus SET key=?2 WHERE scope=?1", (scope, last))
+        elif key:
+            self.rows("UPDATE surplus SET key='' WHERE scope=?1", (scope,))
+        else:
+            self.rows("DELETE FROM surplus WHERE scope=?1", (scope,))
         return len(gone)
 
     def count(self, scope: int) -> None:
