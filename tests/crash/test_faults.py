@@ -169,7 +169,7 @@ def run_all(folder: Path, seed: int, number: int | None) -> Counter[str]:
 
 
 def test_failing_calls(quick_folder: Path) -> None:
-    outcomes = run_all(quick_folder, seed=1, number=80)
+    outcomes = run_all(quick_folder, seed=1, number=50)
     for outcome, count in sorted(outcomes.items()):
         print(count, outcome)
     assert sum("not done" in outcome for outcome in outcomes) > 5

@@ -108,7 +108,7 @@ def test_killed_and_run_again(source: Path, tmp_path: Path, kind: str) -> None:
     run(kind, source, tmp_path / "whole", None)
     takes = time.monotonic() - began
     killed = 0
-    for _ in range(2 if kind == "export" else 4):
+    for _ in range(1 if kind == "export" else 4):
         code = run(kind, source, tmp_path, random.uniform(0.05, 0.8) * takes)
         killed += code != 0
         CHECKS[kind](source, tmp_path, False)

@@ -11,7 +11,8 @@ from ..kernel.places import opener_of, set_keys
 from .stores import Odd, compare, everything, fill
 
 WAYS = [
-    ("sqlite+files", "postgresql+s3"), ("postgresql+s3", "sqlite+files"), ("postgresql+s3", "postgresql+azure"),
+    ("sqlite+files", "postgresql+s3"), ("postgresql+s3", "sqlite+files"),
+    pytest.param("postgresql+s3", "postgresql+azure", marks=pytest.mark.long),
     ("sqlite+inline", "sqlite+ftp"),
 ]  # fmt: skip
 

@@ -56,6 +56,7 @@ assert grown < 64, f"{grown} MB"
 """
 
 
+@pytest.mark.long
 def test_200_megabytes(tmp_path: Path) -> None:
     print(python(PEAK, str(tmp_path), str(200 << 20)).stdout)
 

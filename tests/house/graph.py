@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ def module_files(root: Path, package: str) -> dict[str, Path]:
     return files
 
 
+@cache
 def imports(root: Path, package: str) -> list[Import]:
     """Every import between modules of the tree, in the order of files and lines; a module's own name is left out."""
     files = module_files(root, package)

@@ -149,6 +149,7 @@ ARROW_FRAMES = [
 ]
 
 
+@pytest.mark.long  # what is more in it than in the others is tested as streams
 class TestPandasArrowFile(Suite):
     name = "holdfast.pandas-arrow-file@v1"
     values = ARROW_FRAMES

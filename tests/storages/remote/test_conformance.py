@@ -32,9 +32,13 @@ class TestS3(StorageSuite):
     def reopen(self, storage):
         return ObjectStorage(storage.url, credentials=S3_KEYS)
 
+    @pytest.mark.long
+    def test_what_a_killed_process_left(self, storage, second):
+        super().test_what_a_killed_process_left(storage, second)
+
 
 class TestAzure(StorageSuite):
-    LEFT = 20  # that there may be more than a batch is shown for S3
+    LEFT = 20  # that there may be more than a batch is shown for S3, in the long run
 
     @pytest.fixture
     def storage(self, azure_url):
@@ -134,6 +138,10 @@ class TestFtp(StorageSuite):
 
     def reopen(self, storage):
         return FsspecStorage(storage.url, options=FTP_KEYS)
+
+    @pytest.mark.long
+    def test_what_a_killed_process_left(self, storage, second):
+        super().test_what_a_killed_process_left(storage, second)
 
 
 class TestMemoryOfFsspec(StorageSuite):

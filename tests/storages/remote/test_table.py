@@ -200,6 +200,7 @@ def test_a_cut_in_the_middle_of_an_upload(far):
     assert far.leftovers() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("far", SLOW, indirect=True)
 def test_a_cut_in_the_middle_of_a_large_write(far):
     if far.kind == "ftp":
