@@ -97,7 +97,7 @@ class App:
         route.place(exchange, raw)
         if verb.access in ("read", "write", "admin"):
             exchange.need(verb.access, exchange.path)
-        if exchange.asks and verb.parameters is not None and not verb.lenient:
+        if verb.parameters is not None and not verb.lenient and exchange.query:
             _check_query(exchange, verb)
         exchange.begun = True
         return await verb.run(exchange)

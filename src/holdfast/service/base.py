@@ -127,7 +127,6 @@ class Exchange:
     Attributes:
         service: see :class:`Service`.
         method, raw_path: as they came; the path is still percent-encoded.
-        asks: whether there is anything behind the question mark.
         id: of the request, in the answer and in the log.
         access: what the token allows.
         token: its id, empty for none.
@@ -148,7 +147,6 @@ class Exchange:
         self.service = service
         self.method: str = scope["method"]
         self.raw_path: bytes = scope["raw_path"]
-        self.asks = bool(scope["query_string"])
         self._scope, self._receive, self._send = scope, receive, send
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.id = self.token = ""

@@ -63,7 +63,7 @@ def look(service: Service, path: Path, key: str, version: int | None) -> Found:
 async def get(exchange: Exchange) -> Answer:
     """The bytes of a record, or with ``as=json`` its value as JSON."""
     version = content = None
-    if exchange.asks:
+    if exchange.query:
         version = exchange.whole_number("version", -1, (1 << 63) - 1) if "version" in exchange.query else None
         content = exchange.argument("content")
         shown = exchange.argument("as")
