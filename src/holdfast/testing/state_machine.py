@@ -593,7 +593,7 @@ class StoreSuite:
 
     def opener(self, folder: str) -> Store:
         """Open the store in a folder: new at the first time, then as it was left."""
-        raise NotImplementedError
+        raise NotImplementedError("a subclass of StoreSuite gives opener(folder): the store in it, opened")
 
     def test_the_store_behaves_as_a_dict(self) -> None:
         check_store(self.opener)

@@ -291,8 +291,8 @@ class Core(Places):
         return self.attempt(lambda link: link.rows(sql, values), reads=True)
 
     def short(self, sql: str, path: Path, key: str) -> list[tuple[Any, ...]]:
-        """Rows of a key by one statement on the connection that the thread holds: the short way of reads. None where
-        there are none, and where the long way (:meth:`in_scope`) has to sort out what is in the way."""
+        """Rows of a key by one statement on the connection that the thread holds: the short way of reads. An empty
+        list says nothing: there is no row, or the long way (:meth:`in_scope`) has to sort out what is in the way."""
         epoch, known, _ = self._known
         scope = known.get(path)
         self.look(time.time())
