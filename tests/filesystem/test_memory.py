@@ -56,9 +56,9 @@ assert grown < 64, f"{grown} MB"
 """
 
 
-@pytest.mark.long
-def test_200_megabytes(tmp_path: Path) -> None:
-    print(python(PEAK, str(tmp_path), str(200 << 20)).stdout)
+@pytest.mark.parametrize("megabytes", [100, pytest.param(200, marks=pytest.mark.long)])
+def test_hundreds_of_megabytes(tmp_path: Path, megabytes: int) -> None:
+    print(python(PEAK, str(tmp_path), str(megabytes << 20)).stdout)
 
 
 @pytest.mark.long

@@ -34,7 +34,7 @@ def module_files(root: Path, package: str) -> dict[str, Path]:
 
 
 @cache
-def imports(root: Path, package: str) -> list[Import]:
+def imports(root: Path, package: str) -> tuple[Import, ...]:
     """Every import between modules of the tree, in the order of files and lines; a module's own name is left out."""
     files = module_files(root, package)
     found = []
@@ -43,7 +43,7 @@ def imports(root: Path, package: str) -> list[Import]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
             targets = [target for target in _targets(node, base, files) if target != name]
             found += [Import(name, getattr(node, "lineno", 0), target) for target in targets]
-    return sorted(set(found))
+    return tuple(sorted(set(found)))
 
 
 def _targets(node: ast.AST, base: str, files: dict[str, Path]) -> Iterator[str]:

@@ -20,7 +20,15 @@ pytestmark = pytest.mark.timeout(400)  # npm may have to install azurite first
 _google = pytest.mark.timeout(400) if os.environ.get("HOLDFAST_TEST_GCS") else pytest.mark.long
 
 
-class TestS3(StorageSuite):
+class SlowSuite(StorageSuite):
+    """Of storages where it takes long to find what killed processes left."""
+
+    @pytest.mark.long
+    def test_what_a_killed_process_left(self, storage, second):
+        super().test_what_a_killed_process_left(storage, second)
+
+
+class TestS3(SlowSuite):
     LEFT = 1050  # a batch is of 1,000
 
     @pytest.fixture
@@ -31,10 +39,6 @@ class TestS3(StorageSuite):
 
     def reopen(self, storage):
         return ObjectStorage(storage.url, credentials=S3_KEYS)
-
-    @pytest.mark.long
-    def test_what_a_killed_process_left(self, storage, second):
-        super().test_what_a_killed_process_left(storage, second)
 
 
 class TestAzure(StorageSuite):
@@ -129,7 +133,7 @@ class TestRoutedGoogle(StorageSuite):
         super().test_who_reads_may_finish(storage)
 
 
-class TestFtp(StorageSuite):
+class TestFtp(SlowSuite):
     @pytest.fixture
     def storage(self, ftp_url):
         storage = FsspecStorage(ftp_url, options=FTP_KEYS)
@@ -138,10 +142,6 @@ class TestFtp(StorageSuite):
 
     def reopen(self, storage):
         return FsspecStorage(storage.url, options=FTP_KEYS)
-
-    @pytest.mark.long
-    def test_what_a_killed_process_left(self, storage, second):
-        super().test_what_a_killed_process_left(storage, second)
 
 
 class TestMemoryOfFsspec(StorageSuite):
