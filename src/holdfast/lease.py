@@ -73,7 +73,7 @@ class Lease:
         Raises:
             LeaseLost: the lease is not held.
         """
-        if self._fence is None:
+        if self._fence is None or self._inherited:
             raise LeaseLost(f"lease {self.name!r} is not held: acquire it first")
         return self._fence
 

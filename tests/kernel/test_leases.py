@@ -149,6 +149,8 @@ def test_a_forked_child_neither_keeps_nor_releases_its_parents_lease(store: hold
     with store.lease("job", seconds=1000) as lease:
 
         def child() -> None:
+            with pytest.raises(LeaseLost):
+                _ = lease.fence
             lease.release()
 
         assert in_fork(child) == 0

@@ -167,17 +167,19 @@ store = holdfast.open(sys.argv[1])
 def slow():
     if sys.argv[2] == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
+        time.sleep(float(sys.argv[3]))
     return sys.argv[2]
 
 print(slow(), flush=True)
 """
 
 
-def test_an_owner_that_was_stopped_commits_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("noticed", [0, 1])  # seconds after which the renewal has found the lease lost, or not
+def test_an_owner_that_was_stopped_commits_nothing(tmp_path: Path, noticed: int) -> None:
     (tmp_path / "stopped.py").write_text(STOPPED)
 
     def start(word: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "stopped.py", "data", word]
+        command = [sys.executable, "stopped.py", "data", word, str(noticed)]
         return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
 
     first = start("stop")

@@ -328,15 +328,14 @@ class Miss:
             arguments = yield lambda: memo._binding.describe(self._args, self._kwargs)  # before the call changes them
             # Another thread may have changed it while this one waited.
             is_same = self._code.current() or memo._code()[0].digest == self._code.digest
+            is_kept = lease.held and is_same
             memo._misses += 1
             token = computing.set(self.flight.around | {self.flight})
             try:
                 result = yield CALL
             finally:
                 leave(token)
-            if not lease.held or not is_same:
-                return result
-            return (yield lambda: self._keep(result, arguments, lease))
+            return (yield lambda: self._keep(result, arguments, lease)) if is_kept else result
         finally:
             try:
                 pauses.close()
