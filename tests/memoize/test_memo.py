@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 import holdfast
-from holdfast import EncodeError, InvalidArgumentError, NotFoundError, RecursiveCallError, UnhashableError
+from holdfast import EncodeError, InvalidArgumentError, LeaseLost, NotFoundError, RecursiveCallError, UnhashableError
+from holdfast.lease import _leases
 from holdfast.memoize.memo import Memo
 
 
@@ -608,6 +609,28 @@ def test_a_busy_store_does_not_take_the_result_away(tmp_path: Path, caplog: pyte
         assert memo.explain(4).reason == "first call"
         assert memo(4) == 8
         assert memo.explain(4).hit
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_store_that_goes_does_not_take_the_result_away(tmp_path: Path, lost: bool) -> None:
+    folder = tmp_path / "data"
+    with holdfast.open(folder) as store:
+
+        @store.memoize
+        def f(x: int) -> int:
+            if x == 2:
+                (lease,) = [lease for lease in list(_leases) if lease.held]
+                if lost:
+                    store._kernel.catalog.acquire(lease.name, "another", 60.0, force=True)
+                    with pytest.raises(LeaseLost):
+                        lease.renew()  # as it is in the background
+                folder.rename(tmp_path / "elsewhere")
+                time.sleep(0.1)
+            return -x
+
+        assert f(1) == -1
+        assert f(2) == -2
+        (tmp_path / "elsewhere").rename(folder)
 
 
 # --- many callers -----------------------------------------------------------------------------------------------------

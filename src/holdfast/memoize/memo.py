@@ -339,24 +339,31 @@ class Miss:
         finally:
             try:
                 pauses.close()
-                yield lease.release
+                yield lambda: self._give_back(lease)
             except BaseException:
-                yield lease.release  # which an interrupt may have kept from being done
+                yield lambda: self._give_back(lease)  # which an interrupt may have kept from being done
                 raise
 
     def _keep(self, result: Any, arguments: Mapping[str, Argument], lease: Lease) -> Any:
         name = self._memo.name
         try:
-            self._shelf.put(self._key, result, arguments, self._code.parts, lease)
+            try:
+                self._shelf.put(self._key, result, arguments, self._code.parts, lease)
+            except LeaseLost:  # we were asleep for so long that somebody else computes it, or did already
+                value = self._stored()
+                return result if value is MISSING else value
         except EncodeError as error:
             problem = f"the result of {name} cannot be kept: {error.message}; call it past the store by .call()"
             raise type(error)(problem) from error
-        except LeaseLost:  # we were asleep for so long that somebody else computes it, or did already
-            value = self._stored()
-            return result if value is MISSING else value
         except (StoreError, BusyError, ConflictError) as error:
             _log.warning("the result of %s is not kept: %s", name, error)
         return result
+
+    def _give_back(self, lease: Lease) -> None:
+        try:
+            lease.release()
+        except (StoreError, BusyError) as error:  # it expires; the result does not go with it
+            _log.warning("the lease of %s is not given back: %s", self._memo.name, error)
 
 
 class BoundMemo:
