@@ -60,7 +60,6 @@ class Lease:
         self._wait = None if wait is None else _check_wait(wait)
         self._alive: FileIO | None = None  # whose lock says that we live
         self._fence: Fence | None = None
-        self._inherited = False
         self.name = _check_name(name)
         self.owner = _new_owner()
         self.expires = 0.0
@@ -73,7 +72,7 @@ class Lease:
         Raises:
             LeaseLost: the lease is not held.
         """
-        if self._fence is None or self._inherited:
+        if self._fence is None:
             raise LeaseLost(f"lease {self.name!r} is not held: acquire it first")
         return self._fence
 
@@ -130,7 +129,6 @@ class Lease:
         if row.owner != self.owner:
             return row
         self._fence = Fence(self.name, row.token)
-        self._inherited = False
         self.expires = row.expires
         if self._renews:
             renew_in_time(self, self._seconds)
@@ -197,19 +195,19 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether it was acquired here and not given back or found lost since; it may have expired."""
-        return self._fence is not None and not self._inherited
+        return self._fence is not None
 
     def release(self) -> None:
         """Give the lease back; does nothing when it is not held, nor in a forked child of the one who holds it."""
         fence = self._fence
         try:
-            if fence is not None and not self._inherited:
+            if fence is not None:
                 self._kernel.catalog.release(fence)
         finally:
             self._end()
 
     def __enter__(self) -> Lease:
-        return self if self._fence is not None else self.acquire()
+        return self if self.held else self.acquire()
 
     def __exit__(self, *how: object) -> None:
         self.release()
@@ -230,7 +228,7 @@ _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
 def _after_fork_in_child() -> None:
     # The parent's lock must end with the parent, whatever its children do.
     for lease in list(_leases):
-        alive, lease._alive, lease._inherited = lease._alive, None, True
+        alive, lease._alive, lease._fence = lease._alive, None, None
         lease.owner = _new_owner()  # who acquires here is somebody else
         if alive is not None:
             alive.close()
