@@ -280,7 +280,7 @@ class BoundSession(Session):
         # Unsorted: rows come in the order of the index, and what comes first is enough. A last look from the beginning
         # on does not rely on that; nor does it count, as writers of a key let go of its surplus, too.
         gone = self.rows(f"DELETE FROM past WHERE id IN ({_SURPLUS}) RETURNING key", (scope, key, limit))
-        if self.rows(_SURPLUS, (scope, key, 1)):
+        if len(gone) == limit or self.rows(_SURPLUS, (scope, key, 1)):
             last = max((key for (key,) in gone), key=str.encode, default=key)
             self.rows("UPDATE surplus SET key=?2 WHERE scope=?1", (scope, last))
         elif key:
