@@ -165,6 +165,8 @@ def test_a_forked_child_that_acquires_its_parents_lease_waits_for_it(store: hold
         def child() -> None:
             with pytest.raises(BusyError):
                 lease.acquire()
+            with pytest.raises(BusyError), lease:
+                pass
 
         assert in_fork(child) == 0
         assert lease.token
