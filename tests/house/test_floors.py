@@ -41,7 +41,7 @@ KERNEL = [
     "store",
 ]
 VIEWS = [
-    "artifact", "storable", "memoize", "context", "aio", "filesystem", "upkeep", "exchange", "tokens",
+    "artifact", "storable", "memoize", "context", "aio", "filesystem", "upkeep", "exchange", "tokens", "apart",
 ]  # fmt: skip
 
 CONTRACTS = ["serializers.base", "storages.base", "storages.ephemeral", "catalog.base", "storable.base"]

@@ -117,7 +117,7 @@ class Binding:
             except UnhashableError as error:
                 raise UnhashableError(
                     f"{self._name}: argument {name!r}{error.message}; pass a plain value, or "
-                    "let a key= of store.memoize say by what it counts, or ignore= leave it out"
+                    "let key= of the decorator say by what it counts, or ignore= leave it out"
                 ) from error
         return found
 
