@@ -8,15 +8,22 @@ from io import FileIO
 from types import TracebackType
 from typing import Any, ClassVar, NamedTuple
 
+from ..errors import InvalidArgumentError
 from ..payload import Buffer, Payload
 
-__all__ = ["OCTETS", "Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer"]
+__all__ = ["OCTETS", "Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer", "check_span"]
 
 OCTETS = "application/octet-stream"
 """The content type of bytes of which no more is known."""
 
 GetDigest = Callable[[], tuple[int, bytes]]
 """Algorithm number and digest of the bytes being written; waits until they are hashed."""
+
+
+def check_span(offset: int, length: int | None) -> None:
+    """Raise InvalidArgumentError unless bytes can be read from ``offset`` on, ``length`` of them or (None) all."""
+    if offset < 0 or (length is not None and length < 0):
+        raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
 
 
 class Identity(NamedTuple):

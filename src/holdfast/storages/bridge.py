@@ -26,7 +26,7 @@ from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StorageFu
 from ..hashing import ALGORITHMS, BLAKE3, NONE, digest_buffers, hasher
 from ..payload import Buffer, Payload
 from .asynchronous import AsyncStorage, Digest, StreamDigest
-from .base import OCTETS, GetDigest, Storage, Writer
+from .base import OCTETS, GetDigest, Storage, Writer, check_span
 from .loops import Home, here, own_loop, wait
 
 __all__ = ["lift"]
@@ -312,8 +312,7 @@ class _Verbs:
         """See :meth:`Storage.read_stream <holdfast.storages.base.Storage.read_stream>`: small pieces are gathered, and
         those before ``offset`` passed over."""
         config = self._config(text)
-        if offset < 0 or (length is not None and length < 0):
-            raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+        check_span(offset, length)
         held, at, end = bytearray(), 0, None if length is None else offset + length
         with _plainly(f"{self._name} could not read {text} as a stream", reading=True):
             pieces = self._storage.read_data_stream(config)

@@ -13,7 +13,7 @@ from ..catalog.channel import LOST, Channel, Connection
 from ..catalog.wire import BEYOND
 from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StoreError
 from ..payload import Buffer, Payload
-from .base import OCTETS, GetDigest, Storage, Writer
+from .base import OCTETS, GetDigest, Storage, Writer, check_span
 
 __all__ = ["HTTPStorage"]
 
@@ -85,8 +85,7 @@ class HTTPStorage(Storage):
 
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes in pieces of 1 MB; where a connection breaks they go on over another one."""
-        if offset < 0 or (length is not None and length < 0):
-            raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+        check_span(offset, length)
         return iter(()) if length == 0 else self._pieces(config, offset, length)
 
     def _pieces(self, config: Any, offset: int, length: int | None) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import ClosedError, InvalidArgumentError, StorageFullError, ValueLost
 from ..payload import Buffer, Payload
-from .base import OCTETS, GetDigest, Storage, Writer
+from .base import OCTETS, GetDigest, Storage, Writer, check_span
 
 __all__ = ["MemoryStorage"]
 
@@ -79,8 +79,7 @@ class MemoryStorage(Storage):
 
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes in pieces of 1 MB."""
-        if offset < 0 or (length is not None and length < 0):
-            raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+        check_span(offset, length)
         data = self.read(config)
         end = len(data) if length is None else min(len(data), offset + length)
         return (bytes(data[start : min(end, start + _PIECE)]) for start in range(offset, end, _PIECE))

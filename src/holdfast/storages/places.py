@@ -8,7 +8,7 @@ import sys
 
 from ..errors import NetworkFilesystemError, StoreError
 
-__all__ = ["boot_id", "check_local", "filesystem_type", "machine_id"]
+__all__ = ["boot_id", "check_local", "filesystem_type", "host_id", "machine_id"]
 
 _BOOT = "/proc/sys/kernel/random/boot_id"
 _MACHINE = ("/etc/machine-id", "/var/lib/dbus/machine-id")
@@ -71,6 +71,12 @@ def machine_id() -> str:
         if re.fullmatch(r"[0-9a-f]{32}", name):  # "uninitialized", or empty, in images of containers
             return name
     return f"{os.uname().nodename}/{_network_card()}"
+
+
+def host_id() -> str:
+    """:func:`machine_id` and the host's name: machines that were made of one image may have the same id, and who takes
+    one for an earlier start of another would take what lasts there for ended."""
+    return f"{machine_id()}/{os.uname().nodename}"
 
 
 def _network_card() -> str:

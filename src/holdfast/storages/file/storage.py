@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest, Identity, MappedStorage
+from ..base import OCTETS, GetDigest, Identity, MappedStorage, check_span
 from ..mapping import map_private
 from .disk import check_path, explain, open_file, sync_folder, sync_path
 from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
@@ -153,8 +153,7 @@ class FileStorage(MappedStorage):
 
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes of a file in pieces of 1 MB; the file is opened at the first, and closed with the iterator."""
-        if offset < 0 or (length is not None and length < 0):
-            raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+        check_span(offset, length)
         return self._pieces(self._path(config), offset, length)
 
     def _pieces(self, path: str, position: int, length: int | None) -> Iterator[bytes]:

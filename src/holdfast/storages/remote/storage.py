@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import ClosedError, InvalidArgumentError, StoreError
 from ...payload import Buffer, Payload
-from ..base import OCTETS, Abandoned, GetDigest, Storage, Writer
+from ..base import OCTETS, Abandoned, GetDigest, Storage, Writer, check_span
 from .medium import Medium, Progress
 from .together import together
 from .writers import LiveWriter, abandoned_writers, owner_mark
@@ -135,8 +135,7 @@ class RemoteStorage(Storage):
     def read_stream(self, config: Any, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """The bytes in pieces of at most 4 MB."""
         name = self._check(config)
-        if offset < 0 or (length is not None and length < 0):
-            raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+        check_span(offset, length)
         return iter(()) if length == 0 else self.medium.stream(name, offset, length)
 
     def _check(self, config: Any) -> str:
