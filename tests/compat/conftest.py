@@ -10,6 +10,10 @@ import pytest
 
 import holdfast
 
+from ..clusters.dask_cluster import dask_cluster  # noqa: F401
+from ..clusters.ray_cluster import ray_cluster, ray_driver  # noqa: F401
+from .flowdapt_engines import engine  # noqa: F401
+
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

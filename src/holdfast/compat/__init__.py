@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from ..errors import InvalidArgumentError
 
-__all__ = ["Arguments", "faces", "install"]
+__all__ = ["Arguments", "faces", "install", "installed"]
 
 
 def faces() -> list[str]:
@@ -49,6 +49,11 @@ def install(*names: str) -> None:
     _finder.names.update(names)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+
+
+def installed() -> list[str]:
+    """The names of the faces that are installed in this process."""
+    return sorted(_finder.names)
 
 
 class Arguments(list[str]):

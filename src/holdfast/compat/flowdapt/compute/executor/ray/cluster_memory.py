@@ -1,0 +1,15 @@
+"""The memory of a Ray cluster."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...cluster_memory.base import ClusterMemory
+
+__all__ = ["RayClusterMemory"]
+
+
+class RayClusterMemory(ClusterMemory):
+    """The memory of a Ray cluster."""
+
+    engine: ClassVar[str] = "ray"

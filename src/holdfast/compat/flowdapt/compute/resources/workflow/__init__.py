@@ -1,0 +1,1 @@
+"""Workflows: the context of a run, and running one."""
