@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import aio, counter, growth, imports, large, memoize, postgresql, s3, service, small, storables
+from . import aio, counter, growth, imports, large, memoize, memory, postgresql, s3, service, small, storables
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "counter": counter.run,
     "aio": aio.run,
     "memoize": memoize.run,
+    "memory": memory.run,
     "storables": storables.run,
     "service": service.run,
     "s3": s3.run,

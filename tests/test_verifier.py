@@ -11,7 +11,7 @@ import pytest
 
 import holdfast
 from holdfast import StorableDataclass
-from holdfast.verifier import scopes_from
+from holdfast.upkeep.verifier import scopes_from
 
 
 def blob(store: holdfast.Store) -> Path:

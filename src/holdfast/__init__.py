@@ -16,7 +16,6 @@ from . import errors
 from .api import Scope, Store, open
 from .artifact import Artifact
 from .catalog.base import Policy
-from .collector import Collected
 from .errors import *  # noqa: F403  each is public, and named there
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
@@ -25,8 +24,9 @@ from .storable.base import Storable, Unpacker
 from .storable.dataclasses import StorableDataclass
 from .storable.simple import StorableStream, StorableValue
 from .stream import Stream
+from .upkeep.collector import Collected
+from .upkeep.verifier import Problem, Verified
 from .verbs import current, delete, entry, exists, get, memoize, put, update
-from .verifier import Problem, Verified
 
 __all__ = [
     "Artifact",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from .aio import ScopeAwaited, StoreAwaited
 from .artifact import Artifacts
-from .collector import Collecting
 from .config import find_config
 from .context import Contexts
 from .exchange import Exchanging
@@ -18,7 +17,8 @@ from .scope import BaseScope
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
 from .store import OpenKernel
-from .verifier import Verifying
+from .upkeep.collector import Collecting
+from .upkeep.verifier import Verifying
 
 __all__ = ["Scope", "Store", "open"]
 
@@ -47,6 +47,9 @@ def open(
     timeout: float | None = None,
     cache: str | os.PathLike[str] | None = None,
     cache_size: int | None = None,
+    memory: str | None = None,
+    memory_size: int | None = None,
+    memory_folder: str | os.PathLike[str] | None = None,
     token: str | None = None,
     registry: Registry | None = None,
 ) -> Store:
@@ -68,6 +71,10 @@ def open(
         cache: folder for copies of bytes that lie in a remote storage, by their digest; ``"off"`` for none. By default
             ``~/.cache/holdfast``.
         cache_size: bytes that all copies in it may take together; 10 GB by default.
+        memory: what ``tier="memory"`` means where no executor says it: ``"local"`` (the default), ``"ray"``,
+            ``"dask"``.
+        memory_size: bytes that the memory of this machine may take; half of what its place has by default.
+        memory_folder: folder for the memory of this machine; by default in ``/dev/shm``, or where temporary files are.
         token: who asks, of a store that a service keeps; it comes into no message and no pickle.
         registry: serializers and storages beyond the built-in ones.
 
@@ -77,6 +84,8 @@ def open(
         InvalidArgumentError: a setting that is not legal.
         StoreError: one of its other kinds: not writable, a network file system, another live host, a newer schema.
     """
-    settings = {"storage": storage, "durability": durability, "inline": inline, "timeout": timeout}
-    config = find_config(store, registry=registry, **settings, cache=cache, cache_size=cache_size, token=token)
+    settings: dict[str, Any] = {"storage": storage, "durability": durability, "inline": inline, "timeout": timeout}
+    settings |= {"cache": cache, "cache_size": cache_size, "token": token}
+    settings |= {"memory": memory, "memory_size": memory_size, "memory_folder": memory_folder}
+    config = find_config(store, registry=registry, **settings)
     return Store(OpenKernel(config, create=create))

@@ -3,20 +3,24 @@
 Each setting is looked for in this order: the argument, the environment variable, ``holdfast.toml`` (the nearest one in
 the working directory or above it), the default.
 
-===========  =======================  ===============  =========================================================
-setting      variable                 default          meaning
-===========  =======================  ===============  =========================================================
-store        ``HOLDFAST_STORE``       none             a folder, ``postgresql://...``, ``https://...`` of a
-                                                       service, or ``memory:``
-storage      ``HOLDFAST_STORAGE``     the store's own  where bytes above ``inline`` go: ``files``, a URL,
-                                                       ``inline``, ``memory:``, the name of a registered storage
-durability   ``HOLDFAST_DURABILITY``  ``process``      ``process`` or ``power``
-inline       ``HOLDFAST_INLINE``      32768            values up to this many bytes lie in the catalog
-timeout      ``HOLDFAST_TIMEOUT``     30               seconds to wait for other writers, and for servers
-cache        ``HOLDFAST_CACHE``       the user's own   folder for copies of remote bytes, or ``off``
-cache_size   ``HOLDFAST_CACHE_SIZE``  10 GB            bytes of all copies in it together
-token        ``HOLDFAST_TOKEN``       none             who asks, of a store that a service keeps
-===========  =======================  ===============  =========================================================
+=============  ==========================  ===============  ==========================================================
+setting        variable                    default          meaning
+=============  ==========================  ===============  ==========================================================
+store          ``HOLDFAST_STORE``          none             a folder, ``postgresql://...``, ``https://...`` of a
+                                                            service, or ``memory:``
+storage        ``HOLDFAST_STORAGE``        the store's own  where bytes above ``inline`` go: ``files``, a URL,
+                                                            ``inline``, ``memory:``, the name of a registered storage
+durability     ``HOLDFAST_DURABILITY``     ``process``      ``process`` or ``power``
+inline         ``HOLDFAST_INLINE``         32768            values up to this many bytes lie in the catalog
+timeout        ``HOLDFAST_TIMEOUT``        30               seconds to wait for other writers, and for servers
+cache          ``HOLDFAST_CACHE``          the user's own   folder for copies of remote bytes, or ``off``
+cache_size     ``HOLDFAST_CACHE_SIZE``     10 GB            bytes of all copies in it together
+memory         ``HOLDFAST_MEMORY``         ``local``        what ``tier="memory"`` means where no executor says it:
+                                                            ``local``, ``ray`` or ``dask``
+memory_size    ``HOLDFAST_MEMORY_SIZE``    half of it       bytes that the memory of this machine may take
+memory_folder  ``HOLDFAST_MEMORY_FOLDER``  ``/dev/shm``     folder for the memory of this machine
+token          ``HOLDFAST_TOKEN``          none             who asks, of a store that a service keeps
+=============  ==========================  ===============  ==========================================================
 
 A storage goes with the store that it was named for: of a lower place than the store, it does not count.
 
@@ -38,6 +42,7 @@ __all__ = [
     "DURABILITIES",
     "FILES",
     "INLINE",
+    "MEMORIES",
     "MEMORY",
     "OFF",
     "StoreConfig",
@@ -59,10 +64,14 @@ INLINE = "inline"
 OFF = "off"
 """As a cache: no copies are kept."""
 
+MEMORIES = ("local", "ray", "dask")
+"""What a memory can be: of this machine, or of a cluster."""
+
 DURABILITIES = ("process", "power")
 """What a put can have survived when it returns: the death of any process, or a power cut."""
 
 _FILE = "holdfast.toml"
+_PATHS = ("store", "cache", "memory_folder")
 _SERVERS = ("postgresql", "postgres")
 _SERVICES = ("http", "https")
 _MOST = 1 << 28  # bytes of a value in the catalog
@@ -83,6 +92,9 @@ class StoreConfig(NamedTuple):
         timeout: seconds to wait for other writers, and for servers.
         cache: folder for copies of remote bytes, "" for the user's own, or :data:`OFF`.
         cache_size: bytes of all copies together.
+        memory: one of :data:`MEMORIES`.
+        memory_size: bytes that the memory of this machine may take; None for half of what its place has.
+        memory_folder: folder for the memory of this machine, "" for the usual place.
         registry: serializers and storages beyond the built-in ones, None for none.
     """
 
@@ -93,6 +105,9 @@ class StoreConfig(NamedTuple):
     timeout: float = 30.0
     cache: str = ""
     cache_size: int = 10_000_000_000
+    memory: str = "local"
+    memory_size: int | None = None
+    memory_folder: str = ""
     registry: Registry | None = None
 
 
@@ -131,7 +146,7 @@ def find_config(
             found[name] = (os.environ[variable], variable)
         elif name in toml and source not in ("argument", "HOLDFAST_STORE"):
             value = toml[name]
-            if name in ("store", "cache") and isinstance(value, str) and value != OFF and ":" not in value:
+            if name in _PATHS and isinstance(value, str) and value != OFF and ":" not in value:
                 value = os.path.join(folder, value)  # a path in a file is relative to that file
             found[name] = (value, os.path.join(folder, _FILE))
     if "store" not in found:
@@ -336,6 +351,19 @@ def _cache(value: Any, source: str) -> str:
     return value if value == OFF else os.path.abspath(os.path.expanduser(value))
 
 
+def _memory(value: Any, source: str) -> str:
+    if value not in MEMORIES:
+        raise InvalidArgumentError(f"memory ({source}) must be one of {', '.join(MEMORIES)}, not {value!r}")
+    return str(value)
+
+
+def _memory_folder(value: Any, source: str) -> str:
+    folder = os.fsdecode(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(folder, str) or not folder or "\0" in folder:
+        raise InvalidArgumentError(f"memory_folder ({source}) must be a folder, not {value!r}")
+    return os.path.abspath(os.path.expanduser(folder))
+
+
 def _timeout(value: Any, source: str) -> float:
     try:
         seconds = float(value)
@@ -361,5 +389,8 @@ _SETTINGS: dict[str, Callable[[Any, str], Any]] = {
     "timeout": _timeout,
     "cache": _cache,
     "cache_size": _bytes("cache_size", 1 << 62, "2**62"),
+    "memory": _memory,
+    "memory_size": _bytes("memory_size", 1 << 62, "2**62"),
+    "memory_folder": _memory_folder,
     "token": _token,
 }

@@ -15,7 +15,7 @@ from .errors import InvalidArgumentError, InvalidScopeError
 from .navigation import S
 from .store import BaseStore
 
-__all__ = ["DEFAULT_PATH", "Block", "Contexts", "RunContext", "current_context"]
+__all__ = ["DEFAULT_PATH", "Block", "Contexts", "RunContext", "current_context", "make_current"]
 
 DEFAULT_PATH: Path = (("namespace", "default"),)
 """Where the module's own verbs act when nothing names a scope."""
@@ -44,6 +44,12 @@ _current: ContextVar[RunContext | None] = ContextVar("holdfast_context", default
 def current_context() -> RunContext | None:
     """The innermost context that was entered here, None outside of all."""
     return _current.get()
+
+
+def make_current(context: RunContext | None) -> None:
+    """Have here the context that :func:`current_context` gave where a task was submitted, for as long as the context
+    variables of this thread or asyncio task last."""
+    _current.set(context)
 
 
 class Block(Generic[S]):

@@ -28,6 +28,7 @@
     │   ├── OtherHostError
     │   ├── SchemaError
     │   ├── AccessError                  get a token of the service that allows it
+    │   ├── TaskLost                     the worker that ran it died: look at its machine, submit it again
     │   └── StorageFullError
     │       └── QuotaExceededError       the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
@@ -70,6 +71,7 @@ __all__ = [
     "StorageFullError",
     "StoreError",
     "StoreNotFoundError",
+    "TaskLost",
     "UnhashableError",
     "UnsupportedValue",
     "ValueLost",
@@ -88,6 +90,9 @@ class HoldfastError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:  # of our own: that of two built-in bases is not taken for sound by tblib
+        return type(self), self.args, self.__dict__
 
     def __str__(self) -> str:  # KeyError would show the repr, OSError its errno
         return self.message
@@ -192,6 +197,10 @@ class SchemaError(StoreError, code="schema"):
 
 class AccessError(StoreError, code="forbidden"):
     """The service knows no such token, or the token does not allow this; nothing was done."""
+
+
+class TaskLost(StoreError, code="task_lost"):
+    """The worker that ran a task died before it had answered; part of the task's work may be done."""
 
 
 class StorageFullError(StoreError, code="storage_full"):

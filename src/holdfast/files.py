@@ -17,7 +17,7 @@ from .listing import Listing
 from .model import STORABLE, Record
 from .options import PutOptions
 from .payload import Buffer
-from .reading import chunks, missing, open_bytes, read_current, visible
+from .reading import chunks, missing, open_bytes, read_current, seen
 from .streams import (
     Draft,
     FileWriter,
@@ -107,7 +107,7 @@ class Files(Listing):
 
     def _row(self, key: str, content: str | None = None) -> tuple[Any, ...]:
         def find() -> tuple[Any, ...]:
-            row = visible(self._kernel, self._ledger.find(self.path, key))
+            row = seen(self._kernel, self._ledger, self.path, key)
             if row is None:
                 raise missing(self.path, key)
             return row
@@ -278,7 +278,7 @@ class Files(Listing):
 
     def _contents(self, key: str) -> Iterable[str | None]:
         """The names of an object's contents; None for the one of anything else."""
-        row = visible(self._kernel, self._ledger.find(self.path, key))
+        row = seen(self._kernel, self._ledger, self.path, key)
         if row is None or self._kernel.catalog.codec(row[6]).serializer != STORABLE:
             return (None,)
         return [part.name for part in read_object(row[7], format_address(self.path, key))[3]]

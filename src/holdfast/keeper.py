@@ -54,6 +54,7 @@ def take_hold(kernel: Kernel) -> None:
                     "share a store in PostgreSQL, as in holdfast.open('postgresql://...', storage='s3://...')"
                 )
             catalog.adopt()
+            kernel.sessions.leave()
         if claimed is None or claimed[:2] != (here, kernel.boot) or claimed[2] - catalog.now() < _ALIVE / 2:
             catalog.claim(here, kernel.boot, _ALIVE)
     lost = recover(kernel)

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from .catalog.base import Catalog
 from .catalog.sqlite import SQLiteCatalog
 from .config import FILES, INLINE, MEMORY, OFF, StoreConfig, is_server, is_service, with_password
-from .errors import HoldfastError, InvalidArgumentError, NotAStoreError, ReadOnlyError, StoreError
-from .model import STORABLE, Codec
+from .errors import HoldfastError, InvalidArgumentError, NotAStoreError, NotRegisteredError, ReadOnlyError, StoreError
+from .memory.sessions import Sessions
+from .model import KEPT, STORABLE, Codec
 from .registry import Registry
 from .serializers.base import StreamSerializer
 from .signing import Signer
 from .storages.asynchronous import AsyncStorage
 from .storages.base import Storage
+from .storages.ephemeral import ENDING, EphemeralStorage
 from .storages.places import boot_id, check_local
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Decoders(dict[int, Decoder]):
 
     def __missing__(self, codec_id: int) -> Decoder:
         codec = self._catalog.codec(codec_id)
-        serializer = None if codec.serializer in (None, STORABLE) else self._registry.reader(codec.serializer)
+        serializer = None if codec.serializer in (None, KEPT, STORABLE) else self._registry.reader(codec.serializer)
         safe = serializer is None or not (serializer.executable or isinstance(serializer, StreamSerializer))
         found = self[codec_id] = Decoder(codec, serializer, safe)
         return found
@@ -117,6 +119,9 @@ class Kernel:
         self._storages: dict[int, Storage] = {}
         self._named: dict[str, int] = {}
         self._under: dict[Registry, Kernel] = {}
+        self._beside: dict[int, Kernel] = {}
+        self._main: Kernel | None = None  # of a kernel beside another one
+        self.sessions = Sessions(self.catalog, self._memory)
         self.decoders = Decoders(self.catalog, self.registry)
         self.codec_ids = CodecIds(self.catalog)
         self._lock = threading.Lock()
@@ -131,6 +136,7 @@ class Kernel:
         self.dirty: Callable[[], None] = _nothing
         """Called after a commit whose bytes are not on disk yet."""
         self.opened: Opened = _as_it_is
+        self.swept = float("-inf")  # monotonic seconds; see memory.putting.tidy
         self.companions: dict[type, Any] = {}
         """What views keep beside an open store, each by its class; closed with it."""
 
@@ -150,6 +156,10 @@ class Kernel:
         if url in ("", INLINE, MEMORY):
             return _lifted(found()), url  # empty: what another process kept in memory is gone
         place = url if "://" in url or os.path.isabs(url) else os.path.join(self.folder or ".", url)
+        if issubclass(found, EphemeralStorage):
+            # A copy of the store's files does not take what is there for what its own dead writers left.
+            store = "-".join(filter(None, (self.catalog.store_id, self.catalog.instance)))
+            return found(store, size=self.config.memory_size, folder=self.config.memory_folder or None), url
         # of those that ship, what is far is waited for; below a second it would give up on a server that is only busy
         waits = {"timeout": min(max(self.config.timeout, 1.0), 3600.0)} if name in _FAR else {}
         return _lifted(found(place, **waits)), url
@@ -157,7 +167,7 @@ class Kernel:
     def _own_storage(self) -> tuple[str, str]:
         """Name and URL of the newest storage that the store has and that does not end with a process."""
         known = [self.catalog.storage(number) for number in reversed(self.catalog.storages())]
-        lasting = [(name, url) for name, url in known if url != MEMORY and not url.endswith(_BESIDE)]
+        lasting = [(name, url) for name, url in known if url not in ENDING and not url.endswith(_BESIDE)]
         return lasting[0] if lasting else _named(INLINE if self.folder is None else FILES)
 
     def _take(self, storage: Storage, url: str) -> int:
@@ -218,6 +228,27 @@ class Kernel:
                 self._named[name] = self._take(storage, url + _BESIDE)
         return self._named[name]
 
+    def _memory(self, name: str) -> EphemeralStorage:
+        return self.memory(name)[1]
+
+    def memory(self, name: str) -> tuple[int, EphemeralStorage]:
+        """The memory of a name, with its number here; nothing is begun by asking for it.
+
+        Raises:
+            NotRegisteredError: there is no memory of that name.
+        """
+        number = self._named.get(name)
+        if number is None:
+            kind: Any = self.registry.storage(name)
+            if not issubclass(kind if isinstance(kind, type) else type(kind), EphemeralStorage):
+                raise NotRegisteredError(f"{name} is no memory that ends with a session")
+            number = self.catalog.storage_id(name, kind.url)
+            self.storage_of(number)
+            self._named[name] = number
+        memory = self.storage_of(number)
+        assert isinstance(memory, EphemeralStorage)
+        return number, memory
+
     def whereabouts(self, storage_id: int | None) -> tuple[str | None, bool]:
         """Name of the storage that holds bytes (None: the catalog, or several), and whether they end with a process."""
         if not storage_id:
@@ -238,6 +269,27 @@ class Kernel:
             found.registry, found.decoders, found.opened = own, Decoders(self.catalog, own), opened
             found._storages, found._named = {self.storage_id: self.storage}, {}
             found = self._under.setdefault(registry, found)
+        return found
+
+    def beside(self, storage: Storage, *, keep: bool = False) -> Kernel:
+        """This open store as one whose file-sized values go to another storage, whose URL says where that is; what is
+        put here and there is one catalog's, and is read in either. It is closed with this one.
+
+        Where there is one for that place already, it has this storage from now on, unless ``keep``."""
+        url = getattr(storage, "url", "")
+        if (storage.name, url) == self.catalog.storage(self.storage_id):
+            return self
+        with self._lock:
+            number = self.catalog.storage_id(storage.name, url + _BESIDE)
+            found = self._beside.get(number)
+            if found is None:
+                found = object.__new__(type(self))
+                vars(found).update(vars(self))
+                found.inline, found._main = self.config.inline, self
+                keep, self._beside[number] = False, found
+            if not keep and found.storage is not storage:
+                self._take(storage, url + _BESIDE)
+                found.storage, found.storage_id = storage, number
         return found
 
     def same_store(self, other: Kernel) -> bool:
@@ -276,7 +328,7 @@ class Kernel:
 
     def close(self) -> None:
         """Close the catalog, the storages, and what views keep beside them."""
-        kernels = (self, *self._under.values())
+        kernels = (self, *self._under.values(), *self._beside.values())
         for kernel in kernels:
             kernel.closed = True
         for companion in self.companions.values():
@@ -288,6 +340,8 @@ class Kernel:
     def __reduce__(self) -> tuple[Any, ...]:
         if self.config.store == MEMORY:
             raise InvalidArgumentError("a store in memory cannot be given to another process: open one in a folder")
+        if self._main is not None:
+            return _beside, (self._main, self.storage)
         return _reopen, (type(self), self.config, self.token)
 
 
@@ -352,6 +406,10 @@ def _reopen(kind: type[Kernel], config: StoreConfig, token: str) -> Kernel:
         return shared_kernel(kind, config, token, create=False)
     except HoldfastError as error:
         return cast(Kernel, _Unopened(error, (kind, config, token)))
+
+
+def _beside(main: Any, storage: Storage) -> Kernel:
+    return cast(Kernel, main if isinstance(main, _Unopened) else main.beside(storage, keep=True))
 
 
 def _open_catalog(config: StoreConfig, create: bool, key: bytes | None) -> Catalog:

@@ -20,6 +20,7 @@ from .compression import UNPACKED, check_compression, shrink
 from .errors import IntegrityError
 from .hashing import check_digest, digest_buffers
 from .payload import Buffer, Payload
+from .storages.buffers import Chain
 
 __all__ = ["Layout", "lay_out", "pack", "packed_size", "read_config", "size_config", "take_apart"]
 
@@ -108,21 +109,24 @@ def read_config(text: str | None, where: str) -> dict[str, Any]:
     return config
 
 
-def take_apart(stored: memoryview, config: dict[str, Any], where: str) -> list[Buffer]:
-    """The buffers of a payload with parts as views of its stored bytes; the in-band part is copied and checked first.
+def take_apart(stored: memoryview | Sequence[Buffer], config: dict[str, Any], where: str) -> list[Buffer]:
+    """The buffers of a payload with parts as views of its stored bytes, which may be several buffers in their order;
+    the in-band part is copied and checked first.
 
     Raises:
         IntegrityError: the in-band part was altered, or the parts do not lie inside the bytes.
     """
+    pieces = Chain([stored] if isinstance(stored, memoryview) else stored)
+    whole = pieces.size
     try:
         length, algorithm, digest = config["head"]
         parts = [(index(offset), offset + index(size)) for offset, size in config["parts"]]
-        inside = 0 <= index(length) <= len(stored) and all(0 <= begin <= end <= len(stored) for begin, end in parts)
+        inside = 0 <= index(length) <= whole and all(0 <= begin <= end <= whole for begin, end in parts)
         expected = bytes.fromhex(digest)
     except (KeyError, TypeError, ValueError):
         inside = False
     if not inside:
-        raise IntegrityError(f"the record of {where} names parts that its {len(stored)} bytes do not have")
-    head = bytes(stored[:length])  # a copy: what is checked is what is decoded, whoever writes to the file meanwhile
+        raise IntegrityError(f"the record of {where} names parts that its {whole} bytes do not have")
+    head = bytes(pieces[0:length])  # a copy: what is checked is what is decoded, whoever writes to the file meanwhile
     check_digest(algorithm, expected, [head], where)
-    return [head, *(stored[begin:end] for begin, end in parts)]
+    return [head, *(pieces[begin:end] for begin, end in parts)]

@@ -34,6 +34,7 @@ class Listing(Values):
 
     def _keys(self, begin: str, stop: str | None, left: int) -> Iterator[str]:
         while left > 0:
+            self._kernel.sessions.settle()
             page = self._ledger.keys(self.path, begin, stop, min(_PAGE, left))
             yield from page
             left -= len(page)
@@ -85,6 +86,7 @@ class Listing(Values):
         kernel, path = self._kernel, self.path
         while left > 0:
             size = min(_PAGE, left)
+            kernel.sessions.settle()
             page = self._ledger.search(path, start=start, end=end, tags=tags, order=order, after=after, limit=size)
             for row in page:
                 yield make_record(kernel, path, row)

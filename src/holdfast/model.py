@@ -15,6 +15,7 @@ __all__ = [
     "BUNDLE",
     "DURABLE",
     "EPHEMERAL",
+    "KEPT",
     "POWER",
     "STORABLE",
     "TIERS",
@@ -39,6 +40,9 @@ BUNDLE: Final = 0
 POWER = 2
 """Bit in a record's flags: its commit was on disk before the put returned."""
 
+
+KEPT: Final = "holdfast.kept@v1"
+"""In place of a serializer: the value is kept as it is, by the memory that it was put into."""
 
 STORABLE = "holdfast.storable@v1"
 """What stands as serializer of an object whose contents have their own."""
@@ -237,7 +241,7 @@ class Record:
                 serializer_config=json.loads(row.config) if row.config else None,
                 storage=self._storage,
                 storage_config=json.loads(row.storage_config) if row.storage_config else None,
-                ephemeral=self._volatile,
+                ephemeral=self._volatile or row.tier == EPHEMERAL,
             )
         }
 

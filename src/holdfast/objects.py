@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 from .address import Path
 from .catalog.base import Ledger, Member, MemberRow, Put, WriteAgain
 from .contents import Part, Unread, config_text, named
-from .errors import EncodeError
+from .errors import EncodeError, StorageFullError
 from .hashing import ALGORITHMS, digest_buffers
 from .kernel import Kernel
-from .model import STORABLE, Record
+from .memory.putting import begin_in_memory, put_in_memory, tidy
+from .model import EPHEMERAL, STORABLE, Record
 from .options import PLAIN, Plan
 from .payload import Buffer
 from .steps import Steps, Transfer, run
 from .storable.base import Storable, full_name
+from .storages.ephemeral import SESSIONS
 from .streams import Draft
 from .writing import Encoded, commit_put, encode, let_go, new_blob, paused, prepare, put_inline, put_stored, transfer
 
@@ -42,7 +44,7 @@ _BESIDE = {
 
 def put(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan = PLAIN) -> Record:
     """Store a value and give its record."""
-    if isinstance(value, Storable) and plan.serializer is None:
+    if plan.tier is not None or (isinstance(value, Storable) and plan.serializer is None):
         return run(putting(kernel, ledger, path, key, value, plan))
     encoded, integer = prepare(kernel, value, plan)
     if integer is not None or encoded.size <= kernel.inline:
@@ -54,7 +56,16 @@ def putting(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, pl
     """:func:`put` as steps."""
     if isinstance(value, Storable) and plan.serializer is None:
         thing, contents = taken_apart(kernel, value)
-        return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan))
+        try:
+            return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan))
+        except StorageFullError:
+            if plan.tier != "auto":
+                raise
+        return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan._replace(tier=None)))
+    if plan.tier is not None:
+        found = yield from put_in_memory(kernel, ledger, path, key, value, plan)
+        if found is not None:
+            return found
     encoded, integer = prepare(kernel, value, plan)
     if integer is not None or encoded.size <= kernel.inline:
         return put_inline(kernel, ledger, path, key, encoded, integer, plan)
@@ -115,22 +126,31 @@ def put_contents(
         EncodeError: they are none, or one of them cannot be stored; nothing is.
         NotRegisteredError: a serializer or storage is not registered.
     """
-    pieces = _pieces(kernel, ledger, thing, contents, plan)
+    home, session = kernel.storage_id, None
+    if plan.tier is not None:
+        home, session = begin_in_memory(kernel, ledger)
+    pieces = _pieces(kernel, ledger, thing, contents, plan, home)
     began = {path: ledger.scope_id(path)} if any(piece.storage or piece.encoded is None for piece in pieces) else None
-    deadline = time.monotonic() + kernel.config.timeout
+    deadline, tidied = time.monotonic() + kernel.config.timeout, False
     while True:
         written: list[_Written] = []
         change = Put(path, key, 0, 0, None, 0, tags=plan.tags, expires=plan.expires, if_version=plan.if_version)
+        if session is not None:
+            change = change._replace(tier=EPHEMERAL, session=session)
         try:
             for piece in pieces:
                 with named(piece.where):
                     written.append((yield from _write(kernel, ledger, path, key, piece, plan)))
-        except BaseException:
+        except BaseException as error:
             let_go(kernel, change._replace(members=_members(written)))
-            raise
+            if session is None or tidied or not isinstance(error, StorageFullError) or _streams(pieces):
+                raise
+            tidied = True
+            tidy(kernel, home, thorough=True)  # what was replaced or deleted makes room
+            continue
         encoded = _joined(kernel, thing, written, plan)
         if not _members(written):
-            return put_inline(kernel, ledger, path, key, encoded, None, plan, began)
+            return put_inline(kernel, ledger, path, key, encoded, None, plan, began, session)
         data = encoded.buffers[0]
         assert isinstance(data, bytes)
         algorithm, digest = digest_buffers([data], len(data))
@@ -140,18 +160,30 @@ def put_contents(
             signature=encoded.sign(kernel, algorithm, digest),
         )  # fmt: skip
         try:
-            return commit_put(kernel, ledger, change, plan, began)
+            record = commit_put(kernel, ledger, change, plan, began)
         except WriteAgain:
-            if any(piece.encoded is None for piece in pieces) or not paused(deadline):
-                raise  # a stream is read once
+            if _streams(pieces) or not paused(deadline):
+                raise
+            continue
+        if session is not None:
+            tidy(kernel, home, thorough=True)
+        return record
+
+
+def _streams(pieces: Iterable[_Piece]) -> bool:
+    """Whether some of them can be read once only."""
+    return any(piece.encoded is None for piece in pieces)
 
 
 def _members(written: Iterable[_Written]) -> tuple[Member, ...]:
     return tuple(one.member for one in written if one.member is not None)
 
 
-def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], contents: Any, plan: Plan) -> list[_Piece]:
-    """The contents of an object, checked and as bytes; before any of them is written."""
+def _pieces(
+    kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], contents: Any, plan: Plan, home: int
+) -> list[_Piece]:
+    """The contents of an object, checked and as bytes; before any of them is written. ``home`` is the storage of those
+    that name none."""
     pieces, room = [], max(kernel.inline, ROOM)
     _, unpacker, kind = thing
     if not isinstance(contents, Mapping):
@@ -172,7 +204,7 @@ def _pieces(kernel: Kernel, ledger: Ledger, thing: tuple[str, str, str], content
             piece = _piece(kernel, ledger, name, where, content, plan, given == ["value_stream"])
             size = 0 if piece.encoded is None or piece.storage is not None else piece.encoded.size
             if size > min(room, kernel.inline if content.get("storage") is None else _MOST):
-                size, piece = 0, piece._replace(storage=kernel.storage_id)
+                size, piece = 0, piece._replace(storage=home)
             room -= size
             pieces.append(piece)
     return pieces
@@ -193,7 +225,7 @@ def _piece(
             return _Piece(name, where, encoded, part.stream, None, plan, again.storage, again)
         value = value.value
     number = None if storage is None else kernel.storage_named(storage)
-    how = plan._replace(serializer=serializer, content_type=content.get("content_type"))
+    how = plan._replace(serializer=serializer, content_type=content.get("content_type"), tier=None)
     if streamed:
         if not isinstance(value, (Iterable, AsyncIterable)):
             raise EncodeError(f"a stream is an iterable, not {type(value).__qualname__}")
@@ -218,6 +250,8 @@ def _there(
         return None  # it is read, which checks the signature, before it is signed anew
     members = ledger.members(bundle)
     found = members[part.member] if part.member < len(members) else None
+    if found is not None and kernel.catalog.storage(found.storage)[1] in SESSIONS:
+        return None  # what ends with a session is read, and written for the record that is to name it
     same = found is not None and (found.digest and found.digest.hex(), found.size) == (part.digest, part.size)
     return found if same and found is not None and found.blob else None
 

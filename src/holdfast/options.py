@@ -17,6 +17,7 @@ from .model import from_epoch
 __all__ = [
     "ON_DISK",
     "PLAIN",
+    "TIERS",
     "Fenced",
     "Plan",
     "PutOptions",
@@ -26,6 +27,7 @@ __all__ = [
     "expiry",
     "fence_of",
     "tags_text",
+    "tier_of",
 ]
 
 
@@ -51,6 +53,8 @@ class PutOptions(TypedDict, total=False):
         if_version: write only while the visible version is this one (0: none), else ConflictError.
         if_absent: write only if there is no visible record, else ExistsError.
         lease: write only while this lease is held, else LeaseLost.
+        tier: ``"durable"``; ``"memory"`` for a value that ends with the executor's session, in its memory; or
+            ``"auto"`` for there while it has room, and to stay, else durable. A value may be in both.
     """
 
     tags: Mapping[str, str] | None
@@ -62,10 +66,11 @@ class PutOptions(TypedDict, total=False):
     if_version: int | None
     if_absent: bool
     lease: Fenced | None
+    tier: str
 
 
 class Plan(NamedTuple):
-    """Put options, checked and as the catalog takes them."""
+    """Put options, checked and as the catalog takes them; ``tier`` is None for durable."""
 
     tags: str | None = None
     expires: float | None = None
@@ -75,12 +80,16 @@ class Plan(NamedTuple):
     if_version: int | None = None
     fence: Fence | None = None
     compression: str | None = None
+    tier: str | None = None
 
     @property
     def conditional(self) -> bool:
         """Whether the write depends on what is there."""
         return self.if_version is not None or self.fence is not None
 
+
+TIERS = ("durable", "memory", "auto")
+"""Where a put may put a value."""
 
 PLAIN, ON_DISK = Plan(), Plan(power=True)
 """No options given, to a store of durability ``process`` and to one of ``power``."""
@@ -118,7 +127,30 @@ def check_options(options: PutOptions, now: Any, power: bool) -> Plan:
         if_version=if_version,
         fence=fence_of(options.get("lease")),
         compression=check_compression(options.get("compression")),
+        tier=_tier(options, durability),
     )
+
+
+def _tier(options: PutOptions, durability: str | None) -> str | None:
+    tier = options.get("tier", TIERS[0])
+    if tier not in TIERS:
+        raise InvalidArgumentError(f"tier must be {', '.join(map(repr, TIERS[:-1]))} or {TIERS[-1]!r}, not {tier!r}")
+    if tier == TIERS[1] and durability is not None:
+        raise InvalidArgumentError("what lies in memory has no durability: leave it away, or put it durably")
+    return None if tier == TIERS[0] else tier
+
+
+def tier_of(tier: str | None) -> int | None:
+    """The number of the tier that a reader names, None for both.
+
+    Raises:
+        InvalidArgumentError: there is no such tier.
+    """
+    if tier is None:
+        return None
+    if tier not in TIERS[:2]:
+        raise InvalidArgumentError(f"tier must be {' or '.join(map(repr, TIERS[:2]))}, not {tier!r}")
+    return TIERS.index(tier)
 
 
 def _serializer(name: Any) -> str | None:

@@ -11,7 +11,7 @@ from io import BufferedReader, BytesIO, FileIO, RawIOBase
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from .address import Path, format_address
-from .catalog.base import Ledger, MemberRow, NewBlob, ValueRow
+from .catalog.base import HEAD, Ledger, MemberRow, NewBlob, ValueRow
 from .compression import unpack, unpacked
 from .contents import Part, Unread, at_once, named, read_object, row_of, several
 from .errors import (
@@ -28,29 +28,32 @@ from .errors import (
 from .hashing import NONE, SHA256, check_digest, checked
 from .kernel import Kernel
 from .layout import packed_size, read_config, take_apart
-from .model import STORABLE, Record
+from .model import EPHEMERAL, KEPT, STORABLE, Record
 from .payload import Buffer, Payload
 from .serializers.base import StreamSerializer
 from .steps import Steps, Transfer, run
 from .stopping import go_on
 from .storable.base import full_name
 from .storages.base import Identity, MappedStorage, Storage
+from .storages.ephemeral import EphemeralStorage
 from .stream import Forward, Stream
 
 __all__ = [
     "blob_at",
     "chunks",
     "ensure_trusted",
+    "every",
     "load",
     "load_stored",
     "locate",
     "make_record",
     "missing",
+    "newest",
     "open_bytes",
     "read_current",
     "recorded_identity",
+    "seen",
     "stored_chunks",
-    "visible",
     "visible_record",
 ]
 
@@ -64,8 +67,28 @@ _AHEAD = 1 << 18  # bytes of a stream of values that are read at once
 _CACHED = 1 << 14  # fewer bytes take more of the disk by being a file than by what they are
 
 
-def visible(kernel: Kernel, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] | None:
-    """Of a key's value rows the one that a reader sees: the highest version that is not expired."""
+def seen(kernel: Kernel, ledger: Ledger, path: Path, key: str, tier: int | None = None) -> tuple[Any, ...] | None:
+    """The value row of a key that a reader sees: the highest version that has not expired, nor ended with a session;
+    of one tier, if it is given."""
+    rows = _lasting(kernel, ledger, path, key)
+    return newest(kernel, rows if tier is None else [row for row in rows if row[0] == tier])
+
+
+def every(kernel: Kernel, ledger: Ledger, path: Path, key: str) -> list[tuple[Any, ...]]:
+    """The value rows of a key that a reader can see by naming the tier."""
+    return [row for row in _lasting(kernel, ledger, path, key) if newest(kernel, [row]) is not None]
+
+
+def _lasting(kernel: Kernel, ledger: Ledger, path: Path, key: str) -> Sequence[tuple[Any, ...]]:
+    """The value rows of a key but for those that ended with a session."""
+    rows = ledger.find(path, key)
+    if any(row[0] == EPHEMERAL for row in rows):
+        rows = [row[HEAD:] for row in ledger.entry(path, key) if row[8] is None or kernel.sessions.lasts(row[8])]
+    return rows
+
+
+def newest(kernel: Kernel, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] | None:
+    """Of value rows the one of the highest version that has not expired."""
     best = None
     for row in rows:
         if (row[2] is None or row[2] > kernel.catalog.now()) and (best is None or row[1] > best[1]):
@@ -75,7 +98,11 @@ def visible(kernel: Kernel, rows: Sequence[tuple[Any, ...]]) -> tuple[Any, ...] 
 
 def visible_record(kernel: Kernel, rows: Iterable[tuple[Any, ...]]) -> tuple[Any, ...] | None:
     """The same for record rows, and for entry rows, which begin with one."""
-    alive = [row for row in rows if row[6] is None or row[6] > kernel.catalog.now()]
+    alive = [
+        row
+        for row in rows
+        if (row[6] is None or row[6] > kernel.catalog.now()) and (row[8] is None or kernel.sessions.lasts(row[8]))
+    ]
     return max(alive, key=lambda row: row[2], default=None)
 
 
@@ -84,9 +111,12 @@ def make_record(kernel: Kernel, path: Path, row: tuple[Any, ...]) -> Record:
     return Record(path, row, kernel.catalog.codec(row[12]), *kernel.whereabouts(row[14]))
 
 
-def missing(path: Path, key: str) -> NotFoundError:
-    """The one error for a key that is not there."""
-    return NotFoundError(f"no record {format_address(path, key)}")
+def missing(path: Path, key: str, tier: str | None = None) -> NotFoundError:
+    """The one error for a key that is not there, or not in that tier."""
+    address = format_address(path, key)
+    if tier is None:
+        return NotFoundError(f"no record {address}")
+    return NotFoundError(f"no durable record {address}" if tier == "durable" else f"no record {address} in memory")
 
 
 def read_current(row: tuple[Any, ...], again: Callable[[], tuple[Any, ...]], read: Callable[[tuple[Any, ...]], T]) -> T:
@@ -146,6 +176,12 @@ def load_stored(
     if row.data.__class__ is int:
         return row.data
     codec, serializer, safe = kernel.decoders[row.codec]
+    if codec.serializer == KEPT:
+        storage, place = locate(kernel, where, row)
+        if not isinstance(storage, EphemeralStorage):
+            raise IntegrityError(f"the record of {where} says that {storage.name} keeps a value, which it cannot")
+        kept: Any = yield Transfer(storage, "fetch", (place,), {})
+        return kept
     if codec.serializer == STORABLE:
         members = [] if row.blob is None else (ledger or kernel.catalog).members(row.blob)
         return (yield from _load_object(kernel, path, key, row, members, verify, trust))
@@ -153,9 +189,16 @@ def load_stored(
         return _open_stream(kernel, path, key, row, serializer, verify, trust)
     config = read_config(row.config, where)
     size, encoding = packed_size(config, where), codec.encoding
-    stored = yield from _bytes(kernel, where, row, verify, mapped="parts" in config or size is not None)
+    buffers: Sequence[Buffer] = yield from _bytes(
+        kernel, where, row, verify, mapped="parts" in config or size is not None
+    )
     if serializer is not None and not (safe or trust):
         _check_signature(kernel, where, row, serializer.name)
+    in_memory = row.tier == EPHEMERAL and row.data is None
+    if in_memory and size is None and serializer is not None and "parts" in config:
+        parts = take_apart(buffers, config, where)  # as they lie there: nothing is copied
+        return serializer.deserialize(Payload(parts, codec.content_type, encoding, config.get("config"), trusted=True))
+    stored = buffers[0] if len(buffers) == 1 else b"".join(buffers)
     if size is not None:
         whole, encoding = unpack(encoding, stored, size, where), None
         stored = whole.getvalue() if serializer is None else whole.getbuffer()
@@ -269,10 +312,13 @@ def _kept_open(kernel: Kernel, row: ValueRow) -> Buffer | None:
 
 
 def _check_signature(kernel: Kernel, where: str, row: ValueRow, signed: str, serializer: str | None = None) -> None:
-    signature, signer = row.signature, kernel.signer
-    if signature is None or row.digest is None:
+    signature, signer, digest = row.signature, kernel.signer, row.digest
+    if row.tier == EPHEMERAL and row.algorithm == NONE and row.storage_config is not None:
+        # What lies in a memory is not hashed: its place is signed, which is given once.
+        digest = sha256(row.storage_config.encode()).digest()
+    if signature is None or digest is None:
         problem = "it is not signed"
-    elif not signer.holds(signature, signed, row.config, row.algorithm, row.digest):
+    elif not signer.holds(signature, signed, row.config, row.algorithm, digest):
         known = signature[:8] == signer.key_id
         mine = f"not with {signer.key_id.hex()}, of this store or of HOLDFAST_KEY"
         other = f"it was signed with another key ({signature[:8].hex()}, {mine})"
@@ -285,13 +331,18 @@ def _check_signature(kernel: Kernel, where: str, row: ValueRow, signed: str, ser
     )
 
 
-def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool) -> Steps[Buffer]:
+def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool) -> Steps[Sequence[Buffer]]:
     if row.data is not None:
         data = row.data
         assert not isinstance(data, int)
         check_digest(row.algorithm, row.digest, [data], where)
-        return data
+        return [data]
     storage, config = locate(kernel, where, row)
+    if isinstance(storage, EphemeralStorage):
+        with named(where):
+            buffers: Sequence[Buffer] = yield Transfer(storage, "view", (config, row.size), {})
+        check_digest(row.algorithm, row.digest, buffers, f"{where} in {storage.name}")
+        return buffers
     if mapped and isinstance(storage, MappedStorage):
         try:
             view = storage.map(config, row.size)
@@ -303,12 +354,12 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
         if verify:  # the very bytes that are given, whatever was done to the file's name meanwhile
             check_digest(row.algorithm, row.digest, [view], where)
         ensure_trusted(kernel, where, row, storage, config)
-        return view
+        return [view]
     cache = None if verify else _cache_of(kernel, storage, row)
     if cache is not None:
         copy = cache.map(row.algorithm, row.digest, row.size, partial(_fetch, storage, config, row, where), where)
         if copy is not None:
-            return copy
+            return [copy]
     there = storage.identity(config) if isinstance(storage, MappedStorage) else None
     if there is not None and there.size != row.size:
         raise _wrong_size(where, storage, there.size, row.size)  # not first read: it may be larger than all memory
@@ -317,7 +368,7 @@ def _bytes(kernel: Kernel, where: str, row: ValueRow, verify: bool, mapped: bool
     if len(stored) != row.size:
         raise _wrong_size(where, storage, len(stored), row.size)
     check_digest(row.algorithm, row.digest, [stored], f"{where} in {storage.name}")
-    return stored
+    return [stored]
 
 
 def _cache_of(kernel: Kernel, storage: Storage, row: ValueRow) -> DiskCache | None:
@@ -342,10 +393,15 @@ def locate(kernel: Kernel, where: str, row: ValueRow) -> tuple[Storage, Any]:
 
     Raises:
         ValueLost: the bytes are known to be lost.
+        IntegrityError: the record does not say where they are.
     """
     if row.storage is None or row.storage_config is None:
         raise ValueLost(f"the bytes of {where} are gone from the catalog")
-    return kernel.storage_of(row.storage), json.loads(row.storage_config)
+    try:
+        place = json.loads(row.storage_config)
+    except (ValueError, RecursionError):
+        raise IntegrityError(f"the record of {where} is damaged: where its bytes are is no JSON") from None
+    return kernel.storage_of(row.storage), place
 
 
 def recorded_identity(row: ValueRow | MemberRow) -> Identity | None:

@@ -166,12 +166,15 @@ BUILT_IN_STREAMS: Mapping[str, BuiltIn] = {
 """The shipped stream serializers, likewise; their types are those of items."""
 
 BUILT_IN_STORAGES: Mapping[str, str] = {
+    "holdfast.dask@v1": "holdfast.storages.dask:DaskMemory",
     "holdfast.file@v1": "holdfast.storages.file:FileStorage",
     "holdfast.fsspec@v1": "holdfast.storages.fsspec:FsspecStorage",
     "holdfast.http@v1": "holdfast.storages.http:HTTPStorage",
     "holdfast.inline@v1": "holdfast.storages.inline:InlineStorage",
+    "holdfast.local@v1": "holdfast.storages.local:LocalMemory",
     "holdfast.memory@v1": "holdfast.storages.memory:MemoryStorage",
     "holdfast.objectstore@v1": "holdfast.storages.objectstore:ObjectStorage",
+    "holdfast.ray@v1": "holdfast.storages.ray:RayMemory",
     "holdfast.routed@v1": "holdfast.storages.objectstore:RoutedStorage",
 }
 """The shipped storages by name, each as ``module:Class``."""

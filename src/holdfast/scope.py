@@ -126,6 +126,7 @@ class BaseScope(Navigation[S], Files):
 
         With ``expired`` of its records that ended and are not collected yet.
         """
+        self._kernel.sessions.settle()
         return self._kernel.catalog.usage(self.path, expired=expired)
 
     @property
@@ -160,6 +161,8 @@ class BaseScope(Navigation[S], Files):
             ConflictError: with ``only_empty``, and it has a record or a scope below it.
         """
         self._outside()
+        if only_empty:
+            self._kernel.sessions.settle()
         try:
             self._kernel.catalog.drop_scope(self.path, only_empty=only_empty)
             self._kernel.settle()

@@ -94,7 +94,13 @@ class Draft:
         size: int | None = None,
         storage: Storage | None = None,
     ) -> None:
-        """``storage`` is where all of it goes, and None for the store's own, unless it fits into the catalog."""
+        """``storage`` is where all of it goes, and None for the store's own, unless it fits into the catalog.
+
+        Raises:
+            InvalidArgumentError: it is to go into a memory.
+        """
+        if plan.tier is not None:
+            raise InvalidArgumentError("files and streams are durable: tier= is for values that are put whole")
         self._kernel = kernel
         self._ledger = ledger
         self._plan = plan

@@ -33,6 +33,7 @@ from .catalog.base import (
     Restore,
     Unchanged,
     ValueRow,
+    as_ending,
 )  # fmt: skip
 from .errors import ClosedError, ConflictError, ExistsError, InvalidArgumentError, NotFoundError, ValueLost
 from .hashing import NONE
@@ -174,9 +175,11 @@ class Buffered(Ledger):
 
     # --- writes: kept back ------------------------------------------------------------------------------------------
 
-    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
+    def put(
+        self, path: Path, key: str, row: tuple[Any, ...], power: bool = False, session: str | None = None
+    ) -> tuple[int, float, float]:
         self._power = self._power or power
-        made = self._put(Put(path, key, **InlineRow._make(row)._asdict()))
+        made = self._put(as_ending(Put(path, key, **InlineRow._make(row)._asdict()), session))
         return ABSENT, made[4], made[5]
 
     def add(self, path: Path, key: str, amount: int, codec: int, power: bool = False) -> tuple[int, RecordRow]:

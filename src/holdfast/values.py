@@ -27,9 +27,18 @@ from .catalog.base import (
     ValueRow,
 )
 from .contents import read_object
-from .errors import ConflictError, ExistsError, InvalidArgumentError, LeaseLost, NotFoundError, ValueLost
+from .errors import (
+    ConflictError,
+    ExistsError,
+    HoldfastError,
+    InvalidArgumentError,
+    LeaseLost,
+    NotFoundError,
+    StoreError,
+    ValueLost,
+)
 from .kernel import Kernel
-from .model import Codec, Content, Entry, Record
+from .model import DURABLE, EPHEMERAL, Codec, Content, Entry, Record
 from .objects import put
 from .options import (
     ON_DISK,
@@ -43,12 +52,14 @@ from .options import (
     expiry,
     fence_of,
     tags_text,
+    tier_of,
 )
-from .reading import load, load_stored, make_record, missing, read_current, visible, visible_record
+from .reading import load, load_stored, make_record, missing, newest, read_current, seen, visible_record
 from .steps import Steps, run
 
 __all__ = ["RAISE", "Target", "Values", "put_of"]
 
+E = TypeVar("E", bound=HoldfastError)
 T = TypeVar("T")
 
 RAISE: Any = object()
@@ -105,6 +116,7 @@ class Values:
         verify: bool = False,
         trust: bool = False,
         version: int | None = None,
+        tier: str | None = None,
     ) -> Any:
         """The value of a key. Large arrays are private maps of the stored bytes: writable, the store is not changed.
 
@@ -113,34 +125,55 @@ class Values:
             verify: hash the bytes even where they are known to be untouched.
             trust: load a pickle whose signature does not hold. It can run any code.
             version: give this version, the newest one or one that is kept; None for the newest.
+            tier: ``"durable"`` or ``"memory"`` for the value there; None for the newest of both.
 
         Raises:
             NotFoundError: no such record or version, and no default.
             IntegrityError, SignatureError, DecodeError, ValueLost: the bytes are not what was put.
         """
         if version is not None:
+            if tier is not None:
+                raise InvalidArgumentError("a version is of one tier: leave tier away")
             return self._get_version(key, version, default, verify, trust)
         kernel, path = self._kernel, self.path
+        if tier is not None:
+            return run(self._get(key, self._seen(key, tier), default, verify, trust, tier))
         rows = self._ledger.find(path, check_key(key))
-        row = rows[0] if len(rows) == 1 and rows[0][2] is None else visible(kernel, rows)
+        row = rows[0] if len(rows) == 1 and rows[0][2] is None else newest(kernel, rows)
+        if row is not None and row[0] == EPHEMERAL and row[9] is not None:
+            row = self._seen(key, None)  # of one in a memory, that tells whether it lasts
         if row is not None and row[10] is None:  # its bytes are in the catalog
             return load(kernel, path, key, row, verify, trust)
         return run(self._get(key, row, default, verify, trust))
 
-    def _get(self, key: str, row: tuple[Any, ...] | None, default: Any, verify: bool, trust: bool) -> Steps[Any]:
+    def _seen(self, key: str, tier: str | None) -> tuple[Any, ...] | None:
+        return seen(self._kernel, self._ledger, self.path, check_key(key), tier_of(tier))
+
+    def _get(
+        self, key: str, row: tuple[Any, ...] | None, default: Any, verify: bool, trust: bool, tier: str | None = None
+    ) -> Steps[Any]:
         """The value of a row, or of the one that has taken its place meanwhile, or the default."""
         kernel, path = self._kernel, self.path
         while row is not None:
             try:
                 return (yield from load_stored(kernel, path, key, row, verify, trust, self._ledger))
-            except ValueLost:  # replaced or deleted, and collected, between the row and its bytes?
-                again = visible(kernel, self._ledger.find(path, key))
-                if again == row:
+            except (ValueLost, StoreError) as error:
+                if row[0] == DURABLE and isinstance(error, StoreError):
                     raise
+                again = self._seen(key, tier)  # replaced or deleted, and collected, or ended, since the row was read?
+                if again == row:
+                    raise self._lost(key, row, error) from error.__cause__
                 row = again
         if default is RAISE:
-            raise missing(path, key)
+            raise missing(path, key, tier)
         return default
+
+    def _lost(self, key: str, row: tuple[Any, ...], error: E) -> E:
+        """The error for a value whose bytes cannot be had, which names the durable one, if there is one beside it."""
+        there = seen(self._kernel, self._ledger, self.path, key, DURABLE) if row[0] == EPHEMERAL else None
+        if there is None:
+            return error
+        return type(error)(f"{error.message}; version {there[1]} is durable: get it with tier='durable'")
 
     def _get_version(self, key: str, version: int, default: Any, verify: bool, trust: bool) -> Any:
         def read(row: tuple[Any, ...]) -> Any:
@@ -159,9 +192,11 @@ class Values:
     def _version(self, key: str, version: int) -> EntryRow:
         """The entry row of a version that is the newest one, or kept."""
         check_version(version, "version")
-        newest = visible_record(self._kernel, self._ledger.entry(self.path, check_key(key)))
-        there = [] if newest is None else [newest]
-        there += [row for row in self._ledger.past(self.path, key) if newest is None or row[2] != newest[2]]
+        # Of a key that is durable and in a memory both are there.
+        each = (visible_record(self._kernel, [row]) for row in self._ledger.entry(self.path, check_key(key)))
+        there = sorted((row for row in each if row is not None), key=lambda row: -row[2])
+        known = {row[2] for row in there}
+        there += [row for row in self._ledger.past(self.path, key) if row[2] not in known]
         for row in there:
             if row[2] == version:
                 return row
@@ -176,7 +211,11 @@ class Values:
             value = load(kernel, path, key, row[HEAD:], verify, trust, self._ledger)
             return Entry(value, make_record(kernel, path, row[:HEAD]))
 
-        return read_current(self._entry(check_key(key)), lambda: self._entry(key), read)
+        row = self._entry(check_key(key))
+        try:
+            return read_current(row, lambda: self._entry(key), read)
+        except ValueLost as error:
+            raise self._lost(key, row[HEAD:], error) from error.__cause__
 
     def _entry(self, key: str) -> tuple[Any, ...]:
         row = visible_record(self._kernel, self._ledger.entry(self.path, key))
@@ -184,15 +223,16 @@ class Values:
             raise missing(self.path, key)
         return row
 
-    def record(self, key: str) -> Record:
-        """All about a key but its bytes.
+    def record(self, key: str, *, tier: str | None = None) -> Record:
+        """All about a key but its bytes; of its value in one ``tier``, ``"durable"`` or ``"memory"``, if it is named.
 
         Raises:
             NotFoundError: no such record.
         """
-        row = visible_record(self._kernel, self._ledger.record(self.path, check_key(key)))
+        rows, wanted = self._ledger.record(self.path, check_key(key)), tier_of(tier)
+        row = visible_record(self._kernel, [row for row in rows if wanted in (None, row[1])])
         if row is None:
-            raise missing(self.path, key)
+            raise missing(self.path, key, tier)
         return make_record(self._kernel, self.path, row)
 
     def contents(self, key: str) -> Mapping[str, Content]:
@@ -211,20 +251,29 @@ class Values:
                     contents[part.name] = contents[part.name]._replace(storage_config=places[part.member])
         return contents
 
-    def exists(self, key: str) -> bool:
-        """Whether the key has a record that is not expired."""
-        return visible(self._kernel, self._ledger.find(self.path, check_key(key))) is not None
+    def exists(self, key: str, *, tier: str | None = None) -> bool:
+        """Whether the key has a record that did not expire or end with a session; in this ``tier``, ``"durable"`` or
+        ``"memory"``, if it is named."""
+        return self._seen(key, tier) is not None
 
     def delete(
-        self, key: str, *, if_version: int | None = None, missing_ok: bool = False, lease: Fenced | None = None
+        self,
+        key: str,
+        *,
+        if_version: int | None = None,
+        missing_ok: bool = False,
+        lease: Fenced | None = None,
+        tier: str | None = None,
     ) -> Record | None:
         """Remove a key's record and give it; the bytes are collected later. With ``missing_ok`` None for no record.
+
+        A value that is durable and in a memory is gone from both, unless ``tier`` says from which.
 
         Raises:
             NotFoundError: no such record.
             ConflictError: it is not at ``if_version``, or ``lease`` is not held (LeaseLost).
         """
-        change = Delete(self.path, check_key(key), if_version=check_version(if_version))
+        change = Delete(self.path, check_key(key), tier_of(tier), check_version(if_version))
         try:
             return self._change(change, lease)
         except KeyError:
@@ -233,6 +282,7 @@ class Values:
             raise
 
     def _change(self, change: Change, lease: Fenced | None = None) -> Record:
+        self._kernel.sessions.settle()
         (done,) = self._ledger.commit([change], fence=fence_of(lease), power=self._kernel.power)
         assert done.row is not None
         return make_record(self._kernel, self.path, done.row)
@@ -300,7 +350,12 @@ class Values:
         if type(amount) is not int or not -(1 << 63) <= amount < 1 << 63:
             raise InvalidArgumentError(f"add takes an integer of 64 bits, not {amount!r}")
         kernel = self._kernel
-        value, row = self._ledger.add(self.path, check_key(key), amount, kernel.integer, kernel.power)
+        given = (self.path, check_key(key), amount, kernel.integer, kernel.power)
+        try:
+            value, row = self._ledger.add(*given)
+        except InvalidArgumentError:  # also of a value in memory whose session has ended
+            kernel.sessions.settle()
+            value, row = self._ledger.add(*given)
         return Entry(value, make_record(self._kernel, self.path, row))
 
     def get_many(self, keys: Iterable[str], *, trust: bool = False) -> dict[str, Any]:
@@ -400,7 +455,14 @@ class Values:
         while True:
             row = self._entry(key)
             version = _expected(row[2])
-            changes: list[Change] = [put_of(path, target, row, None if replace else ABSENT)]
+            # What moves is the value in each tier; a copy is of what is seen.
+            others = [one for one in self._ledger.entry(self.path, key) if move and one[1] != row[1]]
+            below = [one for one in others if visible_record(self._kernel, [one])]
+            self._kernel.sessions.settle()
+            expected = None if replace else ABSENT
+            changes: list[Change] = [
+                put_of(path, target, one, None if n else expected) for n, one in enumerate((*below, row))
+            ]
             if move:
                 changes.append(Delete(self.path, key, if_version=version))
             elif version is not None:
@@ -411,8 +473,9 @@ class Values:
                 raise
             except ConflictError:
                 continue  # the source was written to in between
-            assert done[0].row is not None
-            return make_record(self._kernel, path, done[0].row)
+            made = done[len(below)].row
+            assert made is not None
+            return make_record(self._kernel, path, made)
 
     def _check_target(self, to: object) -> None:
         if not isinstance(to, Values):
@@ -442,7 +505,7 @@ def put_of(path: Path, key: str, row: EntryRow, if_version: int | None = None) -
     value = ValueRow._make(row[HEAD:])
     return Put(
         path, key, value.codec, value.algorithm, value.digest, value.size, value.data, _blob(value), value.config,
-        value.signature, row[7], row[6], if_version=if_version,
+        value.signature, row[7], row[6], row[1], row[8], if_version,
     )  # fmt: skip
 
 

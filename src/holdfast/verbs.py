@@ -62,9 +62,9 @@ def put(key: str, value: Any, **options: Unpack[PutOptions]) -> Record:
     return current().put(key, value, **options)
 
 
-def get(key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False) -> Any:
+def get(key: str, default: Any = RAISE, *, verify: bool = False, trust: bool = False, tier: str | None = None) -> Any:
     """A value of the current scope; see :meth:`Scope.get <holdfast.Scope.get>`."""
-    return current().get(key, default, verify=verify, trust=trust)
+    return current().get(key, default, verify=verify, trust=trust, tier=tier)
 
 
 def entry(key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
@@ -72,14 +72,16 @@ def entry(key: str, *, verify: bool = False, trust: bool = False) -> Entry[Any]:
     return current().entry(key, verify=verify, trust=trust)
 
 
-def exists(key: str) -> bool:
-    """Whether the current scope has a record of this key."""
-    return current().exists(key)
+def exists(key: str, *, tier: str | None = None) -> bool:
+    """Whether the current scope has a record of this key; see :meth:`Scope.exists <holdfast.Scope.exists>`."""
+    return current().exists(key, tier=tier)
 
 
-def delete(key: str, *, if_version: int | None = None, missing_ok: bool = False) -> Record | None:
+def delete(
+    key: str, *, if_version: int | None = None, missing_ok: bool = False, tier: str | None = None
+) -> Record | None:
     """Remove a record of the current scope; see :meth:`Scope.delete <holdfast.Scope.delete>`."""
-    return current().delete(key, if_version=if_version, missing_ok=missing_ok)
+    return current().delete(key, if_version=if_version, missing_ok=missing_ok, tier=tier)
 
 
 def update(key: str, change: Callable[[Any], Any], default: Any = RAISE, **options: Unpack[PutOptions]) -> Entry[Any]:

@@ -26,6 +26,7 @@ from .catalog.base import (
     Since,
     ValueRow,
     WriteAgain,
+    as_ending,
 )
 from .errors import (
     BusyError,
@@ -34,6 +35,7 @@ from .errors import (
     MissingExtraError,
     NotFoundError,
     NotRegisteredError,
+    QuotaExceededError,
     StorageFullError,
     StoreError,
     UnsupportedValue,
@@ -41,7 +43,7 @@ from .errors import (
 from .hashing import NONE, digest_beside, digest_buffers
 from .kernel import NATIVE_INTEGER, Kernel
 from .layout import lay_out, pack
-from .model import POWER, Record
+from .model import DURABLE, EPHEMERAL, POWER, Record
 from .options import Plan
 from .payload import Buffer, Payload
 from .reading import blob_at, make_record, recorded_identity
@@ -147,8 +149,10 @@ def put_inline(
     integer: int | None,
     plan: Plan,
     began: dict[Path, int | None] | None = None,
+    session: str | None = None,
 ) -> Record:
-    """Commit a value that lies in the catalog: its bytes, or a native ``integer`` in their place.
+    """Commit a value that lies in the catalog: its bytes, or a native ``integer`` in their place; one that ends with
+    the ``session``, if it is named.
 
     ``began`` tells which scope it was when a write that took its time began.
     """
@@ -164,18 +168,20 @@ def put_inline(
     row = (plan.expires, plan.tags, algorithm, digest, size, codec, config, signature, data)
     done: tuple[int, float, float] | None = None
     if not plan.conditional and began is None:
-        done = ledger.put(path, key, row, plan.power)
-    elif plan.if_version and plan.fence is None and began is None and not plan.power:
+        with suppress(QuotaExceededError):  # perhaps only with what has ended with its session
+            done = ledger.put(path, key, row, plan.power, session)
+    elif plan.if_version and plan.fence is None and began is None and session is None and not plan.power:
         done = ledger.replace(path, key, row, plan.if_version)
     if done is None:
-        change = Put(path, key, **InlineRow._make(row)._asdict(), if_version=plan.if_version)
-        (made,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
+        change = as_ending(Put(path, key, **InlineRow._make(row)._asdict(), if_version=plan.if_version), session)
+        (made,) = _commit(kernel, ledger, change, plan, began)
         assert made.row is not None
         return make_record(kernel, path, made.row)
     version, created, updated = done
     flags = POWER if plan.power else 0
+    tier = DURABLE if session is None else EPHEMERAL
     # fmt: off
-    record = (key, 0, version, flags, created, updated, plan.expires, plan.tags, None,
+    record = (key, tier, version, flags, created, updated, plan.expires, plan.tags, session,
               algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
     return Record(path, record, kernel.decoders[codec][0], None, kernel.volatile)
@@ -253,13 +259,27 @@ def commit_put(kernel: Kernel, ledger: Ledger, change: Put, plan: Plan, began: d
     """Commit a put with new bytes, and delete them where they turn out not to be needed."""
     try:
         go_on()
-        (done,) = ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
+        (done,) = _commit(kernel, ledger, change, plan, began)
     except CERTAIN:
         let_go(kernel, change)
         raise
     settle(kernel, change, done)
     assert done.row is not None
     return make_record(kernel, change.path, done.row)
+
+
+def _commit(
+    kernel: Kernel, ledger: Ledger, change: Put, plan: Plan, began: dict[Path, int | None] | None
+) -> Sequence[Committed]:
+    """Commit a put, without what has ended with its session in the way of its conditions."""
+    if plan.conditional:
+        kernel.sessions.settle()
+    try:
+        return ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
+    except QuotaExceededError:
+        if not kernel.sessions.settle():
+            raise
+        return ledger.commit([change], began=began, fence=plan.fence, power=plan.power)
 
 
 class _Part(NamedTuple):

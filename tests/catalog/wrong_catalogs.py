@@ -241,8 +241,8 @@ class TestAddsInTwoSteps(Wrong):
 class CollectsWithoutAMark(SQLiteCatalog):
     """Tells what is garbage, and lets it be taken again meanwhile."""
 
-    def garbage(self, limit=1000):
-        found = super().garbage(limit)
+    def garbage(self, limit=1000, storage=None):
+        found = super().garbage(limit, storage)
         self.write("UPDATE blobs SET state=0 WHERE state=1")
         return found
 
@@ -591,9 +591,9 @@ class CountsWhatExpired(SQLiteCatalog):
         self.write("UPDATE records SET expires=NULL WHERE expires<?", (self.now(),))
         return super().commit(changes, **options)
 
-    def put(self, path, key, row, power=False):
+    def put(self, path, key, row, power=False, session=None):
         self.write("UPDATE records SET expires=NULL WHERE expires<?", (self.now(),))
-        return super().put(path, key, row, power)
+        return super().put(path, key, row, power, session)
 
 
 class TestCountsWhatExpired(Wrong):

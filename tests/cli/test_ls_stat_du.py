@@ -56,6 +56,14 @@ def test_a_scope_shows_its_records(filled: holdfast.Store, at: list[str]) -> Non
     assert all(" v1 " in f"{line} " for line in lines[1:])
 
 
+def test_what_is_in_memory_is_told(store: holdfast.Store, at: list[str]) -> None:
+    scope = store.namespace("prod")
+    scope.put("kept", 1)
+    scope.put("lent", 1, tier="memory")
+    kept, lent = run("ls", "namespace:prod", *at).out.splitlines()
+    assert ("in memory" in kept, "integer, in memory" in lent) == (False, True)
+
+
 def test_long_shows_all(filled: holdfast.Store, at: list[str]) -> None:
     line = run("ls", "namespace:prod/workflow:forecast/report", "-l", *at).out
     record = filled.scope("namespace:prod/workflow:forecast").record("report.pdf")

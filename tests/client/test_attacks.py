@@ -28,7 +28,7 @@ from holdfast.errors import (
     ValueLost,
 )
 from holdfast.hashing import BLAKE3, NONE, SHA256
-from holdfast.model import Codec
+from holdfast.model import EPHEMERAL, Codec
 from holdfast.tokens import Tokens
 
 from .serving import Behind
@@ -106,11 +106,48 @@ def state(store: holdfast.Store) -> Any:
     return [(entry.record.key, entry.version, entry.record.tags, entry.value) for entry in entries], scope.policy()
 
 
+# --- sessions of memories ---------------------------------------------------------------------------------------------
+
+NOWHERE = "holdfast.dask@v1 tcp://10.0.0.1:9|Scheduler-11111111-1111-1111-1111-111111111111"
+
+
+def test_sessions_are_named_by_whose_token_opens_all(places: Callable[..., TokenCatalog], own: holdfast.Store) -> None:
+    guest = places()
+    row = (None, None, SHA256, sha256(b"x").digest(), 1, guest.codec, None, None, b"x")
+    ending = guest.value(b"x", tier=EPHEMERAL, session=NOWHERE)
+    for attempt in (
+        lambda: guest.call("put", MINE, "key", row, False, NOWHERE),
+        lambda: guest.commit(ending),
+        lambda: guest.commit(Restore(ending, 5, 1.0, 1.0)),
+    ):
+        with pytest.raises(AccessError):
+            attempt()
+    assert own._kernel.catalog.sessions() == []
+    own.scope("namespace:mine").put("key", b"x", tier="memory")
+    (session,) = own._kernel.catalog.sessions()
+    guest.call("put", MINE, "another", row, False, session)  # as a copy of what is there
+    guest.commit(ending._replace(key="third", session=session))
+    assert own.scope("namespace:mine").get("third") == b"x"
+
+
+@pytest.mark.parametrize("session", ["", " ", "x", "x\0 y", "x y z", "holdfast.local@v1 " + "x" * 201])
+def test_what_is_no_session_is_refused(places: Callable[..., TokenCatalog], own: holdfast.Store, session: str) -> None:
+    guest = places(scopes=((),))
+    row = (None, None, SHA256, sha256(b"x").digest(), 1, guest.codec, None, None, b"x")
+    with pytest.raises(InvalidArgumentError):
+        guest.call("put", MINE, "key", row, False, session)
+    with pytest.raises(InvalidArgumentError):
+        guest.commit(guest.value(b"x", tier=EPHEMERAL, session=session))
+    with pytest.raises(InvalidArgumentError, match="durable"):
+        guest.commit(guest.value(b"x", session=NOWHERE))
+    assert own._kernel.catalog.sessions() == []
+
+
 # --- scopes of others -------------------------------------------------------------------------------------------------
 
 ROW = (None, None, SHA256, sha256(b"x").digest(), 1, 1, None, None, b"x")
 ON_A_PATH: dict[str, tuple[Any, ...]] = {
-    "find": ("file",), "put": ("file", ROW, False), "replace": ("small", ROW, 1), "add": ("count", 1, 1, False),
+    "find": ("file",), "put": ("file", ROW, False, None), "replace": ("small", ROW, 1), "add": ("count", 1, 1, False),
     "record": ("file",), "entry": ("file",), "past": ("file",), "keys": ("", None, 10),
     "search": ("", None, None, "key", None, 10), "scope_id": (), "usage": (False,), "scope": (),
     "create_scope": (None, True, None), "children": (None, 10), "rename_scope": ("renamed",), "drop_scope": (False,),
@@ -118,7 +155,8 @@ ON_A_PATH: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 STORE_WIDE: dict[str, tuple[Any, ...]] = {
     "unsynced": ("", True, 0, 10), "mark_synced": ([1],), "trust": (1, NewBlob(1, '"x"', True)), "mark_lost": (1,),
-    "sweep": (10,), "garbage": (10,), "forget": ([1],), "begin": (), "vacate": ([1],),
+    "sweep": (10,), "garbage": (10, None), "forget": ([1],), "begin": (), "vacate": ([1],), "sessions": (),
+    "end_session": ("x",),
     "abandon": (Put((), "", 0, NONE, None, 0, blob=NewBlob(1, '"x"', True)),), "known": (1, ['"x"']),
     "garbage_size": (),
 }  # fmt: skip
@@ -373,7 +411,7 @@ def test_values_in_the_catalog_are_as_they_say(places: Any) -> None:
         row = (None, None, put.algorithm, put.digest, put.size, put.codec, None, None, put.data)
         for call in (
             lambda put=put: guest.commit(put),
-            lambda row=row: guest.call("put", MINE, "key", row, False),
+            lambda row=row: guest.call("put", MINE, "key", row, False, None),
             lambda row=row: guest.call("replace", MINE, "key", row, 1),
         ):
             with pytest.raises(HoldfastError):

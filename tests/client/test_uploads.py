@@ -14,7 +14,8 @@ import pytest
 import holdfast
 from holdfast.catalog.channel import Channel
 from holdfast.errors import QuotaExceededError
-from holdfast.service import server, uploads
+from holdfast.service import server
+from holdfast.service.remote import uploads
 from holdfast.tokens import Tokens
 
 from ..service.talk import served

@@ -371,7 +371,7 @@ def objects() -> list[str]:
 
 def named() -> list[str]:
     """The pieces that the records of the store name."""
-    from holdfast.verifier import scopes_from
+    from holdfast.upkeep.verifier import scopes_from
 
     found = set[str]()
     for place in scopes_from(_store):

@@ -13,10 +13,10 @@ import pytest
 from holdfast import BusyError, ConflictError, NotFoundError, Store, objects
 from holdfast.catalog.base import Blob
 from holdfast.catalog.sqlite import SQLiteCatalog, schema
-from holdfast.collector import _Run as Collector
 from holdfast.options import PLAIN
 from holdfast.storages.file import FileStorage
 from holdfast.testing.processes import in_child
+from holdfast.upkeep.collector import _Run as Collector
 
 from .children import Background
 from .deeds import Meant, identify, make, open_store

@@ -407,10 +407,10 @@ def test_planted_dying_mark_not_on_disk(lab: Lab, same_files: dict[str, Any], mo
     def transaction(self: Any, work: Any, *, power: bool = False, spare: bool = False) -> Any:
         return quick(self, work, power=False, spare=spare)
 
-    def garbage(self: Any, limit: int = 1000) -> Any:
+    def garbage(self: Any, limit: int = 1000, storage: int | None = None) -> Any:
         with monkeypatch.context() as patch:
             patch.setattr(SQLiteCatalog, "transaction", transaction)
-            return real(self, limit)
+            return real(self, limit, storage)
 
     monkeypatch.setattr(SQLiteCatalog, "garbage", garbage)
     assert "torn" in must_fail(lab, same_files, after="unlink")

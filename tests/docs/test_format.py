@@ -121,7 +121,7 @@ def test_the_page_names_every_table_and_column(folder: Path) -> None:
     ).fetchall()
     version, application = connection.pragma("user_version"), connection.pragma("application_id")
     connection.close()
-    assert (version, hex(application).upper()) == (4, "0X484F4C44")
+    assert (version, hex(application).upper()) == (5, "0X484F4C44")
     assert f"the schema, {version} |" in text
     sections = dict(re.findall(r"^\*\*`(\w+)`\*\*(.*?)(?=^\*\*|^#)", text, re.MULTILINE | re.DOTALL))
     assert set(sections) == {table for table, _ in columns}

@@ -6,6 +6,8 @@ import builtins
 import copy
 import pickle
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +41,7 @@ CODES = {
     "OtherHostError": "other_host",
     "SchemaError": "schema",
     "AccessError": "forbidden",
+    "TaskLost": "task_lost",
     "StorageFullError": "storage_full",
     "QuotaExceededError": "quota_exceeded",
     "BusyError": "busy",
@@ -116,3 +119,16 @@ def test_a_built_in_base_catches_it(name: str) -> None:
     with pytest.raises(getattr(builtins, builtin)) as caught:
         raise CLASSES[name]("m")
     assert isinstance(caught.value, HoldfastError)
+
+
+def test_they_travel_also_where_tblib_pickles_all_errors() -> None:
+    """As in each process that imports distributed; in one of its own, since nobody can take that back."""
+    program = (
+        "import pickle, tblib.pickling_support, holdfast.errors as errors\n"
+        "from holdfast.filesystem.faults import FileMissing, IsFolder\n"
+        "tblib.pickling_support.install()\n"
+        "for kind in (FileMissing, IsFolder, *(getattr(errors, name) for name in errors.__all__)):\n"
+        "    found = pickle.loads(pickle.dumps(kind('what happened')))\n"
+        "    assert (type(found), str(found), found.message) == (kind, 'what happened', 'what happened'), kind\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

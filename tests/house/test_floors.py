@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2] / "src"
 KERNEL = [
     "kernel",
     "options",
+    "memory",
     "signing",
     "layout",
     "contents",
@@ -40,16 +41,16 @@ KERNEL = [
     "store",
 ]
 VIEWS = [
-    "artifact", "storable", "memoize", "context", "aio", "filesystem", "collector", "verifier", "exchange", "tokens",
+    "artifact", "storable", "memoize", "context", "aio", "filesystem", "upkeep", "exchange", "tokens",
 ]  # fmt: skip
 
-CONTRACTS = ["serializers.base", "storages.base", "catalog.base", "storable.base"]
+CONTRACTS = ["serializers.base", "storages.base", "storages.ephemeral", "catalog.base", "storable.base"]
 
 # What several implementations of a contract stand on.
 STOOD_ON = [
     "serializers.exact_json", "serializers.items", "serializers.tables",
-    "storages.mapping", "storages.places", "storages.remote", "catalog.sql", "catalog.wire",
-    "catalog.channel",
+    "storages.buffers", "storages.dialing", "storages.mapping", "storages.places", "storages.remote",
+    "catalog.sql", "catalog.wire", "catalog.channel",
 ]  # fmt: skip
 
 # Floor by name, without "holdfast."; the name of a folder stands for all in it.

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from .tools import ROOT
+from ..mounts import linux_only, run_apart
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts a tmpfs in a namespace, which only Linux has")
-
-
-@functools.cache
-def namespace() -> tuple[str, ...]:
-    """A command that runs another one where it may mount: as root, or as an ordinary user in a user namespace."""
-    for command in (("unshare", "-m"), ("unshare", "-rm"), ("sudo", "-n", "unshare", "-m")):
-        if shutil.which(command[0]) is None:
-            continue
-        trial = subprocess.run([*command, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True, check=False)
-        if trial.returncode == 0:
-            return command
-    pytest.fail("these tests mount a small disk, and neither root, user namespaces nor sudo are allowed here")
+pytestmark = linux_only
 
 
 @pytest.mark.parametrize("size", ["12", pytest.param("24", marks=pytest.mark.long)])
 def test_a_disk_that_is_full(tmp_path: Path, size: str) -> None:
-    done = subprocess.run(
-        [*namespace(), sys.executable, "-m", "tests.kernel.small_disk", str(tmp_path), size],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_apart("-m", "tests.kernel.small_disk", str(tmp_path), size)
 
 
 def test_a_disk_that_may_not_be_written(tmp_path: Path) -> None:
@@ -53,7 +30,4 @@ def test_a_disk_that_may_not_be_written(tmp_path: Path) -> None:
         "        continue\n"
         "    raise AssertionError(place)\n"
     )
-    done = subprocess.run(
-        [*namespace(), sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    run_apart("-c", code, str(tmp_path))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase
 
 import holdfast
-from holdfast import collector, reading
+from holdfast import reading
 from holdfast.catalog.base import Delete, Put
 from holdfast.catalog.sqlite import SQLiteCatalog
 from holdfast.files import Files
@@ -18,6 +18,7 @@ from holdfast.listing import Listing
 from holdfast.model import Record
 from holdfast.testing.state_machine import StoreSuite, check_store
 from holdfast.transaction import Atomic, Buffered
+from holdfast.upkeep import collector
 from holdfast.values import Values
 
 Patch = pytest.MonkeyPatch
@@ -107,7 +108,7 @@ def gc_takes_what_is_needed(patch: Patch) -> None:
             kernel.storage.delete(json.loads(place))
         return done
 
-    patch.setattr("holdfast.collector.collect", greedy)
+    patch.setattr("holdfast.upkeep.collector.collect", greedy)
 
 
 def gc_takes_nothing(patch: Patch) -> None:

@@ -152,7 +152,7 @@ def row(**changed: Any) -> tuple[Any, ...]:
 )
 def test_a_row_that_nobody_could_read_is_not_taken(guarded: dict[str, Client], changed: dict[str, Any]) -> None:
     client = guarded["prod"]
-    assert call(client, "put", PROD, "bad", row(**changed), False) == (400, "InvalidArgumentError")
+    assert call(client, "put", PROD, "bad", row(**changed), False, None) == (400, "InvalidArgumentError")
     expires, tags, algorithm, digest, size, codec, config, signature, data = row(**changed)
     content = (codec, algorithm, digest, size, data, None, config, signature, tags, expires, 0, None, None, None, ())
     put = ["put", [PROD, "bad", *content]]
@@ -164,11 +164,11 @@ def test_a_row_that_nobody_could_read_is_not_taken(guarded: dict[str, Client], c
 def test_names_and_times_that_nobody_could_tell_are_not_taken(guarded: dict[str, Client]) -> None:
     client = guarded["prod"]
     for key in ("", "a\nb", "a\0", "x" * 513):
-        assert call(client, "put", PROD, key, row(), False) == (400, "InvalidKeyError")
+        assert call(client, "put", PROD, key, row(), False, None) == (400, "InvalidKeyError")
         assert call(client, "add", PROD, key, 1, 1, False) == (400, "InvalidKeyError")
         assert call(client, "commit", [["delete", [PROD, key, None, None]]], [], None, False)[0] == 400
     for part in (("", "a"), ("a", ""), ("a\0", "b"), ("a", "x" * 513)):
-        assert call(client, "put", (*PROD, part), "k", row(), False) == (400, "InvalidScopeError")
+        assert call(client, "put", (*PROD, part), "k", row(), False, None) == (400, "InvalidScopeError")
         assert call(client, "create_scope", (*PROD, part), None, True, None) == (400, "InvalidScopeError")
     for created in (math.nan, 1e300, -math.inf):
         assert call(client, "create_scope", (*PROD, ("bad", "x")), None, True, created)[0] == 400
@@ -195,7 +195,7 @@ def test_few_bytes_that_come_to_many_are_not_shown_as_json(guarded: dict[str, Cl
     bomb = row(
         digest=hashlib.sha256(packed).digest(), size=len(packed), codec=codec, config='{"size":5242882}', data=packed
     )
-    assert call(client, "put", PROD, "bomb", bomb, False)[0] == 200
+    assert call(client, "put", PROD, "bomb", bomb, False, None)[0] == 200
     got = client.get("/v1/values/namespace:prod/bomb?as=json")
     assert (got.status, got.code) == (406, "not_acceptable")
 
@@ -444,5 +444,8 @@ def test_tags_and_properties_are_short_enough_to_be_listed(client: Client, at: s
     assert client.ask("POST", "/v1/batch", {"operations": [put]}).json["results"][0]["status"] == 400
     assert client.ask("PUT", f"/v1/scopes/{at}", {"properties": {"a": long}}).status == 400
     path = (tuple(at.split(":")),)
-    assert call(client, "put", path, "a", row(tags=json.dumps({"a": long})), False) == (400, "InvalidArgumentError")
+    assert call(client, "put", path, "a", row(tags=json.dumps({"a": long})), False, None) == (
+        400,
+        "InvalidArgumentError",
+    )
     assert call(client, "create_scope", path, json.dumps({"a": long}), True, None)[0] == 400

@@ -16,7 +16,7 @@ from ..navigation import Names, Navigation
 from ..objects import put, putting
 from ..options import PutOptions
 from ..payload import Buffer
-from ..reading import load, make_record, missing, visible
+from ..reading import load, make_record, missing, seen
 from ..scope import BaseScope
 from ..steps import Steps
 from ..stream import Stream
@@ -86,7 +86,7 @@ class AsyncScope(Below):
         scope = self._sync
         kernel, plan = scope._kernel, scope._plan(options)
         what = (kernel, scope._ledger, scope.path, check_key(key), value, plan)
-        if plan.serializer is None and plan.compression is None and not plan.power:
+        if plan.serializer is None and plan.compression is None and plan.tier is None and not plan.power:
             done = await self._driver.brief_if(partial(is_brief, kernel, value), partial(put, *what))
             if done is not LATER:
                 return done
@@ -101,9 +101,10 @@ class AsyncScope(Below):
         verify: bool = False,
         trust: bool = False,
         version: int | None = None,
+        tier: str | None = None,
     ) -> Any:
-        if version is not None:
-            verb = partial(self._sync.get, key, default, verify=verify, trust=trust, version=version)
+        if version is not None or tier is not None:
+            verb = partial(self._sync.get, key, default, verify=verify, trust=trust, version=version, tier=tier)
             return self._shown(await self._driver.away(verb))
         found = await self._driver.here(partial(_get_plain, self._sync, key, default))
         if found is not LATER:
@@ -271,13 +272,13 @@ class AsyncScope(Below):
 
 
 def _get(scope: BaseScope[Any], key: str, default: Any, verify: bool, trust: bool) -> Steps[Any]:
-    row = visible(scope._kernel, scope._ledger.find(scope.path, key))
+    row = seen(scope._kernel, scope._ledger, scope.path, key)
     return (yield from scope._get(key, row, default, verify, trust))
 
 
 def _get_plain(scope: BaseScope[Any], key: str, default: Any) -> Any:
     kernel, path = scope._kernel, scope.path
-    row = visible(kernel, scope._ledger.find(path, check_key(key)))
+    row = seen(kernel, scope._ledger, path, check_key(key))
     if row is None:
         if default is RAISE:
             raise missing(path, key)

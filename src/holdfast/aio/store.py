@@ -10,13 +10,13 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from ..catalog.base import Fence
-from ..collector import Collected, Collecting
 from ..config import StoreConfig
 from ..errors import BusyError
 from ..exchange import Exchanging
 from ..lease import Lease, held_by_another
 from ..store import BaseStore
-from ..verifier import Verifying
+from ..upkeep.collector import Collected, Collecting
+from ..upkeep.verifier import Verifying
 from .scope import AsyncScope, AsyncTransaction, Below
 from .transaction import AsyncAtomic
 from .verbs import Colour, Shown, described, lifted

@@ -4,9 +4,9 @@ A call is ``POST /v1/catalog/NAME`` with its arguments as an array in MessagePac
 answer. The tuples of the contract cross as arrays in the order of their fields; all that comes in is checked for its
 type before anything is done. An error crosses as the name of its class and its message.
 
-Two kinds of numbers would open what is not one's own, and so cross *sealed* (:mod:`holdfast.service.seals`): places in
-storages that the service reads, and, to whom may not have all, ids of blobs. A sealed id is some bytes, which
-stand for one large integer in the client.
+Two kinds of numbers would open what is not one's own, and so cross *sealed*
+(:mod:`holdfast.service.remote.seals`): places in storages that the service reads, and, to whom may not have all, ids of
+blobs. A sealed id is some bytes, which stand for one large integer in the client.
 """
 
 from __future__ import annotations
@@ -115,6 +115,7 @@ class Hello(NamedTuple):
         integer: the id of the codec of native integers.
         storages: number, name, URL and whether the service reads it for its clients, of each storage.
         volatile: whether all of it ends with the service.
+        instance: tells the store from copies of it.
     """
 
     store_id: str
@@ -122,6 +123,7 @@ class Hello(NamedTuple):
     integer: int
     storages: list[tuple[int, str, str, bool]]
     volatile: bool
+    instance: str = ""
 
 
 class Call(NamedTuple):
@@ -158,7 +160,7 @@ _Ids = Annotated[list[BlobId], Meta(max_length=_MANY)]
 CALLS: Final[Mapping[str, Call]] = {
     "hello": Call((), Hello, "any"),
     "find": Call((_Path, str), _of(list, _Value), "read"),
-    "put": Call((_Path, str, InlineRow, bool), tuple[int, float, float], "write", again=False),
+    "put": Call((_Path, str, InlineRow, bool, str | None), tuple[int, float, float], "write", again=False),
     "replace": Call((_Path, str, InlineRow, int), tuple[int, float, float] | None, "write", again=False),
     "add": Call((_Path, str, int, int, bool), tuple[int, RecordRow], "write", again=False),
     "commit": Call((_Changes, _Scopes, Fence | None, bool), _of(list, _Committed), "any", again=False),
@@ -191,13 +193,15 @@ CALLS: Final[Mapping[str, Call]] = {
     "acquire": Call((str, str, float, bool), LeaseRow, "any"),  # by the same owner it gives the same lease
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),
+    "sessions": Call((), list[str], "store"),
+    "end_session": Call((str,), int, "store"),
     "barrier": Call((), None, "any"),
     "unsynced": Call((str, bool, BlobId, int), _of(list, _Blob), "store"),
     "mark_synced": Call((_Ids,), None, "store"),
     "trust": Call((BlobId, NewBlob), None, "store"),
     "mark_lost": Call((BlobId,), int, "store"),
     "sweep": Call((int,), int, "store"),
-    "garbage": Call((int,), _of(list, _Blob), "store"),
+    "garbage": Call((int, int | None), _of(list, _Blob), "store"),
     "forget": Call((_Ids,), None, "store"),
     "begin": Call((), Since, "store"),
     "vacate": Call((_Ids,), None, "store"),

@@ -10,7 +10,7 @@ import typer
 from ..address import Path, format_path
 from ..api import Scope
 from ..kernel import CATALOG_FILE
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse_scope
 from .printing import document, print_columns
 from .wording import count_text, shown, size_text

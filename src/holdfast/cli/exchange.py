@@ -13,7 +13,7 @@ import typer
 from ..api import Store
 from ..exchange import Moved
 from ..exchange.folder import FolderSource
-from ..verifier import Problem, scopes_from
+from ..upkeep.verifier import Problem, scopes_from
 from .arguments import JsonOption, StorageOption, StoreOption, open_store
 from .commands import CONFLICT, WRONG
 from .printing import document, note, paint

@@ -15,7 +15,7 @@ from ..errors import InvalidArgumentError
 from ..listing import ORDERS
 from ..model import STORABLE, Record
 from ..reading import missing
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from .arguments import JsonOption, Place, PlaceArgument, StoreOption, open_store, parse
 from .printing import json_line, note, paint, print_columns, record_json, time_json
 from .wording import age_text, count_text, left_text, shown, size_text, tags_from
@@ -172,7 +172,8 @@ def _row(record: Record, long: bool) -> list[str]:
         row += [f"v{record.version}", record.durability, record.digest or "-"]
         row += [f"until {time_json(record.expires)}" if record.expires else ""]
     else:
-        row += [age_text(record.updated), _type_text(record), f"v{record.version}"]
+        where = ", in memory" if record.tier == "ephemeral" else ""
+        row += [age_text(record.updated), _type_text(record) + where, f"v{record.version}"]
         row += [f"ends {left_text(record.expires)}" if record.expires else ""]
     return [*row, " ".join(shown(f"{name}={value}") for name, value in record.tags.items())]
 

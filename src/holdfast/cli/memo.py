@@ -19,7 +19,7 @@ from ..api import Scope
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
 from ..memoize.shelf import CALLS, CODES, KIND, digests
 from ..model import Record
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from .arguments import JsonOption, Place, StoreOption, complete_address, open_store, parse_scope
 from .commands import MISS
 from .printing import answer, document, json_line, note, print_columns, record_json, time_json

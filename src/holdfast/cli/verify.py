@@ -7,7 +7,7 @@ from itertools import islice
 
 import typer
 
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from .arguments import AddressesArgument, JsonOption, StoreOption, open_store
 from .commands import WRONG
 from .printing import answer, paint

@@ -23,7 +23,7 @@ from ..options import tags_text
 from ..stopping import go_on
 from ..storages.inline import InlineStorage
 from ..store import BaseStore
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from ..writing import CERTAIN, let_go, settle, store_chunks
 from .folder import FolderSource
 from .layout import Line, parsed

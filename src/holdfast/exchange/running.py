@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..address import Path, format_address
 from ..errors import DecodeError, NotFoundError, NotRegisteredError
-from ..verifier import Problem
+from ..upkeep.verifier import Problem
 
 __all__ = ["Moved", "Run"]
 

@@ -17,7 +17,7 @@ from ..reading import make_record, read_current, stored_chunks, visible_record
 from ..scope import BaseScope
 from ..signing import Signer
 from ..store import BaseStore
-from ..verifier import scopes_from
+from ..upkeep.verifier import scopes_from
 from .layout import Line, content_of, line_of
 
 __all__ = ["Pieces", "Replaced", "StoreSource", "begun"]

@@ -19,7 +19,7 @@ from ..context import current_context
 from ..errors import InvalidArgumentError, NotFoundError
 from ..kernel import NATIVE_INTEGER, Kernel, shared_kernel
 from ..model import Record
-from ..reading import make_record, visible, visible_record
+from ..reading import make_record, seen, visible_record
 from ..scope import BaseScope
 from ..store import BaseStore, OpenKernel
 from .atomic import FileTransaction
@@ -134,7 +134,7 @@ class Tree(AbstractFileSystem):  # type: ignore[misc]
         record = make_record(self._kernel, place, row)
         size = record.unpacked_size
         if record.serializer == NATIVE_INTEGER.serializer:  # it lies there as a number, and is read as its digits
-            found = visible(self._kernel, self._ledger.find(place, record.key))
+            found = seen(self._kernel, self._ledger, place, record.key)
             size = size if found is None else len(str(found[9]))
         told = {name: getattr(record, name) for name in ("content_type", "serializer", "version", "tags", "digest")}
         times = {"created": row[4], "mtime": row[5], "expires": row[6]}

@@ -18,8 +18,8 @@ from .guard import Guard
 from .journal import Journal
 from .problems import Refusal, public
 from .problems import answer_of as service_answer
-from .remote import PREFIXES as REMOTE
-from .remote import answer_of as remote_answer
+from .remote.routes import PREFIXES as REMOTE
+from .remote.routes import answer_of as remote_answer
 from .routes import ROUTES
 from .routing import Route, Router, Verb
 

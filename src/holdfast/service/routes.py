@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import state
 from .direktiv.routes import ROUTES as DIREKTIV
-from .remote import ROUTES as REMOTE
+from .remote.routes import ROUTES as REMOTE
 from .routing import ANY, Route, Verb
 from .v1 import openapi
 from .v1.routes import ROUTES as V1

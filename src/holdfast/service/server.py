@@ -20,7 +20,7 @@ from .app import App, make_app
 from .base import Limits, Service
 from .guard import is_loopback
 from .journal import Journal
-from .remote import Remote
+from .remote.routes import Remote
 
 try:
     import uvicorn

@@ -15,10 +15,11 @@ from ..model import DURABLE, EPHEMERAL, Codec, from_epoch
 from ..options import check_version, tags_text
 from ..serializers.exact_json import load
 
-__all__ = ["check_codec", "check_length", "check_names", "check_row", "check_time", "properties_of"]
+__all__ = ["check_codec", "check_length", "check_names", "check_row", "check_session", "check_time", "properties_of"]
 
 _LONG = 2000  # characters of a codec: each is kept for ever
 _LONGEST = 1 << 16  # characters of tags or properties: a page of a listing has those of a thousand
+_SESSION = re.compile("[!-~]{1,100} [!-~]{1,200}")
 _TEXT = re.compile("[^\x00-\x1f\x7f-\x9f]*")
 
 
@@ -55,6 +56,18 @@ def check_length(text: str | None, what: str) -> str | None:
     if text is None or len(text) <= _LONGEST:
         return text
     raise InvalidArgumentError(f"{what} have more than {_LONGEST} characters: put what is long into a record")
+
+
+def check_session(session: str, tier: int = EPHEMERAL) -> None:
+    """Refuse what is no session, and a durable record that would end with one.
+
+    Raises:
+        InvalidArgumentError: it is one.
+    """
+    if tier != EPHEMERAL:
+        raise InvalidArgumentError("a durable record ends with no session")
+    if not _SESSION.fullmatch(session):
+        raise InvalidArgumentError(f"{session!r:.100} is no session: the name of a memory, and what that calls it")
 
 
 def check_codec(codec: Codec) -> None:

@@ -236,7 +236,7 @@ class CollectorTests:
     def test_what_records_need_is_no_garbage(self, catalog: Catalog) -> None:
         for number in range(5):
             put_file(catalog, f"k{number}", b"%d" % number, synced=bool(number % 2))
-        put_file(catalog, "memory", b"m", tier=EPHEMERAL, session="s")
+        put_file(catalog, "memory", b"m", tier=EPHEMERAL, session="memory s")
         assert catalog.garbage() == []
         assert catalog.garbage_size() == (0, 0, 0)
 
@@ -478,6 +478,6 @@ class RecoveryTests:
 
     def test_in_memory_nothing_is_kept(self, catalog: Catalog) -> None:
         """Ephemeral bytes end with their session: no sync will ever be recorded."""
-        first = put_file(catalog, "key", b"one", tier=EPHEMERAL, session="s")
-        put_file(catalog, "key", b"two", tier=EPHEMERAL, session="s")
+        first = put_file(catalog, "key", b"one", tier=EPHEMERAL, session="memory s")
+        put_file(catalog, "key", b"two", tier=EPHEMERAL, session="memory s")
         assert collected(catalog) == [first.storage_config]

@@ -155,7 +155,7 @@ class ValueTests:
         old, file = put(catalog, "old", b"old"), put_file(catalog, "file").version
         expired = put(catalog, "e", expires=now)
         put(catalog, "two")
-        catalog.commit([file_put(catalog, "two", tier=EPHEMERAL, session="s")])
+        catalog.commit([file_put(catalog, "two", tier=EPHEMERAL, session="memory s")])
         wait_past(catalog, now)
         two = max(versions(catalog, "two"))
         for key, version in (("old", old + 1), ("file", file), ("e", expired), ("none", 1), ("two", two)):
@@ -208,15 +208,15 @@ class ValueTests:
 
     def test_two_tiers_share_one_counter(self, catalog: Catalog) -> None:
         first = put(catalog, "key", b"durable")
-        (done,) = catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="s1")])
+        (done,) = catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="memory s1")])
         assert done.row is not None
-        assert (done.row.tier, done.row.session) == (EPHEMERAL, "s1")
+        assert (done.row.tier, done.row.session) == (EPHEMERAL, "memory s1")
         assert done.row.version > first
         rows = sorted(ValueRow._make(row).tier for row in catalog.find(FLOW, "key"))
         assert rows == [DURABLE, EPHEMERAL], "an ephemeral put replaced the durable record"
         assert put(catalog, "key", b"again") > done.row.version
         assert len(catalog.record(FLOW, "key")) == 2
-        catalog.commit([file_put(catalog, "n", tier=EPHEMERAL, session="s1")])
+        catalog.commit([file_put(catalog, "n", tier=EPHEMERAL, session="memory s1")])
         codec = catalog.codec_id(INTEGER)
         with pytest.raises(InvalidArgumentError):  # what is seen is no integer
             catalog.add(FLOW, "n", 1, codec)
@@ -330,7 +330,7 @@ class CommitTests:
 
     def test_the_expected_version_is_the_one_that_is_seen(self, catalog: Catalog) -> None:
         durable = put(catalog, "key")
-        (done,) = catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="s", if_version=durable)])
+        (done,) = catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="memory s", if_version=durable)])
         assert done.row is not None
         with pytest.raises(ConflictError):
             catalog.commit([inline_put(catalog, "key", if_version=durable)])
@@ -339,7 +339,7 @@ class CommitTests:
     def test_delete_takes_both_tiers_or_one(self, catalog: Catalog) -> None:
         def both() -> None:
             put(catalog, "key")
-            catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="s")])
+            catalog.commit([file_put(catalog, "key", tier=EPHEMERAL, session="memory s")])
 
         both()
         (done,) = catalog.commit([Delete(FLOW, "key")])
@@ -456,8 +456,8 @@ class ListingTests:
 
     def test_a_key_in_two_tiers_is_listed_once(self, catalog: Catalog) -> None:
         put(catalog, "both")
-        catalog.commit([file_put(catalog, "both", tier=EPHEMERAL, session="s")])
-        catalog.commit([file_put(catalog, "memory", tier=EPHEMERAL, session="s")])
+        catalog.commit([file_put(catalog, "both", tier=EPHEMERAL, session="memory s")])
+        catalog.commit([file_put(catalog, "memory", tier=EPHEMERAL, session="memory s")])
         put(catalog, "memory")
         put(catalog, "plain")
         assert catalog.keys(FLOW, "", None, 10) == ["both", "memory", "plain"]
@@ -471,7 +471,7 @@ class ListingTests:
         for number in range(6):
             put(catalog, f"k{number}", b"12345", expires=moment if number % 2 else moment + 1000)
         put(catalog, "two", b"below")
-        catalog.commit([file_put(catalog, "two", tier=EPHEMERAL, session="s", expires=moment)])
+        catalog.commit([file_put(catalog, "two", tier=EPHEMERAL, session="memory s", expires=moment)])
         wait_past(catalog, moment)
         wanted = ["k0", "k2", "k4", "two"]
         assert catalog.keys(FLOW, "", None, 10) == wanted

@@ -43,7 +43,7 @@ class RestoreTests:
             inline_put(catalog, "replaced", b"new"),
             file_put(catalog, "file", b"two", place='"p1"', synced=True),
             file_put(catalog, "same bytes", b"two", place='"p2"'),
-            inline_put(catalog, "ephemeral", b"three", tier=EPHEMERAL, session="s"),
+            inline_put(catalog, "ephemeral", b"three", tier=EPHEMERAL, session="memory s"),
             inline_put(catalog, "number")._replace(data=7, size=8, digest=None, algorithm=0),
         ]
         done = catalog.commit(

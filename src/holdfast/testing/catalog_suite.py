@@ -35,6 +35,7 @@ from .catalog_policies import HistoryTests, LostHistoryTests, QuotaTests
 from .catalog_records import CommitTests, ListingTests, ValueTests
 from .catalog_restore import RestoreTests
 from .catalog_scopes import LeaseTests, ScopeTests, SharedTests
+from .catalog_sessions import SessionTests
 from .processes import in_child, killed_child
 
 __all__ = ["CatalogSuite"]
@@ -50,6 +51,7 @@ class CatalogSuite(
     ListingTests,
     ScopeTests,
     LeaseTests,
+    SessionTests,
     SharedTests,
     SharingTests,
     CollectorTests,

@@ -47,6 +47,7 @@ from .rows import (
     Usage,
     ValueRow,
     WriteAgain,
+    as_ending,
 )
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "Usage",
     "ValueRow",
     "WriteAgain",
+    "as_ending",
 ]
 
 T = TypeVar("T")
@@ -94,9 +96,11 @@ class Ledger(ABC):
         """The :class:`ValueRow` tuples of a key, at most one a tier, expired ones included; none: empty."""
 
     @abstractmethod
-    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
-        """Commit one inline durable value, an :class:`InlineRow` tuple, whatever was there; gives version, created and
-        updated.
+    def put(
+        self, path: Path, key: str, row: tuple[Any, ...], power: bool = False, session: str | None = None
+    ) -> tuple[int, float, float]:
+        """Commit one inline value, an :class:`InlineRow` tuple, whatever was there: durable, or ephemeral where a
+        ``session`` is named that it ends with. Gives version, created and updated.
 
         Makes the scope when it is missing. With ``power`` the commit is on disk when this returns.
         """
@@ -198,6 +202,7 @@ class Catalog(Ledger):
     Attributes:
         store_id: 32 hex digits, made with the store.
         signing_key: 32 random bytes, made with the store; none where they stay with a service.
+        instance: tells a store from copies of its files, which have the same id; empty where there are none.
         boot: the boot under which bytes are recorded, None for this machine's.
         served: whether a service looks after the store: recovers it, and has new bytes put on disk.
         volatile: whether the store ends with the service.
@@ -206,6 +211,7 @@ class Catalog(Ledger):
 
     store_id: str
     signing_key: bytes
+    instance: str = ""
     boot: str | None = None
     served: ClassVar[bool] = False
     volatile: bool = False
@@ -219,6 +225,10 @@ class Catalog(Ledger):
         By default they wait as ever.
         """
         return work()
+
+    def in_haste(self) -> bool:
+        """Whether this thread is in haste now, as :meth:`impatient` has it: it may not wait for others of any kind."""
+        return False
 
     @abstractmethod
     def usage(self, path: Path, *, expired: bool = False) -> Usage:
@@ -354,6 +364,16 @@ class Catalog(Ledger):
     def release(self, fence: Fence) -> None:
         """Give a lease back; does nothing when it is lost. Tokens of the name go on growing."""
 
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def sessions(self) -> list[str]:
+        """The sessions that visible ephemeral records end with, each once."""
+
+    @abstractmethod
+    def end_session(self, session: str) -> int:
+        """Hide the records of a session at once, as if they had expired; gives how many it were."""
+
     # --- bytes: for the sync thread, the recovery and the collector ---------------------------------------------------
 
     @abstractmethod
@@ -382,9 +402,10 @@ class Catalog(Ledger):
         scope asks for, in one small commit; how many it was. Bundles that nobody needs let their members go."""
 
     @abstractmethod
-    def garbage(self, limit: int = 1000) -> list[Blob]:
+    def garbage(self, limit: int = 1000, storage: int | None = None) -> list[Blob]:
         """Mark up to ``limit`` blobs that no record needs as dying and give them, those of a collector that died
-        included; on disk when this returns, so that no lost commit can revive them."""
+        included; on disk when this returns, so that no lost commit can revive them. Those of one storage alone, if it
+        is given: of a memory, so that no disk is waited for."""
 
     @abstractmethod
     def forget(self, ids: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple, Union
 
 from ...address import Path
 from ...errors import ConflictError
-from ...model import DURABLE, RecordRow
+from ...model import DURABLE, EPHEMERAL, RecordRow
 
 __all__ = [
     "ABSENT",
@@ -34,6 +34,7 @@ __all__ = [
     "Usage",
     "ValueRow",
     "WriteAgain",
+    "as_ending",
 ]
 
 ABSENT: Final = 0
@@ -183,6 +184,11 @@ class Put(NamedTuple):
     if_version: int | None = None
     since: Since | None = None
     members: tuple[Member, ...] = ()
+
+
+def as_ending(put: Put, session: str | None) -> Put:
+    """A put as one that ends with a session, if one is named."""
+    return put if session is None else put._replace(tier=EPHEMERAL, session=session)
 
 
 class Restore(NamedTuple):

@@ -82,6 +82,7 @@ class HTTPCatalog(Catalog):
         self._channel.patience = math.inf
         self.store_id = hello.store_id
         self.signing_key = key or b""
+        self.instance = hello.instance
         self.boot = hello.boot
         self.volatile = hello.volatile
         self._codecs: dict[int, Codec] = {hello.integer: _INTEGER}
@@ -108,8 +109,10 @@ class HTTPCatalog(Catalog):
         rows: list[Any] = self._ask("find", path, key)
         return [row if row.blob.__class__ is not bytes else row._replace(blob=_opened(row.blob)) for row in rows]
 
-    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
-        return self._ask("put", path, key, row, power)  # type: ignore[no-any-return]
+    def put(
+        self, path: Path, key: str, row: tuple[Any, ...], power: bool = False, session: str | None = None
+    ) -> tuple[int, float, float]:
+        return self._ask("put", path, key, row, power, session)  # type: ignore[no-any-return]
 
     def replace(self, path: Path, key: str, row: tuple[Any, ...], if_version: int) -> tuple[int, float, float] | None:
         return self._ask("replace", path, key, row, if_version)  # type: ignore[no-any-return]
@@ -280,6 +283,14 @@ class HTTPCatalog(Catalog):
     def release(self, fence: Fence) -> None:
         self._ask("release", fence)
 
+    # --- sessions ---------------------------------------------------------------------------------------------------
+
+    def sessions(self) -> list[str]:
+        return self._ask("sessions")  # type: ignore[no-any-return]
+
+    def end_session(self, session: str) -> int:
+        return self._ask("end_session", session)  # type: ignore[no-any-return]
+
     # --- bytes ------------------------------------------------------------------------------------------------------
 
     def unsynced(self, *, boot: str, earlier: bool, after: int = 0, limit: int = 1000) -> list[Blob]:
@@ -297,8 +308,8 @@ class HTTPCatalog(Catalog):
     def sweep(self, limit: int = 1000) -> int:
         return self._ask("sweep", limit)  # type: ignore[no-any-return]
 
-    def garbage(self, limit: int = 1000) -> list[Blob]:
-        return [Blob(*row) for row in self._ask("garbage", limit)]
+    def garbage(self, limit: int = 1000, storage: int | None = None) -> list[Blob]:
+        return [Blob(*row) for row in self._ask("garbage", limit, storage)]
 
     def forget(self, ids: Sequence[int]) -> None:
         self._ask("forget", list(ids))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..base import Blob
 from ..sql.blobs import Blobs as AnyBlobs
+from ..sql.blobs import storages
 from ..sql.columns import BLOB_COLUMNS
 from ..sql.engine import check_limit
 from .core import Core
@@ -16,7 +17,8 @@ from .session import Session
 __all__ = ["Blobs"]
 
 _MARK = (
-    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 AND storage<>0 ORDER BY id LIMIT $1 "
+    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 AND storage BETWEEN $1 AND $2 "
+    "ORDER BY storage,id LIMIT $3 "
     f"FOR UPDATE SKIP LOCKED) RETURNING {BLOB_COLUMNS}"
 )
 _BUNDLES = (
@@ -57,9 +59,9 @@ class Blobs(AnyBlobs, Core):
         if ids:
             self.transaction(work)
 
-    def garbage(self, limit: int = 1000) -> list[Blob]:
+    def garbage(self, limit: int = 1000, storage: int | None = None) -> list[Blob]:
         """See :meth:`Catalog.garbage <holdfast.catalog.base.Catalog.garbage>`."""
-        rows = self.write(_MARK, (check_limit(limit),))
+        rows = self.write(_MARK, (*storages(storage), check_limit(limit)))
         return [Blob._make(row) for row in sorted(rows)]
 
     def known(self, storage: int, configs: Sequence[str]) -> set[str]:

@@ -10,6 +10,7 @@ from ..sql.changes import Changes, conflict
 from ..sql.engine import Locks
 from ..sql.leases import Leases
 from ..sql.policies import Policies
+from ..sql.sessions import Sessions
 from ..sql.shared import Shared
 from .blobs import Blobs
 from .listing import Listing
@@ -61,7 +62,7 @@ class _Changes(Changes, Listing):
             self.transaction(lambda session: session.rows(sql, (version + _AHEAD,)), locks=Locks(alone=True))
 
 
-class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Policies, Leases, Blobs, Catalog):
+class PostgreSQLCatalog(Shared, Values, _Changes, Listing, Scopes, Policies, Leases, Sessions, Blobs, Catalog):
     """A catalog in one schema of a PostgreSQL database, shared by processes of many machines.
 
     What an acknowledgement means: each commit is in the log on the server's disk before the call returns (and on the

@@ -273,7 +273,16 @@ def _second(link: Link) -> None:
     link.script(_VIEWS)
 
 
-MIGRATIONS: list[Callable[[Link], None]] = [_first, _second]
+def _third(link: Link) -> None:
+    """The sessions of ephemeral records are found, and what nobody needs in one storage."""
+    link.script(
+        "CREATE INDEX records_session ON records(session) WHERE session IS NOT NULL;"
+        "CREATE INDEX blobs_free ON blobs(storage, id) WHERE refs=0;"
+        "DROP INDEX blobs_garbage;"
+    )
+
+
+MIGRATIONS: list[Callable[[Link], None]] = [_first, _second, _third]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 

@@ -62,6 +62,7 @@ class Session(BoundSession):
     KEPT = KEPT
     EXPIRED = EXPIRED
     SKIP = " FOR UPDATE OF p SKIP LOCKED"
+    SKIP_RECORDS = " FOR UPDATE OF r SKIP LOCKED"
 
     def __init__(self, link: Link, known: Known, locks: Locks | None) -> None:
         super().__init__(known)

@@ -25,6 +25,7 @@ __all__ = [
     "MAKE_SCOPE",
     "PAST",
     "PUT",
+    "PUT_ENDING",
     "PUT_FULL",
     "RECORD",
     "REPLACE_AT",
@@ -126,23 +127,28 @@ def _next(guard: str = "true") -> str:
 _REPLACED = (
     "version=excluded.version,flags=excluded.flags,created={created},"
     "updated=excluded.updated,expires=excluded.expires,"
-    "tags=excluded.tags,session=excluded.session,algorithm=excluded.algorithm,digest=excluded.digest,"
+    "tags=excluded.tags,{session}algorithm=excluded.algorithm,digest=excluded.digest,"
     "size=excluded.size,codec=excluded.codec,config=excluded.config,signature=excluded.signature,"
     "number=excluded.number,data=excluded.data"
 )
 # created is that of the record replaced, unless that one had expired and so was no longer there.
-_PUT_OVER = _REPLACED.format(
-    created="CASE WHEN records.expires<=excluded.updated THEN excluded.updated ELSE records.created END"
-)
+_CREATED = "CASE WHEN records.expires<=excluded.updated THEN excluded.updated ELSE records.created END"
+_SESSION = "session=excluded.session,"
+_PUT_OVER = _REPLACED.format(created=_CREATED, session=_SESSION)
 _COLUMNS = "expires,tags,algorithm,digest,size,codec,config,signature,number,data"
 
-PUT = (
-    f"INSERT INTO records(scope,key,tier,version,created,updated,flags,{_COLUMNS})"
-    "SELECT $1,$2,0,v.version,v.now,v.now,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14 "
+_PUT = (
+    f"INSERT INTO records(scope,key,tier,version,created,updated,flags,{_COLUMNS}{{columns}})"
+    "SELECT $1,$2,{tier},v.version,v.now,v.now,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14{values} "
     f"FROM (SELECT {_next()} AS version,{CLOCK} AS now) v WHERE v.version IS NOT NULL "
-    f"ON CONFLICT(scope,key,tier) DO UPDATE SET {_PUT_OVER} WHERE records.blob IS NULL "
+    "ON CONFLICT(scope,key,tier) DO UPDATE SET {over} WHERE records.blob IS NULL "
     "RETURNING version,created,updated"
 )
+PUT_ENDING = _PUT.format(columns=",session", tier=1, values=",$15", over=_PUT_OVER)
+"""Put an inline value that ends with session $15, as PUT."""
+
+# A durable row has no session.
+PUT = _PUT.format(columns="", tier=0, values="", over=_REPLACED.format(created=_CREATED, session=""))
 """Put an inline durable value. It does not name blob, so no trigger is called; a record with a blob is left as it is
 (no row comes back) for PUT_FULL."""
 
@@ -179,7 +185,9 @@ _FULL = (
 PUT_FULL = _FULL.format(version="nextval('versions')", created="$5", over=_PUT_OVER)
 """Put any value in tier $3, by who holds its key; the reference to its blob was taken before."""
 
-RESTORE = _FULL.format(version="$18", created="$19", over=_REPLACED.format(created="excluded.created"))
+RESTORE = _FULL.format(
+    version="$18", created="$19", over=_REPLACED.format(created="excluded.created", session=_SESSION)
+)
 """The same under version $18, which the sequence is above already, made at $19."""
 
 WRITE_PAST = (

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...address import Path
-from ...model import DURABLE, POWER, RecordRow
+from ...model import DURABLE, EPHEMERAL, POWER, RecordRow
 from ..sql.engine import Locks, refuse_root
 from ..sql.numbers import add_to
 from ..sql.places import known_scope
 from .core import Core
 from .session import Session, split
-from .statements import ADD, FIND, PUT, REPLACE_AT
+from .statements import ADD, FIND, PUT, PUT_ENDING, REPLACE_AT
 
 __all__ = ["Values", "joined"]
 
@@ -40,19 +40,25 @@ class Values(Core):
             if scope is None:
                 return []
 
-    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
+    def put(
+        self, path: Path, key: str, row: tuple[Any, ...], power: bool = False, session: str | None = None
+    ) -> tuple[int, float, float]:
         """See :meth:`Catalog.put <holdfast.catalog.base.Catalog.put>`."""
         flags = POWER if power else 0
         values = (*row[:8], *split(row[8]))
-        made = self._quickly(PUT, path, key, (flags, *values))
+        if session is None:
+            made = self._quickly(PUT, path, key, (flags, *values))
+        else:
+            made = self._quickly(PUT_ENDING, path, key, (flags, *values, session))
         if made is not None:
             version, created, updated = made
             return version, created, updated
         refuse_root(path, "hold records")
 
-        def work(session: Session) -> Any:
-            put = session.put_row(session.make_scope(path), key, DURABLE, (flags, session.now, *row, None, None))
-            return put, session.now
+        def work(bound: Session) -> Any:
+            tier = DURABLE if session is None else EPHEMERAL
+            put = bound.put_row(bound.make_scope(path), key, tier, (flags, bound.now, *row, session, None))
+            return put, bound.now
 
         put, now = self.transaction(work, power=power, locks=Locks([(path, key)]))
         version, created = put()

@@ -12,7 +12,7 @@ from .columns import BLOB_COLUMNS, MEMBERS
 from .engine import Engine, Locks, check_limit
 from .policies import BoundSession
 
-__all__ = ["Blobs"]
+__all__ = ["Blobs", "storages"]
 
 _ALONE = Locks(alone=True)
 
@@ -23,6 +23,11 @@ _VACATED = (  # refs: neither garbage nor needed
 _COLLECT_AGAIN = "UPDATE blobs SET refs=0,algo=CASE WHEN state=1 THEN -1 ELSE 0 END WHERE id=?1 AND(state=3 OR state=1)"
 _GARBAGE = "INSERT INTO blobs(storage,place,algo,hash,bytes,refs,synced)VALUES(?1,?2,?3,?4,?5,0,1)"
 _OF = "SELECT ?1 AS blob UNION SELECT bundle FROM members WHERE blob=?1"
+
+
+def storages(one: int | None) -> tuple[int, int]:
+    """The lowest and the highest id of the storages that are meant: of one, or of all."""
+    return (1, 2**31 - 1) if one is None else (one, one)
 
 
 class Blobs(Engine):
@@ -229,7 +234,7 @@ class Blobs(Engine):
             " SELECT m.blob,count(*) FROM unheld JOIN members m ON m.bundle=unheld.id GROUP BY m.blob),"
             "freed AS (SELECT b.bytes FROM (SELECT blob,sum(n) AS n FROM ends GROUP BY blob) g"
             " JOIN blobs b ON b.id=g.blob WHERE b.refs=g.n AND b.storage<>0"
-            " UNION ALL SELECT bytes FROM blobs WHERE refs=0 AND storage<>0)"
+            " UNION ALL SELECT bytes FROM blobs WHERE refs=0 AND storage>0)"
             "SELECT (SELECT count(*) FROM gone),count(*),CAST(coalesce(sum(bytes),0) AS BIGINT) FROM freed",
             (self.now(),),
         )[0]

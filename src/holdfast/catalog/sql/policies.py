@@ -76,6 +76,7 @@ class BoundSession(Session):
         EXPIRED: statement that removes up to ?2 records that are expired at ?1, of the scope ?3 or (NULL) of any, and
             gives scope and size of each.
         SKIP: what makes a sub-select on ``past p`` pass over rows that others are about to remove.
+        SKIP_RECORDS: the same for ``records r``.
         epoch: the epoch of the store, of the ids in use.
         found: ids of scopes that were looked up or made, and that ask for nothing.
         bound: those of the others.
@@ -84,6 +85,7 @@ class BoundSession(Session):
     KEPT = KEPT_COLUMNS
     EXPIRED: str
     SKIP = ""
+    SKIP_RECORDS = ""
 
     epoch: int
 

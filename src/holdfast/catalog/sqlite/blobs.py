@@ -10,6 +10,7 @@ import apsw
 
 from ..base import Blob
 from ..sql.blobs import Blobs as AnyBlobs
+from ..sql.blobs import storages
 from ..sql.columns import BLOB_COLUMNS
 from ..sql.engine import check_limit
 from .core import Core, Session
@@ -18,9 +19,9 @@ from .opening import CHECKPOINT
 
 __all__ = ["Blobs"]
 
+_FREE = "FROM blobs INDEXED BY blobs_free WHERE refs=0 AND storage BETWEEN ?1 AND ?2"
 _MARK = (
-    "UPDATE blobs SET state=1 WHERE id IN (SELECT id FROM blobs WHERE refs=0 AND storage<>0 ORDER BY id LIMIT ?) "
-    f"RETURNING {BLOB_COLUMNS}"
+    f"UPDATE blobs SET state=1 WHERE id IN (SELECT id {_FREE} ORDER BY storage,id LIMIT ?3) RETURNING {BLOB_COLUMNS}"
 )
 _TALLY = "UPDATE store SET tally=tally+1 WHERE id=1"  # changes something, so that there is a commit to put on disk
 
@@ -38,20 +39,22 @@ class Blobs(AnyBlobs, Core):
         """See :meth:`Blobs.listed <holdfast.catalog.sql.blobs.Blobs.listed>`."""
         return json.dumps(list(items))
 
-    def garbage(self, limit: int = 1000) -> list[Blob]:
+    def garbage(self, limit: int = 1000, storage: int | None = None) -> list[Blob]:
         """See :meth:`Catalog.garbage <holdfast.catalog.base.Catalog.garbage>`."""
-        values = (check_limit(limit),)
-        if not self.read("SELECT 1 FROM blobs WHERE refs=0 AND storage<>0 LIMIT 1"):
+        span = storages(storage)
+        values = (*span, check_limit(limit))
+        if not self.read(f"SELECT 1 {_FREE} LIMIT 1", span):
             return []
 
         def work(session: Session) -> list[Blob]:
             rows = session.rows(_MARK, values)
             # Those of a collector that died may be marked, but not on disk; and SQLite writes, and so syncs, nothing
             # for a row that is put as it was.
-            session.rows(_TALLY)
+            if storage is None:
+                session.rows(_TALLY)
             return [Blob._make(row) for row in sorted(rows)]
 
-        return self.transaction(work, power=True, spare=True)
+        return self.transaction(work, power=storage is None, spare=True)
 
     def forget(self, ids: Sequence[int]) -> None:
         """See :meth:`Catalog.forget <holdfast.catalog.base.Catalog.forget>`."""

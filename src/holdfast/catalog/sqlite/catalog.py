@@ -6,6 +6,7 @@ from ..base import EmbeddedCatalog
 from ..sql.changes import Changes
 from ..sql.leases import Leases
 from ..sql.policies import Policies
+from ..sql.sessions import Sessions
 from ..sql.shared import Shared
 from .blobs import Blobs
 from .listing import Listing
@@ -16,7 +17,9 @@ from .values import Values
 __all__ = ["SQLiteCatalog"]
 
 
-class SQLiteCatalog(Shared, Values, Changes, Listing, Scopes, Policies, Leases, Blobs, Machine, EmbeddedCatalog):
+class SQLiteCatalog(
+    Shared, Values, Changes, Listing, Scopes, Policies, Leases, Sessions, Blobs, Machine, EmbeddedCatalog
+):
     """A catalog in one SQLite file (with its log, a gate file and a reserve file beside it), or in memory.
 
     Args:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from typing import Any, ClassVar, TypeVar
 
 import apsw
@@ -165,6 +166,8 @@ class Core(Places):
                 raise
             raise from_system(error, self._where) from error
         self._file = None if self.path is None else _file_at(self.path)
+        if self._file is not None:
+            self.instance = sha256(repr(self._file).encode()).hexdigest()[:16]
         try:
             self.store_id, self.signing_key = self._identity()
             self.make_reserve()
@@ -272,6 +275,10 @@ class Core(Places):
             raise translated(error, None, self._where) from error
         finally:
             local.haste = before
+
+    def in_haste(self) -> bool:
+        """See :meth:`Catalog.in_haste <holdfast.catalog.base.Catalog.in_haste>`."""
+        return self._pool.haste()
 
     def _hasty(self, work: Callable[[], T]) -> T:
         link = self._pool.link()

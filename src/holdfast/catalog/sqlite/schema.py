@@ -215,7 +215,16 @@ def _fourth(connection: apsw.Connection) -> None:
     connection.execute(_VIEWS)
 
 
-MIGRATIONS = [_first, _tokens, _third, _fourth]
+def _fifth(connection: apsw.Connection) -> None:
+    """The sessions of ephemeral records are found, and what nobody needs in one storage."""
+    connection.execute(
+        "CREATE INDEX records_session ON records(session) WHERE session IS NOT NULL;"
+        "CREATE INDEX blobs_free ON blobs(storage, id) WHERE refs=0;"
+        "DROP INDEX blobs_garbage;"
+    )
+
+
+MIGRATIONS = [_first, _tokens, _third, _fourth, _fifth]
 """Step ``i`` takes a catalog of schema ``i`` to schema ``i + 1``. Never changed once released, only added to."""
 
 

@@ -7,8 +7,9 @@ from ..sql.places import EPOCH, with_policy
 from ..sql.policies import CURRENT_PAST
 
 __all__ = [
-    "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PAST", "PAST_KEYS", "PUT", "PUT_FULL", "RECORD", "REPLACE_AT",
-    "RESOLVE_DEEP", "RESTORE", "VISIBLE", "WRITE_PAST", "keys_statement", "resolve_statement", "search_statement",
+    "ADD", "EDIT", "ENTRY", "FIND", "FIND_INLINE", "PAST", "PAST_KEYS", "PUT", "PUT_ENDING", "PUT_FULL", "RECORD",
+    "REPLACE_AT", "RESOLVE_DEEP", "RESTORE", "VISIBLE", "WRITE_PAST", "keys_statement", "resolve_statement",
+    "search_statement",
 ]  # fmt: skip
 
 _FROM = "FROM records r LEFT JOIN blobs b ON b.id=blob"
@@ -47,18 +48,26 @@ def _version(guard: str = "") -> str:
 
 _REPLACED = (
     "version=excluded.version,flags=excluded.flags,created={created},"
-    "updated=excluded.updated,expires=excluded.expires,tags=excluded.tags,session=excluded.session,"
+    "updated=excluded.updated,expires=excluded.expires,tags=excluded.tags,{session}"
     "algorithm=excluded.algorithm,digest=excluded.digest,size=excluded.size,codec=excluded.codec,"
     "config=excluded.config,signature=excluded.signature,data=excluded.data"
 )
 # created is that of the record replaced, unless that one had expired and so was no longer there.
-_PUT_OVER = _REPLACED.format(created="CASE WHEN expires<=excluded.updated THEN excluded.updated ELSE created END")
+_CREATED = "CASE WHEN expires<=excluded.updated THEN excluded.updated ELSE created END"
+_SESSION = "session=excluded.session,"
+_PUT_OVER = _REPLACED.format(created=_CREATED, session=_SESSION)
 
-PUT = (
+_PUT = (
     "INSERT INTO records(scope,key,tier,version,flags,created,updated,expires,tags,algorithm,digest,size,codec,config,"
-    f"signature,data)VALUES(?1,?2,0,{_version()},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"
-    f"ON CONFLICT(scope,key,tier)DO UPDATE SET {_PUT_OVER} WHERE blob IS NULL RETURNING version,created"
+    "signature,data{columns})VALUES(?1,?2,{tier},{version},?4,?5,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14{values})"
+    "ON CONFLICT(scope,key,tier)DO UPDATE SET {over} WHERE blob IS NULL RETURNING version,created"
 )
+PUT_ENDING = _PUT.format(columns=",session", tier=1, version=_version(), values=",?15", over=_PUT_OVER)
+"""Put an inline value that ends with session ?15, as PUT."""
+
+# A durable row has no session, and no index need be looked at.
+_DURABLE_OVER = _REPLACED.format(created=_CREATED, session="")
+PUT = _PUT.format(columns="", tier=0, version=_version(), values="", over=_DURABLE_OVER)
 """Put an inline durable value. It does not name blob, so it has no trigger code; a record with a blob is left as it is
 (no row comes back) for PUT_FULL."""
 
@@ -79,7 +88,7 @@ _FULL = (
 PUT_FULL = _FULL.format(version=_version(), created="?5", over=_PUT_OVER)
 """Put any value in any tier; the reference to its blob was taken before."""
 
-RESTORE = _FULL.format(version="?3", created="?18", over=_REPLACED.format(created="excluded.created"))
+RESTORE = _FULL.format(version="?3", created="?18", over=_REPLACED.format(created="excluded.created", session=_SESSION))
 """The same under version ?3, made at ?18."""
 
 WRITE_PAST = (

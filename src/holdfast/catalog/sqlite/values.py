@@ -9,11 +9,11 @@ from typing import Any
 import apsw
 
 from ...address import Path
-from ...model import DURABLE, POWER, RecordRow
+from ...model import DURABLE, EPHEMERAL, POWER, RecordRow
 from ..sql.engine import refuse_root
 from ..sql.numbers import add_to
 from .core import Core, Session
-from .statements import ADD, FIND, FIND_INLINE, PUT, REPLACE_AT
+from .statements import ADD, FIND, FIND_INLINE, PUT, PUT_ENDING, REPLACE_AT
 
 __all__ = ["Values"]
 
@@ -30,7 +30,9 @@ class Values(Core):
             return (rows[0] + _NO_BLOB,)
         return self.in_scope(path, FIND, lambda scope, epoch: (scope, key, epoch))
 
-    def put(self, path: Path, key: str, row: tuple[Any, ...], power: bool = False) -> tuple[int, float, float]:
+    def put(
+        self, path: Path, key: str, row: tuple[Any, ...], power: bool = False, session: str | None = None
+    ) -> tuple[int, float, float]:
         """See :meth:`Catalog.put <holdfast.catalog.base.Catalog.put>`."""
         epoch, known, _ = self._known
         scope = known.get(path)
@@ -38,16 +40,20 @@ class Values(Core):
         self.look(now)
         if scope is not None and not power and (self._pool.until[0] < now or self._pool.has_turn()):
             try:
-                rows = self._pool.local.rows(PUT, (scope, key, epoch, 0, now, *row))
+                if session is None:
+                    rows = self._pool.local.rows(PUT, (scope, key, epoch, 0, now, *row))
+                else:
+                    rows = self._pool.local.rows(PUT_ENDING, (scope, key, epoch, 0, now, *row, session))
                 if rows:
                     version, created = rows[0]
                     return version, created, now
             except (AttributeError, apsw.Error, OverflowError):
                 pass  # nothing was written; the long way below finds out why, waits for other writers, or raises
 
-        def work(session: Session) -> tuple[int, float, float]:
-            values = (POWER if power else 0, session.now, *row, None, None)
-            return *session.put_row(session.make_scope(path), key, DURABLE, values)(), session.now
+        def work(bound: Session) -> tuple[int, float, float]:
+            values = (POWER if power else 0, bound.now, *row, session, None)
+            tier = DURABLE if session is None else EPHEMERAL
+            return *bound.put_row(bound.make_scope(path), key, tier, values)(), bound.now
 
         refuse_root(path, "hold records")
         return self.transaction(work, power=power)

@@ -11,8 +11,8 @@ from ...catalog.base import Fence, LeaseRow
 from ...errors import InvalidArgumentError, InvalidScopeError
 from ..answer import Answer, json_answer
 from ..base import Exchange
-from ..calls import LONGEST, check_lease
 from ..problems import problem
+from ..remote.calls import LONGEST, check_lease
 from .fields import only, time_text
 
 __all__ = ["acquire", "release", "renew"]

@@ -14,9 +14,9 @@ from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ..catalog.wire import SEALED_ID
-from ..errors import AccessError, InvalidArgumentError
-from ..hashing import BLAKE3, SHA256
+from ...catalog.wire import SEALED_ID
+from ...errors import AccessError, InvalidArgumentError
+from ...hashing import BLAKE3, SHA256
 
 __all__ = ["Fresh", "Seals"]
 

@@ -7,14 +7,22 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-from .address import Path, format_address, format_path, parse_address
-from .catalog.base import HEAD, ValueRow
-from .contents import rows_of
-from .errors import DecodeError, HoldfastError, NotFoundError, NotRegisteredError, StoreError, ValueLost
-from .kernel import Kernel
-from .model import STORABLE
-from .reading import missing, stored_chunks, visible
-from .stopping import go_on
+from ..address import Path, format_address, format_path, parse_address
+from ..catalog.base import HEAD, ValueRow
+from ..contents import rows_of
+from ..errors import (
+    DecodeError,
+    HoldfastError,
+    InvalidArgumentError,
+    NotFoundError,
+    NotRegisteredError,
+    StoreError,
+    ValueLost,
+)
+from ..kernel import Kernel
+from ..model import DURABLE, KEPT, STORABLE
+from ..reading import every, locate, missing, seen, stored_chunks
+from ..stopping import go_on
 
 __all__ = ["Problem", "Verified", "Verifying", "scopes_from"]
 
@@ -156,11 +164,13 @@ class _Run:
         return Verified(self._records, self._size, self._problems, time.monotonic() - self._began)
 
     def check(self, path: Path, key: str) -> None:
-        """Look at one record, and at the versions of its key that are kept; one that was deleted meanwhile is none."""
+        """Look at one record, at the durable one also behind one in memory, and at the versions of its key that are
+        kept; one that was deleted meanwhile is none."""
         if path != self._kept[0]:
             policy = self._kernel.catalog.policy(path)
             self._kept = (path, policy is not None and policy.history > 0)
-        self._check(path, key, self._row(path, key), partial(self._row, path, key))
+        for row in every(self._kernel, self._kernel.catalog, path, key):
+            self._check(path, key, row, partial(seen, self._kernel, self._kernel.catalog, path, key, row[0]))
         for kept in self._kernel.catalog.past(path, key) if self._kept[1] else ():
             self._check(path, key, kept[HEAD:], partial(self._past, path, key, kept[2]))
 
@@ -171,12 +181,13 @@ class _Run:
         while row is not None:
             try:
                 self._hash(path, key, row)
-            except (DecodeError, NotFoundError, NotRegisteredError, StoreError) as error:
+            except (DecodeError, InvalidArgumentError, NotFoundError, NotRegisteredError, StoreError) as error:
                 again = look()
                 if isinstance(error, ValueLost) and again != row:
                     row = again  # replaced or deleted, and collected, since it was looked up
                     continue
-                self._problems.append(_problem(path, key, row[1], error))
+                if row[0] == DURABLE or not isinstance(error, (ValueLost, StoreError)):  # memory may lose, or be away
+                    self._problems.append(_problem(path, key, row[1], error))
             self._records += 1
             self._size += row[5]
             return
@@ -185,12 +196,16 @@ class _Run:
         kept = [row[HEAD:] for row in self._kernel.catalog.past(path, key) if row[2] == version]
         return kept[0] if kept else None
 
-    def _row(self, path: Path, key: str) -> tuple[Any, ...] | None:
-        return visible(self._kernel, self._kernel.catalog.find(path, key))
-
     def _hash(self, path: Path, key: str, row: tuple[Any, ...]) -> None:
         kernel = self._kernel
-        if kernel.catalog.codec(row[6]).serializer != STORABLE:
+        serializer = kernel.catalog.codec(row[6]).serializer
+        if serializer == KEPT:  # it has no bytes here
+            where = format_address(path, key)
+            storage, place = locate(kernel, where, ValueRow._make(row))
+            if not storage.sync([place])[0]:
+                raise ValueLost(f"what {where} has in {storage.name} is gone")
+            return
+        if serializer != STORABLE:
             self._hash_one(path, key, row)
             return
         for _ in stored_chunks(kernel, path, key, row)[1]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
-from .catalog.base import Blob, NewBlob, Put
-from .errors import MissingExtraError, NotRegisteredError
-from .hashing import NONE
-from .keeper import sync_all
-from .kernel import Kernel
-from .lease import Lease, bury
-from .stopping import go_on
-from .storages.base import Storage
-from .writing import place_text
+from ..catalog.base import Blob, NewBlob, Put
+from ..errors import MissingExtraError, NotRegisteredError, StoreError
+from ..hashing import NONE
+from ..keeper import sync_all
+from ..kernel import Kernel
+from ..lease import Lease, bury
+from ..stopping import go_on
+from ..storages.base import Storage
+from ..storages.ephemeral import EphemeralStorage
+from ..writing import place_text
 
 __all__ = ["Collected", "Collecting", "collect"]
 
@@ -119,7 +121,9 @@ class _Run:
         catalog, ids = self._kernel.catalog, [blob.id for blob in blobs]
         places = [json.loads(blob.config) for blob in blobs]
         if not storage.shares:
-            storage.delete_many(places)
+            ends = (StoreError,) if isinstance(storage, EphemeralStorage) else ()
+            with suppress(*ends):  # with a cluster that cannot be reached from here
+                storage.delete_many(places)
             catalog.forget(ids)
             return
         twins = [other for other in catalog.storages() if other != number and catalog.storage(other)[0] == storage.name]

@@ -10,18 +10,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ..address import Path, check_key, format_address, format_path, parse_address
-from ..catalog import wire
-from ..catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
-from ..errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
-from ..hashing import BLAKE3, NONE, SHA256, hasher
-from ..kernel import Kernel
-from ..model import Codec, RecordRow, ScopeInfo
-from ..tokens import SERVICE, VERBS, Access
-from ..writing import CERTAIN, settle
+from ...address import Path, check_key, format_address, format_path, parse_address
+from ...catalog import wire
+from ...catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
+from ...errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
+from ...hashing import BLAKE3, NONE, SHA256, hasher
+from ...kernel import Kernel
+from ...model import Codec, RecordRow, ScopeInfo
+from ...storages.ephemeral import ENDING
+from ...tokens import SERVICE, VERBS, Access
+from ...writing import CERTAIN, settle
+from ..validation import check_codec, check_names, check_row, check_session, check_time, properties_of
 from .seals import Fresh, Seals
 from .uploads import CommitUploads, Uploads
-from .validation import check_codec, check_names, check_row, check_time, properties_of
 
 __all__ = ["LONGEST", "SharedState", "TokenCatalog", "check_lease", "is_whole", "parsed"]
 
@@ -61,7 +62,7 @@ class SharedState:
             except SchemaError:
                 raise InvalidArgumentError(f"there is no storage {number} in this store") from None
             found = number == self.kernel.storage_id or (
-                not url.endswith("#beside") and url != "memory:" and self.knows(name)
+                not url.endswith("#beside") and url not in ENDING and self.knows(name)
             )
             self._served[number] = found
         return found
@@ -185,7 +186,7 @@ class TokenCatalog:
         catalog = self._catalog
         storages = [(number, *self.storage(number)) for number in catalog.storages()]
         kernel = self._kernel
-        return wire.Hello(catalog.store_id, kernel.boot, kernel.integer, storages, kernel.volatile)
+        return wire.Hello(catalog.store_id, kernel.boot, kernel.integer, storages, kernel.volatile, catalog.instance)
 
     def find(self, path: Path, key: str) -> list[Any]:
         """See the catalog's contract."""
@@ -211,13 +212,22 @@ class TokenCatalog:
             (*row[:4], self._id(row.blob, *row[1:4]), row.storage, self._config(*row[5:7]), *row[7:]) for row in rows
         ]
 
-    def put(self, path: Path, key: str, row: Any, power: bool) -> Any:
+    def put(self, path: Path, key: str, row: Any, power: bool, session: str | None) -> Any:
         """See the catalog's contract."""
-        return self._catalog.put(path, key, self._checked_row(path, key, row), power)
+        self._check_session(session)
+        return self._catalog.put(path, key, self._checked_row(path, key, row), power, session)
 
     def replace(self, path: Path, key: str, row: Any, if_version: int) -> Any:
         """See the catalog's contract."""
         return self._catalog.replace(path, key, self._checked_row(path, key, row), if_version)
+
+    def _check_session(self, session: str | None, *tier: int) -> None:
+        """Refuse a new session of whose token does not open all: whether one lasts is asked at the place that it names,
+        by each look at what there is."""
+        if session is not None:
+            check_session(session, *tier)
+            if not self._whole and session not in self._catalog.sessions():
+                self._need_all("a value in the memory of a new session")
 
     def _checked_row(self, path: Path, key: str, row: Any) -> tuple[Any, ...]:
         check_row(self._kernel, path, key, row)
@@ -286,7 +296,7 @@ class TokenCatalog:
     def storage_id(self, name: str, url: str) -> int:
         """See the catalog's contract."""
         self._need_all("a storage beside the service's own")
-        if self._shared.knows(name) and not url.endswith("#beside"):
+        if url not in ENDING and self._shared.knows(name) and not url.endswith("#beside"):
             raise InvalidArgumentError(f"a client cannot give the service a storage: {name} is opened there")
         return self._catalog.storage_id(name, url)
 
@@ -294,7 +304,7 @@ class TokenCatalog:
         """See the catalog's contract."""
         name, url = self._catalog.storage(number)
         served = self._serves(number)
-        shown = url == "inline" or (not served and (self._whole or url.startswith("memory:")))
+        shown = url == "inline" or (not served and (self._whole or url.partition("#")[0] in ENDING))
         return name, url if shown else "", served
 
     # --- leases -------------------------------------------------------------------------------------------------------
@@ -331,9 +341,9 @@ class TokenCatalog:
         """See the catalog's contract."""
         return self._blobs(self._catalog.unsynced(boot=boot, earlier=earlier, after=after, limit=_page(limit)))
 
-    def garbage(self, limit: int) -> list[Any]:
+    def garbage(self, limit: int, storage: int | None) -> list[Any]:
         """See the catalog's contract."""
-        return self._blobs(self._catalog.garbage(_page(limit)))
+        return self._blobs(self._catalog.garbage(_page(limit), storage))
 
     def _blobs(self, blobs: list[Blob]) -> list[Any]:
         return [(*blob[:2], self._config(blob.storage, blob.config), *blob[3:]) for blob in blobs]
@@ -391,6 +401,8 @@ class TokenCatalog:
         row = change.put if isinstance(change, Restore) else change
         if isinstance(row, Put | Edit):
             check_row(self._kernel, row.path, row.key, row)
+        if isinstance(row, Put):
+            self._check_session(row.session, row.tier)
 
     def _received(self, change: Change, uploads: CommitUploads) -> Change:
         """A change with what it names opened, and what it says checked."""

@@ -16,14 +16,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from ..catalog.base import NewBlob, Put, Since, WriteAgain
-from ..errors import InvalidArgumentError, QuotaExceededError, StoreError, ValueLost
-from ..hashing import BLAKE3, SHA256, digest_buffers, hasher
-from ..kernel import Kernel
-from ..payload import Buffer
-from ..storages.base import MappedStorage, Storage
-from ..tokens import Access
-from ..writing import let_go, new_blob, place_text, since_now
+from ...catalog.base import NewBlob, Put, Since, WriteAgain
+from ...errors import InvalidArgumentError, QuotaExceededError, StoreError, ValueLost
+from ...hashing import BLAKE3, SHA256, digest_buffers, hasher
+from ...kernel import Kernel
+from ...payload import Buffer
+from ...storages.base import MappedStorage, Storage
+from ...tokens import Access
+from ...writing import let_go, new_blob, place_text, since_now
 from .seals import Fresh, Seals
 
 __all__ = ["CommitUploads", "Upload", "Uploads"]

@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from ..catalog import wire
-from ..errors import AccessError, HoldfastError, InvalidArgumentError
-from ..storages.base import OCTETS, MappedStorage
-from ..tokens import Access
-from .answer import JSON, Answer
-from .base import Exchange, Service
+from ...catalog import wire
+from ...errors import AccessError, HoldfastError, InvalidArgumentError
+from ...storages.base import OCTETS, MappedStorage
+from ...tokens import Access
+from ..answer import JSON, Answer
+from ..base import Exchange, Service
+from ..problems import Refusal, status_of
+from ..problems import answer_of as service_answer
+from ..routing import ANY, Parameter, Route, Verb
 from .calls import SharedState, TokenCatalog, is_whole, parsed
-from .problems import Refusal, status_of
-from .problems import answer_of as service_answer
-from .routing import ANY, Parameter, Route, Verb
 from .seals import Fresh
 from .uploads import Upload
 
@@ -36,6 +36,7 @@ _CHANGE = 1000  # bytes that a change takes in memory besides those that came
 _PIECE = 1 << 20  # bytes of an upload that are written at once
 _CALL, _ROW = 1 << 20, 300 << 20  # bytes of a call at most, and of one that has values
 _WITH_VALUES = ("put", "replace", "commit")
+_SETTLED = ("commit", "add", "drop_scope")  # changes that depend on which records there are, besides all that reads
 _MESSAGE = (b"content-type", wire.MIME.encode())
 _SPAN = re.compile(r"bytes=(\d{1,18})-(\d{0,18})", re.ASCII)
 
@@ -85,6 +86,8 @@ class Remote:
         work = getattr(catalog, name, None)
 
         def verb() -> tuple[bytes, float]:
+            if call.needs == "read" or name in _SETTLED:
+                self.kernel.sessions.settle()
             found = work(*arguments) if work else getattr(self.kernel.catalog, name)(*arguments)
             return wire.encode(found), self.kernel.catalog.now()
 
@@ -125,10 +128,9 @@ class Remote:
                 if waiting >= _PIECE:
                     data, held, waiting = b"".join(held), [], 0
                     await away(lambda data=data: upload.write(data))  # type: ignore[misc]
-            data = b"".join(held)
 
             def finish() -> Any:
-                upload.write(data)
+                upload.write(b"".join(held))
                 return upload.commit(sync, access)
 
             return json.dumps(await away(finish)).encode()
@@ -333,8 +335,6 @@ ROUTES: tuple[Route, ...] = (
     Route("/v1/bytes/{storage}/delete", {
         "POST": Verb(delete, "Delete what is not to be committed.", ANY, {**_CALLED, 204: "done"}, body=_JSON),
     }),
-    Route("/v1/bytes/{storage}/sync", {
-        "POST": Verb(sync, "Put sealed places on disk.", ANY, _CALLED, body=_JSON),
-    }),
+    Route("/v1/bytes/{storage}/sync", {"POST": Verb(sync, "Put sealed places on disk.", ANY, _CALLED, body=_JSON)}),
 )  # fmt: skip
 """The routes of the Python client, which :mod:`holdfast.service.routes` has among its own."""

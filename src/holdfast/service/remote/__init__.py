@@ -1,0 +1,1 @@
+"""What the Python client asks, under which it runs the unchanged kernel."""
