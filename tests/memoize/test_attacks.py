@@ -21,7 +21,8 @@ import pytest
 import holdfast
 from holdfast import RecursiveCallError
 from holdfast.memoize import flights
-from holdfast.memoize.memo import Miss, _canonical
+from holdfast.memoize.identity import canonical
+from holdfast.memoize.memo import Miss
 
 from .test_code import prints, write
 
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> Iterator[holdfast.Store]:
 
 
 def all_different(values: list[Any]) -> None:
-    encoded = [_canonical.encode(value) for value in values]
+    encoded = [canonical.encode(value) for value in values]
     assert len(set(encoded)) == len(values)
 
 
@@ -61,10 +62,10 @@ def test_attributes_that_were_set_on_objects_of_libraries_count() -> None:
         lambda: pl.DataFrame({"a": [1]}),
     ):
         all_different([make(), noted(make(), "m"), noted(make(), "s")])
-        assert _canonical.encode(noted(make(), "m")) == _canonical.encode(noted(make(), "m"))
+        assert canonical.encode(noted(make(), "m")) == canonical.encode(noted(make(), "m"))
     used = pd.Series(["a"])
     assert used.str.upper().item() == "A"  # accessors are no attributes, wherever a version keeps them
-    assert _canonical.encode(used) == _canonical.encode(pd.Series(["a"]))
+    assert canonical.encode(used) == canonical.encode(pd.Series(["a"]))
 
 
 def test_the_order_of_ordered_categories_counts_in_arrow() -> None:
@@ -75,7 +76,7 @@ def test_the_order_of_ordered_categories_counts_in_arrow() -> None:
     assert first.to_pylist() == second.to_pylist()
     all_different([first, second, array([0, 1], ["a", "b", "c"], True), array([0, 1], ["a", "b"], False)])
     # Without an order it is a way to lie in memory, which depends on how the column came about.
-    assert _canonical.encode(array([0, 1], ["a", "b"], False)) == _canonical.encode(array([1, 0], ["b", "a"], False))
+    assert canonical.encode(array([0, 1], ["a", "b"], False)) == canonical.encode(array([1, 0], ["b", "a"], False))
 
 
 def test_the_fold_of_a_timestamp_counts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Literal, Self, Unpack, overload
 
 from ..address import Path, check_key
@@ -25,6 +25,7 @@ from ..values import RAISE
 from .artifact import AsyncArtifact
 from .driver import is_brief, is_plain
 from .files import Opening
+from .graph import AsyncResults, AsyncRuns
 from .stream import AsyncStream
 from .transaction import AsyncAtomic
 from .verbs import Colour, Looked, Shown, brief, described, lifted, look, paged, pages
@@ -229,6 +230,35 @@ class AsyncScope(Below):
     get_file = lifted(BaseScope.get_file)
     get_dir = lifted(BaseScope.get_dir)
     get_bytes = lifted(BaseScope.get_bytes)
+
+    # --- graphs ------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self,
+        *nodes: Any,
+        executor: Any = None,
+        reuse: str | None = "inputs",
+        again: str | None = None,
+        progress: Any = None,
+        most: int | None = None,
+    ) -> list[Any]:
+        """Run a graph in a thread; cancelled, it is interrupted. See :meth:`Scope.run <holdfast.Scope.run>`."""
+        scope: Any = self._sync
+        run = partial(scope.run, *nodes, executor=executor, reuse=reuse, again=again, progress=progress, most=most)
+        found: list[Any] = await self._driver.away(run)
+        return found
+
+    @cached_property
+    def results(self) -> AsyncResults:
+        """The stored results of this scope's graphs, by the names of their nodes."""
+        scope: Any = self._sync
+        return AsyncResults(scope.results, self._driver)
+
+    @cached_property
+    def runs(self) -> AsyncRuns:
+        """The runs of this scope's graphs."""
+        scope: Any = self._sync
+        return AsyncRuns(scope.runs, self._driver)
 
     # --- artifacts and transactions -----------------------------------------------------------------------------------
 

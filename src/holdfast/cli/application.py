@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import memo, token
+from . import memo, runs, token
 from .arguments import StoreOption, hand_down
 from .cat import cat
 from .commands import Commands
@@ -49,16 +49,18 @@ def _group_of(module: ModuleType) -> typer.Typer:
     return typer.Typer(name=name, help=_flowing(module.__doc__ or ""), callback=hand_down, invoke_without_command=True)
 
 
-_memo, _token = _group_of(memo), _group_of(token)
+_memo, _runs, _token = _group_of(memo), _group_of(runs), _group_of(token)
 _GROUPS = {
     app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, serve),
     _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
+    _runs: (runs.ls, runs.show, runs.rm),
     _token: (token.create, token.ls, token.revoke),
 }
 for _group, _commands in _GROUPS.items():
     for _command in _commands:
         _group.command(_command.__name__.rstrip("_"), help=_flowing(_command.__doc__ or ""))(_command)
 app.add_typer(_memo)
+app.add_typer(_runs)
 app.add_typer(_token)
 
 

@@ -43,7 +43,7 @@ class AsyncMemo(Memo[P, R]):
     async def _awaited(self, args: Any, kwargs: Any) -> Any:
         shelf = self._shelf()
         driver = driver_of(shelf.scope._kernel)
-        if self._print is not None and all(map(_is_brief, (*args, *kwargs.values()))):
+        if self._identity.is_read and all(map(_is_brief, (*args, *kwargs.values()))):
             code, key = self._named(args, kwargs)
         else:
             code, key = await driver.away(partial(copy_context().run, self._named, args, kwargs))

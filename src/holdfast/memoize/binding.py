@@ -93,8 +93,14 @@ class Binding:
         bound.apply_defaults()
         return [bound.arguments[name] for name in self._names]
 
-    def digest(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    def digest(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, stands_in: Callable[[Any], bool] | None = None
+    ) -> str:
         """32 hex digits, equal for calls with equal arguments.
+
+        Args:
+            stands_in: tells of an argument whether it stands for one that is not known yet: it then counts as it is,
+                whatever ``key`` says.
 
         Raises:
             UnhashableError: an argument has no reliable hash.
@@ -106,18 +112,21 @@ class Binding:
             except UnhashableError:
                 pieces = self._pieces(values)  # which names the argument
         else:
-            pieces = self._pieces(values)
+            pieces = self._pieces(values, stands_in)
         return sha256(self._prefix + b"".join(pieces)).hexdigest()[:32]
 
-    def _pieces(self, values: list[Any]) -> list[bytes]:
+    def _pieces(self, values: list[Any], stands_in: Callable[[Any], bool] | None = None) -> list[bytes]:
         found = []
         for at, name, convert in self._counted:
+            value = values[at]
             try:
-                found.append(self._canonical.encode(values[at] if convert is None else convert(values[at])))
+                if convert is not None and not (stands_in is not None and stands_in(value)):
+                    value = convert(value)
+                found.append(self._canonical.encode(value))
             except UnhashableError as error:
                 raise UnhashableError(
                     f"{self._name}: argument {name!r}{error.message}; pass a plain value, or "
-                    "let a key= of store.memoize say by what it counts, or ignore= leave it out"
+                    "let key= of store.memoize or holdfast.task say by what it counts, or ignore= leave it out"
                 ) from error
         return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future
@@ -21,11 +20,11 @@ from ..address import format_path
 from ..errors import BusyError, ConflictError, EncodeError, LeaseLost, NotFoundError, StoreError
 from ..lease import Lease
 from ..navigation import Navigation
-from .binding import Argument, Binding
-from .canonical import Canonical
-from .code import Codes, Fingerprint
+from .binding import Argument
+from .code import Fingerprint
 from .explain import Explanation, explain
 from .flights import Flight, computing, leave
+from .identity import Identity
 from .origin import module_name
 from .shelf import CALLS, MISSING, Rules, Shelf
 
@@ -38,8 +37,6 @@ Place = Navigation[Any] | Callable[[], Navigation[Any]]
 """Below which results lie, or what says so at each call."""
 
 _LEASE = 30.0  # seconds; renewed while the function runs
-_codes = Codes()
-_canonical = Canonical(_codes.tag)
 _log = logging.getLogger("holdfast")
 
 
@@ -89,9 +86,8 @@ class Memo(Generic[P, R]):
         self._function = function
         self._place = place
         self._settings = settings
-        self._binding = Binding(function, _canonical, settings.ignore, settings.key)
-        self._lock = threading.Lock()
-        self._print: tuple[Fingerprint, str] | None = None
+        self._identity = Identity(function, settings.ignore, settings.key, settings.version)
+        self._binding = self._identity.binding
         self._shelves: dict[Any, Shelf] = {}
         self._fixed: Shelf | None = None  # that of a place which is the same at each call
         self._hits = self._misses = 0
@@ -116,32 +112,10 @@ class Memo(Generic[P, R]):
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    def _code(self) -> tuple[Fingerprint, str]:
-        """The code as it is now, and how the keys of its results begin."""
-        found = self._print
-        if found is None or not found[0].current():
-            with self._lock:
-                code = _version(self._settings.version) or self._read()
-                found = self._print = code, f"{CALLS}{code.digest.hex()}/"
-        return found
-
-    def _read(self) -> Fingerprint:
-        """The fingerprint of the function, and of what says what counts of its arguments."""
-        found = _codes.fingerprint(self._function)
-        keys = {f"key of {name}": _codes.fingerprint(key) for name, key in sorted(self._settings.key.items())}
-        if not keys:
-            return found
-        said = b"".join([found.digest, *(key.digest for key in keys.values())])
-        parts = dict(found.parts)
-        for name, key in keys.items():
-            parts |= {f"{name}: {part}": text for part, text in key.parts.items()}
-        checks = [found.current, *(key.current for key in keys.values())]
-        return Fingerprint(sha256(said).digest()[:16], parts, lambda: all(check() for check in checks))
-
     def _named(self, args: Any, kwargs: Any) -> tuple[Fingerprint, str]:
         """The code as it is now, and the key of a call."""
-        code, begin = self._code()
-        return code, begin + self._binding.digest(args, kwargs)
+        code = self._identity.code()
+        return code, f"{CALLS}{code.digest.hex()}/{self._binding.digest(args, kwargs)}"
 
     def _shelf(self) -> Shelf:
         place = self._place() if callable(self._place) else self._place
@@ -327,7 +301,7 @@ class Miss:
                 return value
             arguments = yield lambda: memo._binding.describe(self._args, self._kwargs)  # before the call changes them
             # Another thread may have changed it while this one waited.
-            is_same = self._code.current() or memo._code()[0].digest == self._code.digest
+            is_same = self._code.current() or memo._identity.code().digest == self._code.digest
             is_kept = lease.held and is_same
             memo._misses += 1
             token = computing.set(self.flight.around | {self.flight})
@@ -394,13 +368,6 @@ class BoundMemo:
 
     def __repr__(self) -> str:
         return f"<memoized {self._memo.name} of {self._instance!r}>"
-
-
-def _version(text: str | None) -> Fingerprint | None:
-    """What stands for the code of a function that says its version itself."""
-    if text is None:
-        return None
-    return Fingerprint(sha256(f"version {text}".encode()).digest()[:16], {"version": text})
 
 
 _MAIN = ("__main__", "__mp_main__")

@@ -1,0 +1,105 @@
+"""Several runs of a scope's graphs at the same time: none begins what another is about.
+
+Each run that has something to compute says so in ``graph:running``, for as long as it lasts: a record under its id has
+the keys. A lease says whether whoever runs it is alive. Who looks what there is to do, and says what he will do, is
+alone meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Any
+
+from ..address import format_path
+from ..errors import BusyError
+from ..lease import Lease
+from ..scope import BaseScope
+from .shelf import KIND
+
+__all__ = ["RUNNING", "Claims", "is_alive"]
+
+RUNNING = "running"
+"""Name of the scope that has what runs are about."""
+
+_SECONDS = 30.0  # of a lease, which is renewed
+
+
+class Claims:
+    """What one run is about, and what others are.
+
+    Args:
+        outer: runs that this one is run by a node of: what these are about may be this one itself.
+    """
+
+    def __init__(self, scope: BaseScope[Any], run: str, outer: Iterable[str]) -> None:
+        self._scope: BaseScope[Any] = scope.scope(KIND, RUNNING)
+        self._home = scope
+        self._run = run
+        self._outer = frozenset(outer)
+        self._lease = _lease(scope, run, renew=True)
+        self._own: list[str] = []
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """A block in which nobody else plans."""
+        with Lease(self._home._kernel, f"graph/{_digest(self._home)}", _SECONDS, None, renew=True):
+            yield
+
+    def others(self) -> dict[str, str]:
+        """Keys that other runs are about, and which; to be called while planning. What dead runs left is removed."""
+        found: dict[str, str] = {}
+        for run in list(self._scope.keys()):
+            if run == self._run or run in self._outer:
+                continue
+            if is_alive(self._home, run):
+                found.update(dict.fromkeys(self._scope.get(run, ()), run))
+            else:
+                self._scope.delete(run, missing_ok=True)
+        return found
+
+    def claim(self, keys: Iterable[str]) -> None:
+        """Be about these as well."""
+        new = list(keys)
+        if not new:
+            return
+        self.live()
+        self._own += new
+        self._scope.put(self._run, self._own)
+
+    def live(self) -> None:
+        """Be known to be alive from here on."""
+        if not self._lease.held:
+            self._lease.acquire()
+
+    def lasts(self, run: str) -> bool:
+        """Whether another run is still about something."""
+        return self._scope.exists(run) and is_alive(self._home, run)
+
+    def end(self) -> None:
+        """Be about nothing any more."""
+        if self._lease.held:
+            try:
+                self._scope.delete(self._run, missing_ok=True)
+            finally:
+                self._lease.release()
+
+
+def is_alive(scope: BaseScope[Any], run: str) -> bool:
+    """Whether whoever runs it is alive."""
+    lease = _lease(scope, run, renew=False)
+    try:
+        lease.acquire()
+    except BusyError:
+        return True
+    lease.release()
+    return False
+
+
+def _lease(scope: BaseScope[Any], run: str, *, renew: bool) -> Lease:
+    return Lease(scope._kernel, f"run/{_digest(scope)}/{run}", _SECONDS, None if renew else 0, renew)
+
+
+def _digest(scope: BaseScope[Any]) -> str:
+    return sha256(format_path(scope.path).encode()).hexdigest()[:32]
