@@ -13,6 +13,7 @@ import holdfast
 from ..clusters.dask_cluster import dask_cluster  # noqa: F401
 from ..clusters.ray_cluster import ray_cluster, ray_driver  # noqa: F401
 from .flowdapt_engines import engine  # noqa: F401
+from .functionfuse_backends import backend, place  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import holdfast
-from holdfast.compat.flowdapt.compute.artifacts.places import place_of as opened
+from holdfast.compat.places import place_of as opened
 
 __all__ = ["PLACES", "Where", "place_of"]
 

@@ -358,6 +358,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_p12_on_a_cluster_of_dask_its_workers_write_and_read(tmp_path: Path) -> None:
     Path("cluster.py").write_text(CLUSTER)

@@ -41,7 +41,9 @@ from holdfast.compat.flowdapt.compute.resources.workflow.context import (
     set_run_context,
 )
 
+from ..clusters.ray_cluster import QUIET
 from .flowdapt_engines import run
+from .jobs import python
 
 FRAME = pd.DataFrame({"a": np.arange(20_000), "b": np.arange(20_000) * 0.5})
 
@@ -322,20 +324,26 @@ def test_p03_p04_what_a_stage_puts_a_later_run_gets(
         import pandas as pd
 
         from holdfast.compat.flowdapt.compute.artifacts import new_artifact
+        from holdfast.compat.flowdapt.compute.artifacts.dataset import dataframe_to_artifact
         from holdfast.compat.flowdapt.compute.cluster_memory import get_cluster_memory
         from holdfast.compat.flowdapt.compute.object_store import put
 
-        put("frame", pd.DataFrame({"a": np.arange(20_000)}))
+        frame = pd.DataFrame({"a": np.arange(20_000)})
+        put("frame", frame)
         put("frame", pd.DataFrame({"a": np.arange(3)}), artifact_only=True)
+        put("parts", frame, artifact_only=True, save_artifact_hook=dataframe_to_artifact(num_parts=11))
         get_cluster_memory().put("cities", ["Moab"], namespace="prod")
         new_artifact("files").new_file("f", "text")
         return type(get_cluster_memory()).__name__
 
     def use() -> list[Any]:
         from holdfast.compat.flowdapt.compute.artifacts import get_artifact
+        from holdfast.compat.flowdapt.compute.artifacts.dataset import dataframe_from_artifact
         from holdfast.compat.flowdapt.compute.cluster_memory import get_cluster_memory
         from holdfast.compat.flowdapt.compute.object_store import delete, exists, get
 
+        assert get("parts", load_artifact_hook=dataframe_from_artifact()).equals(get("frame"))
+        assert len(get_artifact("parts").list_files()) == 11
         found: list[Any] = [len(get("frame")), len(get("frame", artifact_only=True))]
         found += get_cluster_memory().get("cities", namespace="prod")
         found += [get_artifact("files").namespace, get_artifact("files").get_file("f").read()]
@@ -344,6 +352,8 @@ def test_p03_p04_what_a_stage_puts_a_later_run_gets(
 
     name = "LocalClusterMemory" if engine.memory == "local" else f"{engine.name.title()}ClusterMemory"
     assert run(prepare, executor=engine, namespace="prod") == name
+    with executors.using(engine):  # in this process, which is no worker
+        assert len(get("frame", namespace="prod")) == 20_000
     assert run(use, executor=engine, namespace="prod") == [20_000, 3, "Moab", "prod", b"text", False, 3]
     with pytest.raises(KeyError):
         run(lambda: object_store.get("frame"), executor="threads", namespace="other")
@@ -396,18 +406,21 @@ def test_p06_functions_by_engine_and_namespace(here: holdfast.Store) -> None:
             get_cluster_memory_backend(backend)  # type: ignore[arg-type]
 
 
-def test_p06_values_end_with_the_engine(tmp_path: Path) -> None:
-    from .jobs import python
-
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("name", ["threads", *(pytest.param(name, marks=pytest.mark.long) for name in ("ray", "dask"))])
+def test_p06_values_end_with_the_engine(tmp_path: Path, name: str) -> None:
     code = """
 import sys, holdfast
+from holdfast import executors
 from holdfast.compat.flowdapt.compute.cluster_memory import get_cluster_memory
-with holdfast.open(sys.argv[1]) as store, store.context():
+with holdfast.open(sys.argv[1]) as store, store.context(), executors.open(sys.argv[2], workers=1):
     memory = get_cluster_memory()
     print(memory.exists("small"), memory.exists("large"))
     memory.put("small", 0)
     memory.put("large", bytes(1_000_000))
     print(memory.get("small"), len(memory.get("large")))
 """
-    for _ in range(2):
-        assert python("-c", code, tmp_path / "data").stdout == "False False\n0 1000000\n"
+    more: dict[str, Any] = {"RAY_ADDRESS": "local", **QUIET}
+    for _ in range(2):  # on an engine of its own each
+        done = python("-c", code, tmp_path / "data", name, seconds=100, **more)
+        assert done.stdout == "False False\n0 1000000\n"

@@ -33,6 +33,23 @@ def write(name: str, code: str) -> Path:
 # --- install ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_function_stays_in_the_place_of_the_module_that_it_is_from() -> None:
+    code = """
+        import holdfast.compat
+
+        holdfast.compat.install("functionfuse")
+        from functionfuse.workflow import workflow
+        from functionfuse.storage.storage_factory import storage_factory
+        import functionfuse, functionfuse.storage
+        from functionfuse import baseworkflow, storage, workflow as again
+
+        assert functionfuse.workflow is again is workflow and callable(workflow)
+        assert functionfuse.storage.storage_factory is storage_factory and callable(storage_factory)
+        assert functionfuse.storage is storage and functionfuse.baseworkflow is baseworkflow
+        """
+    python("-c", textwrap.dedent(code))
+
+
 def test_every_way_to_import_finds_the_same_objects() -> None:
     run("""
         import viktor
@@ -551,7 +568,8 @@ def test_safe_path_is_kept() -> None:
 
 
 def test_interrupted_by_ctrl_c() -> None:
-    script = write("script.py", "import time\nprint('ready', flush=True)\ntime.sleep(60)")
+    # A signal that comes just before a sleep begins is seen when that ends.
+    script = write("script.py", "import time\nprint('ready', flush=True)\nfor _ in range(600): time.sleep(0.1)")
     command = [sys.executable, "-m", "holdfast.compat", "viktor", str(script)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()

@@ -28,7 +28,8 @@ def faces() -> list[str]:
 
 
 def install(*names: str) -> None:
-    """Let ``import NAME`` find the face of that name, in this process from now on; again, it changes nothing.
+    """Let ``import NAME`` find the face of that name from now on, in this process and in tasks that it submits to
+    executors; again, it changes nothing.
 
     A module that the face does not have, or a name that its module lacks, is the installed original's. The original's
     own imports find the face, too, so that both work on the same classes.
@@ -49,11 +50,29 @@ def install(*names: str) -> None:
     _finder.names.update(names)
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    from ..executors.tasks import send_ahead
+
+    send_ahead(_along)
 
 
 def installed() -> list[str]:
     """The names of the faces that are installed in this process."""
     return sorted(_finder.names)
+
+
+class _Along:
+    """In a pickle the faces that are installed where it is written: they are then where it is read."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _taken_along, tuple(installed())
+
+
+def _taken_along(*names: str) -> _Along:
+    install(*names)
+    return _along
+
+
+_along = _Along()
 
 
 class Arguments(list[str]):
@@ -147,6 +166,12 @@ class _Face(ModuleType):
             if hasattr(original, name):
                 return getattr(original, name)
         raise AttributeError(_finder.missing(f"{own}.{name}", self), name=name, obj=self)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # The import system binds a module in its package when it gives it another name, as if it were new; by then
+        # the package may have the function of that name in its place.
+        if not (isinstance(value, ModuleType) and name in vars(value) and vars(self).get(name) is vars(value)[name]):
+            super().__setattr__(name, value)
 
     def __dir__(self) -> list[str]:
         original = _finder.behind(self.__name__.removeprefix(f"{__name__}."))

@@ -7,7 +7,8 @@ Runs a script or a module as Python would; what it imports from the systems NAME
   -m module  a module or package, as with python -m
 
 The store is the one that HOLDFAST_STORE or holdfast.toml names. Exit codes are the script's own; 2 when this call is
-not well formed. Processes that multiprocessing starts have the faces too, other programs that the script starts do not.
+not well formed. Processes that multiprocessing starts, and workers of Holdfast's executors, have the faces too; other
+programs that the script starts do not.
 """
 
 from __future__ import annotations

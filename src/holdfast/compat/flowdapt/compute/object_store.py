@@ -156,7 +156,9 @@ def get(
     memory = get_cluster_memory_backend(executor, **(cluster_memory_params or {}))
     if how is Strategy.CLUSTER_MEMORY:
         return memory.get(key, namespace=namespace)
-    lost: NotFoundError = FileMissing(f"no value {key!r} in the namespace {namespace!r}: put one first")
+    lost: NotFoundError = FileMissing(
+        f"no value {key!r} in the namespace {namespace!r}: put one first (in cluster memory it ends with its engine)"
+    )
     for _ in range(2):  # a put may move it from one to the other meanwhile
         try:
             return memory.get(key, namespace=namespace)

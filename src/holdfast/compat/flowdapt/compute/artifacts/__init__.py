@@ -11,8 +11,6 @@ from .interface import Artifact, ArtifactFile
 
 __all__ = ["Artifact", "ArtifactFile", "check_if_artifact_exists", "get_artifact", "list_artifacts", "new_artifact"]
 
-_INTERNAL = ("places",)
-
 
 def new_artifact(
     name: str, namespace: str = "", protocol: str = "", base_path: str | os.PathLike[str] = "", **params: Any

@@ -18,8 +18,8 @@ from .....errors import ConflictError, EncodeError, InvalidArgumentError, Invali
 from .....filesystem.faults import FileMissing, as_file_errors
 from .....serializers.exact_json import load
 from .....streams import guess_type
+from ....places import Place, place_of
 from ...errors import NotAssertedError
-from .places import Place, place_of
 
 __all__ = ["Artifact", "ArtifactFile", "is_legal"]
 

@@ -10,9 +10,9 @@ from .....verbs import current_store
 from ...errors import OutsideRunError
 from ..executor.dask.cluster_memory import DaskClusterMemory
 from ..executor.local.cluster_memory import LocalClusterMemory
+from ..executor.memory import ClusterMemory
 from ..executor.ray.cluster_memory import RayClusterMemory
 from ..resources.workflow.context import current_namespace, get_run_context
-from .base import ClusterMemory
 
 __all__ = [
     "ClusterMemory",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...cluster_memory.base import ClusterMemory
+from ..memory import ClusterMemory
 
 __all__ = ["DaskClusterMemory"]
 

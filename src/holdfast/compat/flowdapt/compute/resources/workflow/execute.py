@@ -14,7 +14,6 @@ from ...... import executors
 from ......errors import InvalidArgumentError, StoreNotFoundError
 from ......executors import Executor
 from ......verbs import current_store
-from ..... import install, installed
 from ...domain.models.workflow import SIMPLE, WorkflowResource, WorkflowStage, workflow_of
 from ...domain.models.workflowrun import WorkflowRun, WorkflowRunState
 from .context import WorkflowRunContext, reset_run_context, set_run_context
@@ -129,8 +128,7 @@ class _Running:
         function = self._functions[stage.name]
 
         async def call() -> Any:
-            given = (self._context, installed(), function, args, kwargs)
-            future = self._engine.submit(_run, *given, resources=needs or None)
+            future = self._engine.submit(_run, self._context, function, args, kwargs, resources=needs or None)
             return await asyncio.wrap_future(future)
 
         return call()
@@ -148,16 +146,8 @@ async def _gathered(calls: Sequence[asyncio.Future[Any]], partial: bool) -> list
         raise
 
 
-def _run(
-    context: WorkflowRunContext,
-    faces: list[str],
-    function: Callable[..., Any],
-    args: list[Any],
-    kwargs: dict[str, Any],
-) -> Any:
-    """A call of a stage, where the executor runs it: with the faces that are installed where it was submitted."""
-    if faces:
-        install(*faces)
+def _run(context: WorkflowRunContext, function: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """A call of a stage, where the executor runs it."""
     token = set_run_context(context)
     try:
         result = function(*args, **kwargs)

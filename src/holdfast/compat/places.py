@@ -1,4 +1,4 @@
-"""Where artifacts are: what the original's protocol and base path name in Holdfast."""
+"""Where faces keep things: what a protocol and a base path, as fsspec has them, name in Holdfast."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from .....api import Scope, Store, open
-from .....catalog.base import Catalog
-from .....config import MEMORY, find_config
-from .....errors import InvalidArgumentError, StoreNotFoundError
-from .....kernel import Kernel, shared_kernel
-from .....storages.base import Storage
-from .....store import OpenKernel
-from .....verbs import current_store
+from ..api import Scope, Store, open
+from ..catalog.base import Catalog
+from ..config import MEMORY, find_config
+from ..errors import InvalidArgumentError, StoreNotFoundError
+from ..kernel import Kernel, shared_kernel
+from ..storages.base import Storage
+from ..store import OpenKernel
+from ..verbs import current_store
 
-__all__ = ["Place", "place_of"]
+__all__ = ["Place", "place_of", "s3_keys"]
 
 _FOLDERS = ("file", "local")
 _BUCKETS = ("s3", "gs", "az")
 _KEYS = {"key": "access_key_id", "secret": "secret_access_key", "token": "session_token"}  # of S3, by fsspec's names
 _FURTHER = {"endpoint_url": "endpoint", "region_name": "region"}
+_ANYWAY = {"anon": False, "use_ssl": True}  # as it is if nothing is said
 
 _memories: dict[str, Store] = {}
 _storages: WeakKeyDictionary[Catalog, dict[tuple[str, str], Storage]] = WeakKeyDictionary()
@@ -30,10 +31,10 @@ _lock = threading.Lock()
 
 
 class Place(NamedTuple):
-    """Where artifacts are.
+    """Where things are.
 
     Attributes:
-        root: what their namespaces are in.
+        root: what scopes are made in.
         protocol: as it is shown.
         base_path: as it is shown.
     """
@@ -66,7 +67,7 @@ def place_of(
             return _current()
         return Place(Store(shared_kernel(OpenKernel, find_config(base))), "file", base.rstrip("/"))
     if not base:
-        raise InvalidArgumentError(f"base_path says where on {protocol}:// the artifacts are, as in 'bucket/prefix'")
+        raise InvalidArgumentError(f"base_path says where on {protocol}:// to keep things, as in 'bucket/prefix'")
     url = f"{protocol}://{base.removeprefix(f'{protocol}://').strip('/')}"
     try:
         kernel = current_store()._kernel
@@ -78,6 +79,11 @@ def place_of(
     return Place(
         Store(_beside(kernel, protocol, url, params or {})).scope("storage", url), protocol, url[len(protocol) + 3 :]
     )
+
+
+def s3_keys(params: Mapping[str, Any]) -> dict[str, str]:
+    """The keys among the options of fsspec's file system of S3, by the names that native storages have for them."""
+    return {_KEYS[name]: params[name] for name in _KEYS if params.get(name)}
 
 
 def _current() -> Place:
@@ -111,14 +117,17 @@ def _beside(kernel: Kernel, protocol: str, url: str, params: Mapping[str, Any]) 
 def _storage(protocol: str, url: str, params: Mapping[str, Any], seconds: float) -> Storage:
     further = {**params.get("client_kwargs", {}), **params}
     further.pop("client_kwargs", None)
+    further = {name: value for name, value in further.items() if (name, value) not in _ANYWAY.items()}
+    if further.get("endpoint_url"):
+        further.pop("use_ssl", None)  # which the URL says
     if protocol in _BUCKETS and (not params or (protocol == "s3" and further.keys() <= {*_KEYS, *_FURTHER})):
         from urllib.parse import urlencode
 
-        from .....storages.objectstore import ObjectStorage  # an extra
+        from ..storages.objectstore import ObjectStorage  # an extra
 
         options = urlencode({_FURTHER[name]: further[name] for name in _FURTHER if further.get(name)})
-        keys = {_KEYS[name]: further[name] for name in _KEYS if further.get(name)}
-        return ObjectStorage(f"{url}?{options}" if options else url, credentials=keys or None, timeout=seconds)
-    from .....storages.fsspec import FsspecStorage  # an extra
+        keys = s3_keys(further) or None
+        return ObjectStorage(f"{url}?{options}" if options else url, credentials=keys, timeout=seconds)
+    from ..storages.fsspec import FsspecStorage  # an extra
 
     return FsspecStorage(url, options=params, timeout=seconds)
