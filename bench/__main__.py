@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import aio, counter, growth, imports, large, memoize, memory, postgresql, s3, service, small, storables
+from . import aio, counter, graph, growth, imports, large, memoize, memory, postgresql, s3, service, small, storables
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "aio": aio.run,
     "memoize": memoize.run,
     "memory": memory.run,
+    "graph": graph.run,
     "storables": storables.run,
     "service": service.run,
     "s3": s3.run,

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -50,9 +51,37 @@ FIRST = [
 ]
 
 
+# A cluster takes a part of a processor for as long as it is there: one process of pytest-xdist has all of these tests.
+CLUSTERS = (
+    "tests/apart/test_collections.py",
+    "tests/compat/test_flowdapt",
+    "tests/compat/test_functionfuse",
+    "tests/executors/test_clusters.py",
+    "tests/graph/test_clusters.py",
+    "tests/memory/test_",
+    "tests/storages/dask/",
+    "tests/storages/ray/",
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return "clusters" if nodeid.startswith(CLUSTERS) else str(super()._split_scope(nodeid))
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {str(Path(__file__).parent / name): place for place, name in enumerate(FIRST)}
-    items.sort(key=lambda item: order.get(str(item.path), len(order)))
+
+    def place(item: pytest.Item) -> int:
+        return -1 if item.nodeid.startswith(CLUSTERS) else order.get(str(item.path), len(order))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:

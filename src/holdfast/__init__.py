@@ -17,6 +17,7 @@ from .api import Scope, Store, open
 from .artifact import Artifact
 from .catalog.base import Policy
 from .errors import *  # noqa: F403  each is public, and named there
+from .graph.task import task
 from .lease import Lease
 from .model import Content, Entry, Record, ScopeInfo
 from .registry import Registry
@@ -57,6 +58,7 @@ __all__ = [
     "memoize",
     "open",
     "put",
+    "task",
     "update",
 ]
 __all__ += errors.__all__

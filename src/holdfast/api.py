@@ -10,6 +10,7 @@ from .artifact import Artifacts
 from .config import find_config
 from .context import Contexts
 from .exchange import Exchanging
+from .graph.verbs import Graphs
 from .history import Histories
 from .memoize.decorator import Memoizing
 from .registry import Registry
@@ -23,12 +24,15 @@ from .upkeep.verifier import Verifying
 __all__ = ["Scope", "Store", "open"]
 
 
-class Scope(Artifacts, Memoizing, Histories, ScopeAwaited, BaseScope["Scope"]):
+class Scope(Artifacts, Graphs, Memoizing, Histories, ScopeAwaited, BaseScope["Scope"]):
     """A node of the store's tree: records by key, scopes and artifacts below it.
 
     Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.
     It is a path and not a row: it comes into being when something is put into it.
     """
+
+    def _store(self) -> Store:
+        return Store(self._kernel)
 
 
 class Store(Collecting, Exchanging, Memoizing, StoreAwaited, Verifying, Contexts[Scope]):

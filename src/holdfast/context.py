@@ -6,7 +6,8 @@ sees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, Generic, NamedTuple
 
@@ -15,7 +16,7 @@ from .errors import InvalidArgumentError, InvalidScopeError
 from .navigation import S
 from .store import BaseStore
 
-__all__ = ["DEFAULT_PATH", "Block", "Contexts", "RunContext", "current_context", "make_current"]
+__all__ = ["DEFAULT_PATH", "Block", "Contexts", "RunContext", "current_context", "make_current", "within"]
 
 DEFAULT_PATH: Path = (("namespace", "default"),)
 """Where the module's own verbs act when nothing names a scope."""
@@ -71,6 +72,17 @@ class Block(Generic[S]):
     def __exit__(self, *how: object) -> None:
         token, self._token = self._token, None
         assert token is not None
+        _current.reset(token)
+
+
+@contextmanager
+def within(store: BaseStore[Any], path: Path) -> Iterator[None]:
+    """A block whose verbs act on the scope of a path, whatever its kinds; of these the families' names hold in it."""
+    names = {kind: name for kind, name in path if kind in _FLOW + _APP}
+    token = _current.set(RunContext(store, path, names))
+    try:
+        yield
+    finally:
         _current.reset(token)
 
 

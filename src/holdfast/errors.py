@@ -32,6 +32,7 @@
     │   └── StorageFullError
     │       └── QuotaExceededError       the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
+    ├── TaskFailed                           look at the errors of the nodes that failed, and run the graph again
     ├── RecursiveCallError (RecursionError)  a memoized call that needs its own result: mend the function
     └── ClosedError                          open the store again
 
@@ -40,6 +41,7 @@ Every class has a stable ``code`` for logs and for other languages, and survives
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "StorageFullError",
     "StoreError",
     "StoreNotFoundError",
+    "TaskFailed",
     "TaskLost",
     "UnhashableError",
     "UnsupportedValue",
@@ -217,6 +220,20 @@ class BusyError(HoldfastError, TimeoutError, code="busy"):
 
 class RecursiveCallError(HoldfastError, RecursionError, code="recursive_call"):
     """A memoized function was called with the arguments of a call that is being computed, by that very computation."""
+
+
+class TaskFailed(HoldfastError, code="task_failed"):
+    """Nodes of a graph of tasks failed; all that does not depend on them was run, and is stored.
+
+    Attributes:
+        run: which run it was, as ``holdfast runs show`` takes it.
+        failures: what the nodes raised, by their names; each with the traceback of where that was.
+        skipped: names of the nodes that were not run, as they depend on one that failed.
+    """
+
+    run: str = ""
+    failures: Mapping[str, BaseException] = {}
+    skipped: tuple[str, ...] = ()
 
 
 class ClosedError(HoldfastError, code="closed"):

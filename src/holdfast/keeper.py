@@ -119,7 +119,7 @@ class Keeper:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = weakref.ref(kernel)
         self._new = False
-        self._closed = False
+        self._closed = self._failed = False
         self._wake = threading.Event()
         self._process = os.getpid()
         kernel.dirty = self.wake
@@ -154,14 +154,16 @@ class Keeper:
             if new:
                 sync_all(kernel)
             _beat(kernel.catalog, kernel.boot)
+            self._failed = False
         except ClosedError:
             return False
         except HoldfastError as error:
             # A full disk or a busy store passes: nothing is lost by trying again, and the caller's puts report it.
             import logging
 
-            logging.getLogger("holdfast").warning("the background sync will be tried again: %s", error)
-            self._new = True
+            if not self._failed:  # said once, however long it lasts: each put reports it, too
+                logging.getLogger("holdfast").warning("the background sync will be tried again: %s", error)
+            self._new = self._failed = True
         return True
 
 

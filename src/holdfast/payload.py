@@ -19,7 +19,8 @@ class Payload:
 
     Attributes:
         buffers: ``buffers[0]`` is the in-band part. The others are large arrays' memory, given without a copy;
-            when read back they are writable views of a private map of the stored bytes.
+            when read back they are views of a private map of the stored bytes, which can be written, or of memory
+            that a cluster shares, which cannot.
         content_type: what the in-band bytes are, as a MIME type.
         encoding: the content encoding (compression), None for none.
         config: what the serializer needs beside the bytes to read them again; JSON, or None.

@@ -59,6 +59,7 @@ __all__ = [
     "commit_bytes",
     "commit_put",
     "encode",
+    "inline_row",
     "let_go",
     "new_blob",
     "parts",
@@ -156,16 +157,7 @@ def put_inline(
 
     ``began`` tells which scope it was when a write that took its time began.
     """
-    codec, buffers, size, config, _ = encoded
-    data: bytes | int
-    if integer is not None:
-        data, algorithm, digest, signature = integer, NONE, None, None
-    else:
-        head = buffers[0]
-        data = head if len(buffers) == 1 and isinstance(head, bytes) else b"".join(buffers)
-        algorithm, digest = digest_buffers((data,), size)
-        signature = encoded.sign(kernel, algorithm, digest)
-    row = (plan.expires, plan.tags, algorithm, digest, size, codec, config, signature, data)
+    row = inline_row(kernel, encoded, integer, plan)
     done: tuple[int, float, float] | None = None
     if not plan.conditional and began is None:
         with suppress(QuotaExceededError):  # perhaps only with what has ended with its session
@@ -178,6 +170,7 @@ def put_inline(
         assert made.row is not None
         return make_record(kernel, path, made.row)
     version, created, updated = done
+    _, _, algorithm, digest, size, codec, config, _, _ = row
     flags = POWER if plan.power else 0
     tier = DURABLE if session is None else EPHEMERAL
     # fmt: off
@@ -185,6 +178,20 @@ def put_inline(
               algorithm, digest, size, codec, config, None, None, None)
     # fmt: on
     return Record(path, record, kernel.decoders[codec][0], None, kernel.volatile)
+
+
+def inline_row(kernel: Kernel, encoded: Encoded, integer: int | None, plan: Plan) -> tuple[Any, ...]:
+    """The fields of an :class:`~holdfast.catalog.base.InlineRow`."""
+    codec, buffers, size, config, _ = encoded
+    data: bytes | int
+    if integer is not None:
+        data, algorithm, digest, signature = integer, NONE, None, None
+    else:
+        head = buffers[0]
+        data = head if len(buffers) == 1 and isinstance(head, bytes) else b"".join(buffers)
+        algorithm, digest = digest_buffers((data,), size)
+        signature = encoded.sign(kernel, algorithm, digest)
+    return plan.expires, plan.tags, algorithm, digest, size, codec, config, signature, data
 
 
 def put_stored(kernel: Kernel, ledger: Ledger, path: Path, key: str, encoded: Encoded, plan: Plan) -> Steps[Record]:

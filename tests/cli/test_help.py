@@ -19,7 +19,11 @@ from .running import environment, process, run
 
 GROUP: Any = typer.main.get_command(app)
 SINGLE = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "serve"]
-GROUPS = {"memo": ["ls", "explain", "forget", "stats"], "token": ["create", "ls", "revoke"]}
+GROUPS = {
+    "memo": ["ls", "explain", "forget", "stats"],
+    "runs": ["ls", "show", "rm"],
+    "token": ["create", "ls", "revoke"],
+}
 
 
 def test_the_commands_are_all_there() -> None:

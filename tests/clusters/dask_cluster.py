@@ -30,7 +30,6 @@ SECONDS = 60
 _SETTINGS = {
     "distributed.comm.timeouts.connect": f"{SECONDS}s",
     "distributed.comm.timeouts.tcp": f"{SECONDS}s",
-    "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-ttl": None,
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "2s",
@@ -38,9 +37,14 @@ _SETTINGS = {
 }
 
 
+# Of such a cluster alone: another one that this process starts may have long tasks that short ones wait behind.
+_ITS_OWN = {"distributed.scheduler.work-stealing": False}
+
+
 def settings() -> contextlib.AbstractContextManager[Any]:
     """Dask's settings for a process that talks to such a cluster."""
     import dask
+    import distributed  # noqa: F401  whose own settings would go with these, if it were imported in between
 
     return dask.config.set(_SETTINGS)
 
@@ -142,11 +146,13 @@ def dask_client(dask_cluster: DaskCluster) -> Iterator[Any]:
 def main() -> None:
     """The process of a cluster: says its address, and lives until a line comes, or nobody holds its standard
     input."""
+    import dask
     from distributed import LocalCluster
 
     options = json.loads(sys.argv[1])
     with (
         settings(),
+        dask.config.set(_ITS_OWN),
         LocalCluster(
             processes=True,
             threads_per_worker=1,

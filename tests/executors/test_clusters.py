@@ -78,7 +78,7 @@ class TestWithoutWorkers:
         import distributed
 
         monkeypatch.setattr(base, "_PATIENCE", 0.5)
-        with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
             executor = executors.open("dask", address=cluster.scheduler_address)
             future = executor.submit(deeds.add, 1)
             begun = time.monotonic()

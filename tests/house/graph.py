@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -44,6 +44,16 @@ def imports(root: Path, package: str) -> tuple[Import, ...]:
             targets = [target for target in _targets(node, base, files) if target != name]
             found += [Import(name, getattr(node, "lineno", 0), target) for target in targets]
     return tuple(sorted(set(found)))
+
+
+def brought(items: Iterable[Import], files: dict[str, Path]) -> Iterator[Import]:
+    """What else is loaded by these imports: the packages that a target is in, and its source is not."""
+    for item in items:
+        above = item.target.rpartition(".")[0]
+        while above and not f"{item.source}.".startswith(f"{above}."):
+            if above in files:
+                yield item._replace(target=above)
+            above = above.rpartition(".")[0]
 
 
 def _targets(node: ast.AST, base: str, files: dict[str, Path]) -> Iterator[str]:

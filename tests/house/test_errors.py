@@ -41,6 +41,7 @@ CODES = {
     "OtherHostError": "other_host",
     "SchemaError": "schema",
     "AccessError": "forbidden",
+    "TaskFailed": "task_failed",
     "TaskLost": "task_lost",
     "StorageFullError": "storage_full",
     "QuotaExceededError": "quota_exceeded",

@@ -302,6 +302,18 @@ def test_bytes_reach_the_disk_in_the_background_and_by_sync(store: holdfast.Stor
     assert store.sync() == 0
 
 
+def test_a_background_that_fails_says_so_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = holdfast.open(tmp_path / "data")
+    store.namespace("a").put("k", LARGE)
+    shutil.rmtree(tmp_path / "data")
+    keeper = store._kernel._keeper  # type: ignore[attr-defined]
+    for _ in range(3):
+        keeper.wake()
+        assert keeper.turn()
+    assert [record.message[:39] for record in caplog.records] == ["the background sync will be tried again"]
+    store.close()
+
+
 def test_a_power_put_of_equal_bytes_does_not_trust_unsynced_ones(scope: holdfast.Scope) -> None:
     assert scope.put("k", LARGE).durability == "process"
     assert scope.put("l", LARGE, durability="power").durability == "power"

@@ -370,6 +370,7 @@ def test_a_dask_cluster(tmp_path: Path) -> None:
                 _nothing_is_left(scope)
 
 
+@pytest.mark.long
 def test_a_ray_cluster(tmp_path: Path) -> None:
     folder = str(tmp_path / "data")
     with ExitStack() as stack:

@@ -59,5 +59,6 @@ def test_a_dask_collection_is_verified(dask_client: Any, tmp_path: Path) -> None
         scope.put("other", 1)
         report = store.verify()
         assert (report.records, report.problems) == (2, [])
-        dask_client.unpublish_dataset(*dask_client.list_datasets())
+        (name,) = dask_client.list_datasets()
+        dask_client.unpublish_dataset(name)
         assert store.verify().problems == [], "what a memory lost is no damage of the store"

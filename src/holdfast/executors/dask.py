@@ -26,6 +26,7 @@ __all__ = ["DaskExecutor", "attached", "run_beside"]
 
 _ANSWER = 10.0  # seconds for a scheduler to answer at all
 _START = 60.0  # seconds for workers of this machine to come up
+_LOST = 30  # seconds after which a worker that finds no scheduler ends
 _GRACE = 10.0  # seconds for them to end
 _LARGE = 1 << 20  # bytes of a call that does not go through the scheduler
 
@@ -287,7 +288,7 @@ class _Cluster:
         self._each = {name: amount for name, amount in total.items() if name not in ("cpus", "memory")}
         self._each |= {"cpus": 1.0, "memory": total["memory"] // count}
         self._workers: subprocess.Popen[bytes] | None = None
-        given = {"n_workers": 0, "dashboard_address": None, **options}
+        given = {"n_workers": 0, "dashboard_address": "127.0.0.1:0", **options}
         try:
             self._scheduler = dask.LocalCluster(**given)
         except TypeError as error:
@@ -336,7 +337,8 @@ class _Cluster:
         offer += f",memory={int(self._each['memory'])}"
         command = [sys.executable, "-m", "distributed.cli.dask_worker", self._scheduler.scheduler_address]
         command += ["--nworkers", str(count), "--nthreads", "1", "--resources", offer, "--no-dashboard"]
-        command += ["--memory-limit", str(memory_limit)]
+        # Without the last they would look for ever for a scheduler that was killed before they had found it.
+        command += ["--memory-limit", str(memory_limit), "--death-timeout", str(_LOST)]
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ..errors import BusyError, InvalidArgumentError
 
-__all__ = ["Future", "Wait", "Waited", "plainly", "wait_for", "waiting_by"]
+__all__ = ["Future", "Wait", "Waited", "is_lent", "plainly", "wait_for", "waiting_by"]
 
 R = TypeVar("R")
 
@@ -43,6 +43,11 @@ def waiting_by(wait: Wait) -> Iterator[None]:
         yield
     finally:
         _here.wait = before
+
+
+def is_lent() -> bool:
+    """Whether this is a task whose place others have while it waits by :func:`wait_for`."""
+    return _here.wait is not plainly
 
 
 def wait_for(

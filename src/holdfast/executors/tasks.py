@@ -18,11 +18,12 @@ from ..memory import in_force
 from ..payload import Buffer, Payload
 from ..serializers.pickle import PickleSerializer
 
-__all__ = ["Packed", "RemoteTraceback", "name_of", "open_result", "pack_call", "run", "surroundings"]
+__all__ = ["Packed", "RemoteTraceback", "name_of", "open_result", "pack_call", "run", "send_ahead", "surroundings"]
 
 R = TypeVar("R")
 
 _pickles = PickleSerializer()
+_ahead: list[Any] = []
 
 
 class Packed:
@@ -60,6 +61,7 @@ class RemoteTraceback(Exception):
 
 
 class _Call(NamedTuple):
+    ahead: tuple[Any, ...]  # first, as what is loaded behind it may need it
     name: str
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -84,6 +86,12 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(name).replace("<locals>.", "")
 
 
+def send_ahead(thing: Any) -> None:
+    """Have every call from here on bring this along, and the worker load it before all that the call itself needs."""
+    if thing not in _ahead:
+        _ahead.append(thing)
+
+
 def surroundings(memory: str) -> Context:
     """A copy of the context variables here, in which that memory is in force: for a task."""
     found = copy_context()
@@ -105,7 +113,7 @@ def pack_call(
     context = current_context()
     _check_context(context, engine)
     try:
-        return _pack(_Call(name, function, args, kwargs, context, memory))
+        return _pack(_Call(tuple(_ahead), name, function, args, kwargs, context, memory))
     except EncodeError as error:
         raise _blame(name, function, args, kwargs) or error from None
 
@@ -113,7 +121,7 @@ def pack_call(
 def run(call: Packed) -> Packed:
     """In a worker: the call, in the surroundings that it came with. Never raises: what came of it is given."""
     try:
-        name, function, args, kwargs, context, memory = _unpack(call)
+        _, name, function, args, kwargs, context, memory = _unpack(call)
     except BaseException as error:
         return _pack_error("the task", error)
     try:

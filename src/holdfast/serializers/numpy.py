@@ -133,10 +133,10 @@ def _read(np: Any, payload: Payload) -> Any:
 
 
 def _over(np: Any, memory: Buffer, shape: list[int], dtype: Any, order: str, copy: bool) -> Any:
-    """An array over the memory; a copy when it is small, or when the memory given cannot be written or is unaligned."""
+    """An array over the memory, which can be written as far as that can; a copy when it is small or unaligned."""
     if not copy:
         array = np.ndarray(shape, dtype, memory, order=order)
-        if array.flags.writeable and array.flags.aligned:
+        if array.flags.aligned:
             return array
     array = np.empty(shape, dtype, order=order)
     if array.nbytes:

@@ -70,6 +70,7 @@ def test_more_than_a_worker_has_memory_for() -> None:
         assert memory.sync(configs) == [True] * len(configs)
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_gone(dask_cluster: DaskCluster) -> None:
     memory = DaskMemory("a-store")
     with DaskCluster(workers=1) as first:
