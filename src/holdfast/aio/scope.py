@@ -33,6 +33,7 @@ from .ways import LATER, Later
 
 __all__ = ["AsyncScope", "AsyncTransaction", "Below"]
 
+_Results = list[Any]  # a class here has a verb of the name list
 _PIECE = 1 << 18  # bytes of an asynchronous stream that are gathered before they go to a thread
 
 
@@ -241,11 +242,11 @@ class AsyncScope(Below):
         again: str | None = None,
         progress: Any = None,
         most: int | None = None,
-    ) -> list[Any]:
+    ) -> _Results:
         """Run a graph in a thread; cancelled, it is interrupted. See :meth:`Scope.run <holdfast.Scope.run>`."""
         scope: Any = self._sync
         run = partial(scope.run, *nodes, executor=executor, reuse=reuse, again=again, progress=progress, most=most)
-        found: list[Any] = await self._driver.away(run)
+        found: _Results = await self._driver.away(run)
         return found
 
     @cached_property
