@@ -30,6 +30,7 @@ from .stream import Stream
 from .writing import Encoded, commit_bytes, put_inline, since_now
 
 __all__ = [
+    "Block",
     "Draft",
     "FileWriter",
     "Finished",
@@ -366,8 +367,8 @@ class _Sink(io.RawIOBase):
         return len(view)
 
 
-class Whole:
-    """How a file being put ends: whole by ``close()``, or not at all by an exception, or when it is forgotten."""
+class Block:
+    """How a ``with`` block of a file being put ends: whole by ``close()``, or not at all by an exception."""
 
     def __exit__(
         self: Any, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -376,6 +377,10 @@ class Whole:
             self.close()
         else:
             self.abort()
+
+
+class Whole(Block):
+    """The same, and not at all when it is forgotten."""
 
     def __del__(self: Any) -> None:
         if not self.closed:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from ..address import Path
@@ -24,8 +21,8 @@ from ..payload import Buffer
 from ..registry import PICKLE
 from ..steps import run
 from ..storages.base import OCTETS
-from ..storages.file.disk import explain
-from ..streams import Draft, Finished, guess_type
+from ..storages.file.scratch import Scratch
+from ..streams import Block, Draft, Finished, guess_type
 from ..writing import Encoded, commit_put, encode, let_go, new_blob, transfer
 from .stored import Stored
 
@@ -270,42 +267,12 @@ def writable(files: Any, filename: str) -> Outgoing:
     return files
 
 
-class _Whole:
-    """How a file ends: whole by ``close()``, or not at all by an exception that leaves its block."""
-
-    def __exit__(
-        self: Any, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abort()
-
-
-class _Scratch(io.FileIO):
-    """A file without a name."""
-
-    def __init__(self, folder: str | None) -> None:
-        self._folder = folder or tempfile.gettempdir()
-        try:
-            with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-                super().__init__(os.dup(file.fileno()), "r+b")
-        except OSError as error:
-            raise explain(error, self._folder, writing=True) from error
-
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise explain(error, self._folder, writing=True) from error
-
-
-class Staged(_Whole, io.BufferedRandom):
+class Staged(Block, io.BufferedRandom):
     """A file that is written in any order, and taken when it is closed."""
 
     def __init__(self, outgoing: Outgoing, name: str, folder: str | None) -> None:
         self._outgoing, self._name, self._done = outgoing, name, False
-        super().__init__(_Scratch(folder), 1 << 17)
+        super().__init__(Scratch(folder), 1 << 17)
 
     @property
     def name(self) -> str:
@@ -359,7 +326,7 @@ class _Sink(io.RawIOBase):
         return len(view)
 
 
-class Direct(_Whole, io.BufferedWriter):
+class Direct(Block, io.BufferedWriter):
     """A file that goes to the storage while it is written, and is taken when it is closed."""
 
     def __init__(self, outgoing: Outgoing, name: str) -> None:

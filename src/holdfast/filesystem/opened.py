@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-from tempfile import TemporaryFile
 from typing import Any
 
 from ..address import format_address
 from ..errors import ConflictError
 from ..model import Record
-from ..storages.file.disk import explain
 from ..streams import Draft, FileWriter, Whole, put_chunks
 from .faults import as_file_errors
 
-__all__ = ["Copy", "Packer", "Reader", "Updater", "Writer"]
+__all__ = ["Packer", "Reader", "Updater", "Writer"]
 
 _BUFFER = 1 << 17
 _PIECE = 1 << 20
@@ -92,24 +89,6 @@ class Writer(FileWriter):
         if not self.closed and _left_by(self._before):
             self.abort()
         super().close()
-
-
-class Copy(io.FileIO):
-    """A file without a name, beside the store's files; a disk that is full is told as a put tells it."""
-
-    def __init__(self, folder: str | None) -> None:
-        self._folder = folder or "a temporary file"
-        try:
-            with TemporaryFile(dir=folder) as file:
-                super().__init__(os.dup(file.fileno()), "r+b")
-        except OSError as error:
-            raise explain(error, self._folder, writing=True) from error
-
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise explain(error, self._folder, writing=True) from error
 
 
 class Updater(Whole, io.BufferedRandom):

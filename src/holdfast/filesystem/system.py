@@ -19,10 +19,11 @@ from ..errors import ConflictError, InvalidArgumentError, InvalidKeyError, NotFo
 from ..options import PutOptions
 from ..reading import make_record, open_bytes, read_current, visible_record
 from ..scope import BaseScope
+from ..storages.file.scratch import Scratch
 from ..streams import Draft, TextFileWriter, check_text, guess_type
 from .faults import FileMissing, FileThere, FolderNotEmpty, IsFolder, NotFolder, as_file_errors
 from .names import place_of
-from .opened import Copy, Packer, Reader, Updater, Writer
+from .opened import Packer, Reader, Updater, Writer
 from .tree import Tree
 
 __all__ = ["HoldfastFileSystem"]
@@ -111,7 +112,7 @@ class HoldfastFileSystem(Tree):
             plan = plan._replace(if_version=ABSENT if before is None else before[2] or None)
         draft = Draft(self._kernel, self._ledger, scope.path, key, plan)
         if "+" in mode:
-            file: Any = Updater(draft, Copy(self._kernel.folder))
+            file: Any = Updater(draft, Scratch(self._kernel.folder))
         else:
             file = Writer(draft)
         try:
