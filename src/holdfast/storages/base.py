@@ -11,7 +11,9 @@ from typing import Any, ClassVar, NamedTuple
 from ..errors import InvalidArgumentError
 from ..payload import Buffer, Payload
 
-__all__ = ["OCTETS", "Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer", "check_span"]
+__all__ = [
+    "OCTETS", "Abandoned", "GetDigest", "Identity", "MappedStorage", "Storage", "Writer", "check_size", "check_span",
+]  # fmt: skip
 
 OCTETS = "application/octet-stream"
 """The content type of bytes of which no more is known."""
@@ -24,6 +26,12 @@ def check_span(offset: int, length: int | None) -> None:
     """Raise InvalidArgumentError unless bytes can be read from ``offset`` on, ``length`` of them or (None) all."""
     if offset < 0 or (length is not None and length < 0):
         raise InvalidArgumentError(f"offset and length are numbers of bytes, not {offset} and {length}")
+
+
+def check_size(size: int | None, bits: int = 63) -> None:
+    """Raise InvalidArgumentError unless a stream can have so many bytes, or (None) nobody knows how many."""
+    if size is not None and not 0 <= size < 1 << bits:
+        raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**{bits}, not {size}")
 
 
 class Identity(NamedTuple):

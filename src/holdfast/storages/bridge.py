@@ -26,7 +26,7 @@ from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StorageFu
 from ..hashing import ALGORITHMS, BLAKE3, NONE, digest_buffers, hasher
 from ..payload import Buffer, Payload
 from .asynchronous import AsyncStorage, Digest, StreamDigest
-from .base import OCTETS, GetDigest, Storage, Writer, check_span
+from .base import OCTETS, GetDigest, Storage, Writer, check_size, check_span
 from .loops import Home, here, own_loop, wait
 
 __all__ = ["lift"]
@@ -287,8 +287,7 @@ class _Verbs:
         encoding: str | None = None,
     ) -> Writer:
         """See :meth:`Storage.writer <holdfast.storages.base.Storage.writer>`."""
-        if size is not None and size < 0:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
+        check_size(size)
         feed = _Feed(lambda stream: self._write_stream(tags, stream), _Kind(content_type, encoding))
         return _FedWriter(feed, Home(asyncio.get_running_loop(), os.getpid()))
 

@@ -13,7 +13,7 @@ from ..catalog.channel import LOST, Channel, Connection
 from ..catalog.wire import BEYOND
 from ..errors import ClosedError, HoldfastError, InvalidArgumentError, StoreError
 from ..payload import Buffer, Payload
-from .base import OCTETS, GetDigest, Storage, Writer, check_span
+from .base import OCTETS, GetDigest, Storage, Writer, check_size, check_span
 
 __all__ = ["HTTPStorage"]
 
@@ -65,8 +65,7 @@ class HTTPStorage(Storage):
         encoding: str | None = None,
     ) -> Writer:
         """Begin to send a stream, over a connection of its own; ``size`` is a hint."""
-        if size is not None and not 0 <= size < 1 << 63:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
+        check_size(size)
         return _HTTPWriter(self._channel, self._path, _headers(tags, content_type, encoding, False), self._timeout)
 
     # --- reading ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ..errors import ClosedError, InvalidArgumentError, StorageFullError, ValueLost
 from ..payload import Buffer, Payload
-from .base import OCTETS, GetDigest, Storage, Writer, check_span
+from .base import OCTETS, GetDigest, Storage, Writer, check_size, check_span
 
 __all__ = ["MemoryStorage"]
 
@@ -66,8 +66,7 @@ class MemoryStorage(Storage):
         encoding: str | None = None,
     ) -> Writer:
         """Begin to write a stream; ``size`` changes nothing."""
-        if size is not None and size < 0:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
+        check_size(size)
         return _MemoryWriter(self)
 
     def read(self, config: Any) -> Buffer:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ...errors import InvalidArgumentError, ValueLost
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest, Writer, check_span
+from ..base import OCTETS, GetDigest, Writer, check_size, check_span
 from ..buffers import cut
 from ..ephemeral import EphemeralStorage
 from . import cluster, collections
@@ -82,8 +82,7 @@ class DaskMemory(EphemeralStorage):
         encoding: str | None = None,
     ) -> Writer:
         """Begin to write a stream, which goes to the workers in parts of 16 MB; ``size`` changes nothing."""
-        if size is not None and size < 0:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
+        check_size(size)
         return PartsWriter(self._link())
 
     def view(self, config: Any, size: int) -> Sequence[Buffer]:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest, Identity, MappedStorage, check_span
+from ..base import OCTETS, GetDigest, Identity, MappedStorage, check_size, check_span
 from ..mapping import map_private
 from .disk import check_path, explain, open_file, sync_folder, sync_path
 from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
@@ -84,8 +84,7 @@ class FileStorage(MappedStorage):
         encoding: str | None = None,
     ) -> FileWriter:
         """Begin to write a stream. ``size`` is a hint: the blocks are set aside, and what is not used is given back."""
-        if size is not None and not 0 <= size < 1 << 63:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
+        check_size(size)
         return FileWriter(self._create(), size, self._register)
 
     def _create(self) -> NewFile:

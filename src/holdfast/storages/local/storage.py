@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, ValueLost
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest
+from ..base import OCTETS, GetDigest, check_size
 from ..ephemeral import EphemeralStorage
 from .copying import best_start
 from .eviction import LASTING, was_evicted
@@ -228,8 +228,7 @@ class LocalMemory(EphemeralStorage):
         encoding: str | None = None,
     ) -> SegmentWriter:
         """Begin to write a stream, into a segment for ``size`` bytes, which grows or is cut."""
-        if size is not None and not 0 <= size < 1 << 60:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**60, not {size}")
+        check_size(size, 60)
         return SegmentWriter(self._writing(_STREAM if size is None else size, lambda segment, room: None))
 
     def _writing(

@@ -12,7 +12,7 @@ from ...errors import ClosedError, InvalidArgumentError, ReadOnlyError, StoreErr
 from ...hashing import ALGORITHMS, BLAKE3, NONE, hasher
 from ...payload import Buffer, Payload
 from ..asynchronous import StreamDigest
-from ..base import OCTETS, Abandoned, GetDigest, Writer
+from ..base import OCTETS, Abandoned, GetDigest, Writer, check_size
 from ..remote import Progress, RemoteStorage, together
 from ..remote.storage import PATIENCE
 from ..remote.writers import AbandonedWriter, LiveWriter
@@ -151,8 +151,7 @@ class RoutedStorage(RemoteStorage):
             As :meth:`write`; what is about the final place is told at the end.
         """
         self._routing()
-        if size is not None and not 0 <= size < 1 << 63:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
+        check_size(size)
         return _Stream(self, self._current(), tags, size, (content_type, encoding))
 
     def _routing(self) -> Router:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...errors import ClosedError, InvalidArgumentError, StorageFullError, StoreError, ValueLost
 from ...payload import Buffer, Payload
-from ..base import OCTETS, GetDigest, Writer, check_span
+from ..base import OCTETS, GetDigest, Writer, check_size, check_span
 from ..buffers import cut, gathered
 from ..ephemeral import EphemeralStorage
 from .cluster import Gone, ask, connect, fetch, put
@@ -134,8 +134,7 @@ class RayMemory(EphemeralStorage):
         encoding: str | None = None,
     ) -> Writer:
         """Begin to write a stream, which is in this process' memory until its commit; ``size`` changes nothing."""
-        if size is not None and size < 0:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes, not {size}")
+        check_size(size)
         return _RayWriter(self)
 
     # --- reading ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import ClosedError, InvalidArgumentError, StoreError
 from ...payload import Buffer, Payload
-from ..base import OCTETS, Abandoned, GetDigest, Storage, Writer, check_span
+from ..base import OCTETS, Abandoned, GetDigest, Storage, Writer, check_size, check_span
 from .medium import Medium, Progress
 from .together import together
 from .writers import LiveWriter, abandoned_writers, owner_mark
@@ -99,8 +99,7 @@ class RemoteStorage(Storage):
         encoding: str | None = None,
     ) -> Writer:
         """Begin to write a stream. With ``size`` the parts are cut so that they are few enough for the place."""
-        if size is not None and not 0 <= size < 1 << 63:
-            raise InvalidArgumentError(f"a stream's size is a number of bytes below 2**63, not {size}")
+        check_size(size)
         pid = os.getpid()
         return RemoteWriter(self.medium, self._current(), size, lambda: os.getpid() == pid)
 
