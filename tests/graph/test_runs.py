@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,14 @@ def test_awaited(scope: holdfast.Scope, threads: Executor, log: Path) -> None:
         assert scope.runs.get("latest").state == "interrupted"
 
     asyncio.run(main())
+
+
+def test_those_who_look_at_the_same_time_are_not_taken_for_who_runs_it(
+    scope: holdfast.Scope, threads: Executor
+) -> None:
+    scope.run(plain(1), executor=threads)
+    id = scope.runs.get("latest").id
+    record = scope.scope("run", id)
+    record.put("run", {**record.get("run"), "state": "running"})  # as one who was killed left it
+    with ThreadPoolExecutor(8) as pool:
+        assert {run.state for run in pool.map(lambda _: scope.runs.get(id), range(200))} == {"broken off"}

@@ -38,7 +38,7 @@ class Claims:
         self._home = scope
         self._run = run
         self._outer = frozenset(outer)
-        self._lease = _lease(scope, run, renew=True)
+        self._lease = _lease(scope, run, None)
         self._own: list[str] = []
 
     @contextmanager
@@ -86,9 +86,10 @@ class Claims:
                 self._lease.release()
 
 
-def is_alive(scope: BaseScope[Any], run: str) -> bool:
-    """Whether whoever runs it is alive."""
-    lease = _lease(scope, run, renew=False)
+def is_alive(scope: BaseScope[Any], run: str, wait: float = 0) -> bool:
+    """Whether whoever runs it is alive. Others who look at the same moment are taken for him, unless this may ``wait``
+    some seconds for them to be done."""
+    lease = _lease(scope, run, wait)
     try:
         lease.acquire()
     except BusyError:
@@ -97,8 +98,8 @@ def is_alive(scope: BaseScope[Any], run: str) -> bool:
     return False
 
 
-def _lease(scope: BaseScope[Any], run: str, *, renew: bool) -> Lease:
-    return Lease(scope._kernel, f"run/{_digest(scope)}/{run}", _SECONDS, None if renew else 0, renew)
+def _lease(scope: BaseScope[Any], run: str, wait: float | None) -> Lease:
+    return Lease(scope._kernel, f"run/{_digest(scope)}/{run}", _SECONDS, wait, renew=wait is None)
 
 
 def _digest(scope: BaseScope[Any]) -> str:

@@ -40,6 +40,7 @@ UNDER_WAY, ENDED, WITH_ERRORS, INTERRUPTED, BROKEN_OFF = "running", "done", "fai
 """States of a run; it was broken off when whoever ran it is dead."""
 
 _INFO, _NODES = "run", "nodes"
+_LOOK = 0.2  # seconds for others who look at the same run to be done
 _PAUSE = 1.0  # seconds between two writes of what is going on
 _SHARE = 20  # times as long as the last write took, if that is longer
 _TEXT = 1000  # characters of an error
@@ -230,7 +231,7 @@ class Runs:
 
     def _lasts(self, id: str) -> bool:
         try:
-            return is_alive(self._scope, id)
+            return is_alive(self._scope, id, _LOOK)
         except (AccessError, ReadOnlyError):
             return True  # for others to tell
 
