@@ -64,9 +64,11 @@ def putting(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, pl
         return (yield from put_contents(kernel, ledger, path, key, thing, contents, plan._replace(tier=None)))
     if plan.tier is not None:
         found = yield from put_in_memory(kernel, ledger, path, key, value, plan)
-        if found is not None:
+        if isinstance(found, Record):
             return found
-    encoded, integer = prepare(kernel, value, plan)
+        encoded, integer = found, None
+    else:
+        encoded, integer = prepare(kernel, value, plan)
     if integer is not None or encoded.size <= kernel.inline:
         return put_inline(kernel, ledger, path, key, encoded, integer, plan)
     return (yield from put_stored(kernel, ledger, path, key, encoded, plan))

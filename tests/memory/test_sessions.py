@@ -370,6 +370,23 @@ def test_a_dask_cluster(tmp_path: Path) -> None:
                 _nothing_is_left(scope)
 
 
+class Counted:
+    """Counts how often it is pickled."""
+
+    times = 0
+
+    def __reduce__(self) -> Any:
+        Counted.times += 1
+        return bytes, (bytes(1_000_000),)
+
+
+def test_what_has_no_room_is_made_into_bytes_once(tmp_path: Path) -> None:
+    with holdfast.open(tmp_path / "data", memory_size=300_000) as store:
+        before = Counted.times
+        assert store.namespace("prod").put("key", Counted(), tier="auto").tier == "durable"
+        assert Counted.times == before + 1
+
+
 @pytest.mark.long
 def test_a_ray_cluster(tmp_path: Path) -> None:
     folder = str(tmp_path / "data")

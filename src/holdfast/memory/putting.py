@@ -62,9 +62,11 @@ def hold_memory(kernel: Kernel, nearby: str) -> None:
     memory_of(kernel, nearby)[1].session()
 
 
-def put_in_memory(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan) -> Steps[Record | None]:
-    """Store a value in the memory in force, and give its record; None where there is no room for it, and the plan
-    allows it to go elsewhere.
+def put_in_memory(
+    kernel: Kernel, ledger: Ledger, path: Path, key: str, value: Any, plan: Plan
+) -> Steps[Record | Encoded]:
+    """Store a value in the memory in force, and give its record; where there is no room for it, and the plan allows it
+    to go elsewhere, its bytes.
 
     Raises:
         InvalidArgumentError, StoreError, MissingExtraError: see :func:`begin_in_memory`.
@@ -85,7 +87,7 @@ def put_in_memory(kernel: Kernel, ledger: Ledger, path: Path, key: str, value: A
             kept = yield from _write(kernel, number, encoded, plan)
         except StorageFullError:
             if plan.tier == "auto":
-                return None
+                return encoded
             raise
     place = place_text(kept)
     signature = encoded.sign(kernel, NONE, sha256(place.encode()).digest())
