@@ -12,13 +12,13 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .address import Path
-from .catalog.base import Ledger, Member, MemberRow, Put, WriteAgain
+from .catalog.base import Ledger, Member, MemberRow, Put, WriteAgain, as_ending
 from .contents import Part, Unread, config_text, named
 from .errors import EncodeError, StorageFullError
 from .hashing import ALGORITHMS, digest_buffers
 from .kernel import Kernel
 from .memory.putting import begin_in_memory, put_in_memory, tidy
-from .model import EPHEMERAL, STORABLE, Record
+from .model import STORABLE, Record
 from .options import PLAIN, Plan
 from .payload import Buffer
 from .steps import Steps, Transfer, run
@@ -137,8 +137,7 @@ def put_contents(
     while True:
         written: list[_Written] = []
         change = Put(path, key, 0, 0, None, 0, tags=plan.tags, expires=plan.expires, if_version=plan.if_version)
-        if session is not None:
-            change = change._replace(tier=EPHEMERAL, session=session)
+        change = as_ending(change, session)
         try:
             for piece in pieces:
                 with named(piece.where):
