@@ -10,6 +10,7 @@ from .artifact import Artifacts
 from .config import find_config
 from .context import Contexts
 from .exchange import Exchanging
+from .flows.verbs import Flowing
 from .graph.verbs import Graphs
 from .history import Histories
 from .memoize.decorator import Memoizing
@@ -24,7 +25,7 @@ from .upkeep.verifier import Verifying
 __all__ = ["Scope", "Store", "open"]
 
 
-class Scope(Artifacts, Graphs, Memoizing, Histories, ScopeAwaited, BaseScope["Scope"]):
+class Scope(Artifacts, Flowing, Graphs, Memoizing, Histories, ScopeAwaited, BaseScope["Scope"]):
     """A node of the store's tree: records by key, scopes and artifacts below it.
 
     Made by naming it from a store or a scope; see :class:`~holdfast.navigation.Navigation` for the names there are.

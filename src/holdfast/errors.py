@@ -11,7 +11,8 @@
     │   └── LeaseLost                        somebody else holds the lease now
     ├── InvalidArgumentError (ValueError)    mend the call
     │   ├── InvalidKeyError
-    │   └── InvalidScopeError
+    │   ├── InvalidScopeError
+    │   └── DefinitionError              mend the definition of the flow, at the line that the message names
     ├── EncodeError (TypeError)              this value cannot be stored this way
     │   ├── UnsupportedValue                 this serializer does not take it, another may
     │   └── UnhashableError                  no reliable hash: give key= or ignore= for it, or version=
@@ -33,6 +34,7 @@
     │       └── QuotaExceededError       the scope's own limit: raise it, or delete something
     ├── BusyError (TimeoutError)             wait and retry
     ├── TaskFailed                           look at the errors of the nodes that failed, and run the graph again
+    ├── FlowFailed                           look at the instance's log: its flow raised an error, or was cancelled
     ├── RecursiveCallError (RecursionError)  a memoized call that needs its own result: mend the function
     └── ClosedError                          open the store again
 
@@ -50,8 +52,10 @@ __all__ = [
     "ClosedError",
     "ConflictError",
     "DecodeError",
+    "DefinitionError",
     "EncodeError",
     "ExistsError",
+    "FlowFailed",
     "HoldfastError",
     "IntegrityError",
     "InvalidArgumentError",
@@ -135,6 +139,10 @@ class InvalidKeyError(InvalidArgumentError, code="invalid_key"):
 
 class InvalidScopeError(InvalidArgumentError, code="invalid_scope"):
     """A scope path, kind or name, or an address, that is not well formed."""
+
+
+class DefinitionError(InvalidArgumentError, code="definition"):
+    """The definition of a flow is not legal; nothing of it was run. The message has its file, line and field."""
 
 
 class EncodeError(HoldfastError, TypeError, code="encode"):
@@ -234,6 +242,20 @@ class TaskFailed(HoldfastError, code="task_failed"):
     run: str = ""
     failures: Mapping[str, BaseException] = {}
     skipped: tuple[str, ...] = ()
+
+
+class FlowFailed(HoldfastError, code="flow_failed"):
+    """An instance of a flow ended without completing; what its states stored before is kept.
+
+    Attributes:
+        instance: its id, as ``holdfast runs show`` takes it.
+        error_code: the code of the error that the flow raised, such as ``direktiv.jq.badCommand``.
+        status: ``failed``, ``crashed`` or ``cancelled``.
+    """
+
+    instance: str = ""
+    error_code: str = ""
+    status: str = "failed"
 
 
 class ClosedError(HoldfastError, code="closed"):

@@ -43,6 +43,8 @@ CODES = {
     "AccessError": "forbidden",
     "TaskFailed": "task_failed",
     "TaskLost": "task_lost",
+    "DefinitionError": "definition",
+    "FlowFailed": "flow_failed",
     "StorageFullError": "storage_full",
     "QuotaExceededError": "quota_exceeded",
     "BusyError": "busy",

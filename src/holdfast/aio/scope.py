@@ -25,6 +25,7 @@ from ..values import RAISE
 from .artifact import AsyncArtifact
 from .driver import is_brief, is_plain
 from .files import Opening
+from .flows import AsyncFlows
 from .graph import AsyncResults, AsyncRuns
 from .stream import AsyncStream
 from .transaction import AsyncAtomic
@@ -260,6 +261,12 @@ class AsyncScope(Below):
         """The runs of this scope's graphs."""
         scope: Any = self._sync
         return AsyncRuns(scope.runs, self._driver)
+
+    @property
+    def flows(self) -> AsyncFlows:
+        """The flows of this namespace."""
+        scope: Any = self._sync
+        return AsyncFlows(scope.flows, self._driver)
 
     # --- artifacts and transactions -----------------------------------------------------------------------------------
 

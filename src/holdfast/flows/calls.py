@@ -1,0 +1,214 @@
+"""Calls of functions and of subflows: one, one for each element of an array, or several at once; with their retries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from threading import Lock, Thread
+from typing import Any
+
+from .definition import Act, Call, FileEntry, Foreach, Parallel, Retries
+from .expressions import Data, Template
+from .failures import Cancelled, Codes, Failure, Fatal, Stopped
+from .functions.action import Action, File
+from .groups import CANCELLED, Group
+from .instance import Above, Instance, earliest
+from .json_text import shown
+
+__all__ = ["act", "foreach", "parallel"]
+
+_LONGEST_DELAY = 86400.0  # seconds between two tries
+_PLAIN, _INSTANCE = Template("plain", ()), Template("instance", ())
+
+_Job = Callable[[Group], Any]
+
+
+def act(run: Instance, logic: Act, data: Data) -> dict[str, Any]:
+    """Call a function, and give the data with its result."""
+    job = partial(_call, run, logic.call, data, 0, _end(run, logic.timeout))
+    if logic.apart:
+        run.in_background(partial(_ignored, run, job))
+        return data.value  # type: ignore[no-any-return]
+    (result,) = _all(run, [job], True)
+    return {**data.value, "return": result}
+
+
+def foreach(run: Instance, logic: Foreach, data: Data) -> dict[str, Any]:
+    """Call a function for each element of an array, and give the data with the list of the results."""
+    (array,) = data.values(logic.array)
+    most = run.host.limits.elements
+    if not isinstance(array, list):
+        raise Failure(Codes.BAD_ARRAY, f"the array of a foreach must be a list, not {shown(array):.200}")
+    if len(array) > most:
+        raise Failure(Codes.BAD_ARRAY, f"the array of a foreach has {len(array):,} elements, and may have {most:,}")
+    end = _end(run, logic.timeout)
+    jobs = [partial(_call, run, logic.call, run.data_of(each), n, end) for n, each in enumerate(array)]
+    return {**data.value, "return": _all(run, jobs, True)}
+
+
+def parallel(run: Instance, logic: Parallel, data: Data) -> dict[str, Any]:
+    """Call several functions, and give the data with the list of their results, null for those not waited for."""
+    end = _end(run, logic.timeout)
+    jobs = [partial(_call, run, call, data, n, end) for n, call in enumerate(logic.calls)]
+    return {**data.value, "return": _all(run, jobs, logic.mode == "and")}
+
+
+def _end(run: Instance, timeout: float | None) -> float | None:
+    return earliest(run.deadline, None if timeout is None else time.monotonic() + timeout)
+
+
+def _ignored(run: Instance, job: _Job) -> None:
+    try:
+        job(Group(run.apart))
+    except (Cancelled, Stopped):
+        pass
+    except Exception as error:
+        run.record.log(f"a call that is not waited for failed: {error}", "error")
+
+
+# --- several at once --------------------------------------------------------------------------------------------------
+
+
+class _Jobs:
+    """Calls of one state, each run by whichever thread has nothing to do."""
+
+    def __init__(self, jobs: Sequence[_Job], all: bool, group: Group) -> None:
+        self._jobs = jobs
+        self._all = all
+        self._group = group
+        self._next = count()
+        self._lock = Lock()
+        self.results: list[Any] = [None] * len(jobs)
+        self.done = 0
+        self.errors: list[BaseException] = []
+
+    def work(self) -> None:
+        while not self._group.event.is_set() and (n := next(self._next)) < len(self._jobs):
+            try:
+                result = self._jobs[n](self._group)
+            except BaseException as error:
+                self._failed(error)
+            else:
+                with self._lock:
+                    if self._all or not self.done:
+                        self.results[n] = result
+                    self.done += 1
+                if not self._all:
+                    self._group.stop(CANCELLED)
+
+    def _failed(self, error: BaseException) -> None:
+        with self._lock:
+            self.errors.append(error)
+        if self._all or not isinstance(error, Failure):
+            self._group.stop(CANCELLED)
+
+
+def _all(run: Instance, jobs: Sequence[_Job], all: bool) -> list[Any]:
+    """The results of calls at the same time: of all, or null but for the first one that succeeded."""
+    group = Group(run.group)
+    several = _Jobs(jobs, all, group)
+    threads: list[Thread] = []
+    while len(threads) + 1 < min(len(jobs), run.host.limits.threads) and run.host.threads.acquire(blocking=False):
+        threads.append(Thread(target=_helping, args=(run, several), name="holdfast-flow-call", daemon=True))
+        threads[-1].start()
+    try:
+        several.work()
+    finally:
+        for thread in threads:
+            thread.join()
+    run.check()
+    unexpected = [error for error in several.errors if not isinstance(error, (Failure, Cancelled))]
+    if unexpected:
+        raise unexpected[0]
+    failures = [error for error in several.errors if isinstance(error, Failure)]
+    if all and failures:
+        raise failures[0]
+    if not all and not several.done:
+        raise Failure(Codes.ALL_FAILED, f"none of {len(jobs)} calls succeeded; the first one to fail: {failures[0]}")
+    return several.results
+
+
+def _helping(run: Instance, several: _Jobs) -> None:
+    try:
+        several.work()
+    finally:
+        run.host.threads.release()
+
+
+# --- one --------------------------------------------------------------------------------------------------------------
+
+
+def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, group: Group) -> Any:
+    """Call a function or a subflow, and again as its retries say."""
+    for attempt in count():
+        try:
+            _check(group, end)
+            return _try(run, call, data, n, attempt, end, group)
+        except Fatal:
+            raise
+        except Failure as failure:
+            _check(group, end)
+            _wait(run, call.retries, attempt, failure, end, group)
+    raise AssertionError
+
+
+def _check(group: Group, end: float | None) -> None:
+    group.check()
+    if end is not None and time.monotonic() >= end:
+        raise Failure(
+            Codes.SOFT_TIMEOUT, "the call took longer than it may: raise timeout of the state, or timeouts of the flow"
+        )
+
+
+def _wait(
+    run: Instance, retries: Retries | None, attempt: int, failure: Failure, end: float | None, group: Group
+) -> None:
+    """Wait until the next try of a call that failed, or raise what is to be raised."""
+    if retries is None or not any(code.search(failure.code) for code in retries.codes):
+        raise failure
+    if attempt >= retries.most:
+        raise Failure(Codes.RETRIES, f"tried {attempt + 1} times, and failed: {failure}") from None
+    seconds = min(retries.delay * retries.multiplier**attempt, _LONGEST_DELAY)
+    run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
+    group.event.wait(seconds if end is None else min(seconds, max(0.0, end - time.monotonic())))
+
+
+def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, end: float | None, group: Group) -> Any:
+    function = call.function
+    if function.subflow:
+        (given,) = data.values(call.input)
+        given = given if isinstance(given, dict) else {"input": given}
+        branch = f"{run.step}/{n}/{attempt}"
+        return run.host.run_subflow(run, function.name, given, branch, Above(Group(group), run.unit.held, end))
+    caller = run.host.caller
+    if caller is None:
+        raise Failure("", f"the function {function.name} cannot be called: no functions are configured")
+    own = [field for entry in call.files for field in _fields(entry)]
+    general = [field for entry in function.files for field in _fields(entry)]
+    given, *values = data.values(call.input, *own, *general)
+    wins = _files(values[: len(own)])
+    targets = {file.target for file in wins}
+    files = (*wins, *(file for file in _files(values[len(own) :]) if file.target not in targets))
+    timeout = None if end is None else max(0.0, end - time.monotonic())
+    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, group.event)
+    return caller.call(action)
+
+
+def _fields(entry: FileEntry) -> tuple[Template, ...]:
+    permissions = entry.permissions or Template("", ())
+    return (entry.key, entry.scope or _INSTANCE, entry.target or entry.key, entry.type or _PLAIN, permissions)
+
+
+def _files(values: Sequence[Any]) -> tuple[File, ...]:
+    found = []
+    for start in range(0, len(values), 5):
+        key, scope, target, kind, permissions = values[start : start + 5]
+        if isinstance(permissions, int) and not isinstance(permissions, bool):
+            permissions = str(permissions)
+        for text in (key, scope, target, kind, permissions):
+            if not isinstance(text, str):
+                raise Failure(Codes.NOT_STRING, f"a field of files must be text: {shown(text):.200}")
+        found.append(File(key, scope, target, kind, permissions or None))
+    return tuple(found)

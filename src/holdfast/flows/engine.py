@@ -1,0 +1,394 @@
+"""Runs instances of flows: each in a thread of this process, and its subflows with it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from posixpath import dirname
+from threading import BoundedSemaphore, Lock
+from typing import Any
+from uuid import UUID, uuid4
+
+from ..errors import (
+    ClosedError,
+    ConflictError,
+    DefinitionError,
+    FlowFailed,
+    HoldfastError,
+    InvalidArgumentError,
+    NotFoundError,
+)  # fmt: skip
+from ..lease import Lease
+from ..scope import BaseScope
+from ..stopping import go_on
+from .expressions import Data
+from .failures import Codes, Failure, Stopped
+from .functions.action import Caller
+from .groups import CANCELLED, Group
+from .instance import Above, Host, Instance, Limits
+from .instances import Instances, runner_lease
+from .json_text import encode, from_bytes, parse
+from .place import Place
+from .record import CANCELLED as WAS_CANCELLED
+from .record import COMPLETE, CRASHED, PENDING, PROGRESS, Change, Record, new_facts, text_in
+from .states import perform
+from .variables import LARGEST
+from .workers import CANCEL, MOST, Running, Tell, Workers
+from .workflows import Definitions, clean_path, text_of
+
+__all__ = ["Engine", "as_input"]
+
+_HELPERS = 64  # threads for calls at the same time
+_SOON, _LATE = 0.005, 0.25  # seconds between two looks at an instance that runs elsewhere: the first, and at most
+_WAIT = 5.0  # seconds for a lease that nobody else can have
+
+_Lineage = Sequence[dict[str, Any]]
+
+
+def as_input(given: Any) -> dict[str, Any]:
+    """What an instance begins with: an object as it is, ``{}`` for nothing, and all else as its ``input``.
+
+    Args:
+        given: a JSON value, or the bytes of one; bytes that are no JSON are taken as base64.
+
+    Raises:
+        InvalidArgumentError: it is no JSON value, or too large.
+    """
+    try:
+        if isinstance(given, bytes):
+            value = from_bytes(given) if given else {}
+        else:
+            value = {} if given is None else parse(encode(given))
+    except ValueError as error:
+        raise InvalidArgumentError(f"the input of a flow must be JSON: {error}") from None
+    found = value if isinstance(value, dict) else {"input": value}
+    if len(encode(found)) > LARGEST:
+        raise InvalidArgumentError(f"the input of a flow may have {LARGEST:,} bytes: put more into a variable")
+    return found
+
+
+class Engine:
+    """Runs instances in one store. Use it as a context manager, or call :meth:`close`.
+
+    An instance is named by its namespace, a scope of the store, and its id.
+
+    Attributes:
+        caller: calls functions; closed with the engine.
+        limits: of what each instance may use that begins from now on.
+    """
+
+    def __init__(
+        self, store: Any, caller: Caller | None = None, *, limits: Limits | None = None, threads: int = MOST
+    ) -> None:
+        """``threads`` is how many instances run at the same time; more that are started wait."""
+        self._most = threads
+        self._kernel = store._kernel
+        self.caller = caller
+        self.limits = limits or Limits()
+        self._definitions = Definitions(caller)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._lock = Lock()
+        self._threads = BoundedSemaphore(_HELPERS)
+        self._workers = Workers(self._most)
+        self._lease: Lease | None = None
+        self._runner: str | None = None
+        self._closed = False
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    def start(
+        self,
+        namespace: BaseScope[Any],
+        path: str,
+        given: Any = None,
+        *,
+        invoker: str = "api",
+        tell: Tell | None = None,
+    ) -> str:
+        """Begin an instance of a workflow, and give its id.
+
+        Args:
+            path: of the workflow's file in the namespace.
+            given: its input, as :func:`as_input` takes it.
+            tell: called, in another thread, when it goes on no further here: with its status, or ``crashed``, or
+                ``stopped`` if this engine was closed.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+            DefinitionError: its definition is not legal, or names a function that cannot be called.
+            InvalidArgumentError: the input is no JSON, or too large.
+        """
+        running = self._new(namespace, path, given, invoker, tell)
+        self._workers.enqueue(running)
+        return running.instance.place.instance
+
+    def run(self, namespace: BaseScope[Any], path: str, given: Any = None, *, invoker: str = "api") -> Any:
+        """Run an instance of a workflow in this thread, and give its output.
+
+        Raises:
+            FlowFailed: it failed, or was cancelled.
+            NotFoundError, DefinitionError, InvalidArgumentError: as of :meth:`start`.
+        """
+        running = self._new(namespace, path, given, invoker)
+        self._workers.perform(running)
+        return _result(running)
+
+    def _new(self, namespace: BaseScope[Any], path: str, given: Any, invoker: str, tell: Tell | None = None) -> Running:
+        place = Place(namespace, clean_path(path), _new_id())
+        return self._workers.add(self._instance(place, as_input(given), invoker, [], self._above()), tell)
+
+    def _above(self) -> Above:
+        """What instances are under that no other one calls."""
+        seconds = self.limits.seconds
+        return Above(Group(), deadline=None if seconds is None else time.monotonic() + seconds)
+
+    def _instance(self, place: Place, given: dict[str, Any], invoker: str, lineage: _Lineage, above: Above) -> Instance:
+        """A new instance, which is recorded."""
+        text = text_of(place.namespace, place.path)
+        definition = self._definitions.get(text, place.path)
+        facts, data = new_facts(place, invoker, lineage, definition.start), Data(given, self.limits.jq)
+        record = self._held(place, facts, lambda record: record.begin(facts, text, data.text.decode()))
+        return Instance(self._host, definition, record, facts, data, above)
+
+    @property
+    def _host(self) -> Host:
+        return Host(self.limits, perform, self.caller, self._run_subflow, self._threads)
+
+    def resume(self, namespace: BaseScope[Any], id: str, *, tell: Tell | None = None) -> None:
+        """Go on with an instance that crashed, from the last state that is recorded as finished.
+
+        Its getters and setters are not done twice; a call that was not recorded as ended is. ``tell`` is as of
+        :meth:`start`.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            InvalidArgumentError: it did not crash.
+            DefinitionError: it names a function that cannot be called now.
+        """
+        self._workers.enqueue(self._workers.add(self._taken_over(namespace, id, self._above()), tell))
+
+    def _taken_over(self, namespace: BaseScope[Any], id: str, above: Above) -> Instance:
+        known = self.instances(namespace)
+        entry = known.facts(id)
+        facts = entry.value
+        if facts["status"] != PENDING or known.lasts(facts):
+            raise InvalidArgumentError(f"the instance {id} is {known.get(id).status}: only one that crashed is resumed")
+        definition = self._definitions.get(known.definition(id), facts["path"])
+        facts = {**facts, "trouble": None}
+        place = Place(namespace, facts["path"], facts["id"])
+        try:
+            record = self._held(place, facts, lambda record: record.take_over(facts, entry.version))
+        except ConflictError:
+            raise InvalidArgumentError(f"the instance {id} is resumed by another process at this moment") from None
+        progress = record.scope.get(PROGRESS, None)
+        if progress is None:
+            progress = {"data": text_in(record.scope, facts, "input"), "unit": None}
+        data, unit = Data(parse(progress.pop("data")), self.limits.jq), progress.pop("unit")
+        facts |= progress
+        record.log("resumed", "warning", facts["state"])
+        return Instance(self._host, definition, record, facts, data, above, unit)
+
+    def wait(self, namespace: BaseScope[Any], id: str, timeout: float | None = None) -> Any:
+        """Wait for the end of an instance, whoever runs it, and give its output.
+
+        Args:
+            timeout: seconds; None for as long as it takes.
+
+        Raises:
+            FlowFailed: it failed, was cancelled, or crashed.
+            NotFoundError: there is none of this id.
+            TimeoutError: it goes on.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+
+        def left() -> float:
+            return max(0.0, end - time.monotonic())
+
+        running = self._here(namespace, id)
+        if running is not None:
+            while not running.ended.wait(min(_LATE, left())):
+                go_on()
+                if not left():
+                    raise TimeoutError(f"the instance {id} goes on")
+            return _result(running)
+        pause = _SOON
+        while (info := self.instances(namespace).get(id)).status == PENDING:
+            go_on()
+            if not left():
+                raise TimeoutError(f"the instance {id} goes on")
+            time.sleep(min(pause, left()))
+            pause = min(pause * 1.5, _LATE)
+        if info.status == COMPLETE:
+            return self.instances(namespace).output(id)
+        raise _failed(info.path, info.id, info.status, info.error_code, info.error_message)
+
+    def cancel(self, namespace: BaseScope[Any], id: str) -> None:
+        """End an instance, and the subflows that it waits for; does nothing when it has ended.
+
+        One that another process runs ends within a second.
+
+        Raises:
+            NotFoundError: there is none of this id.
+        """
+        running, known = self._here(namespace, id), self.instances(namespace)
+        if running is not None:
+            running.instance.group.stop(CANCELLED)
+        elif known.lasts(known.facts(id).value):
+            known.scope(id).put(CANCEL, True)
+        elif known.facts(id).value["status"] == PENDING:
+            instance = self._taken_over(namespace, id, Above(Group()))
+            ended = {**instance.facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
+            instance.record.commit(Change(ended, line=("error", WAS_CANCELLED)))
+
+    def remove(self, namespace: BaseScope[Any], id: str) -> None:
+        """Remove what is recorded of an instance that has ended or crashed. What it has written stays.
+
+        Raises:
+            NotFoundError: there is none of this id.
+            InvalidArgumentError: it goes on.
+        """
+        known = self.instances(namespace)
+        if known.lasts(known.facts(id).value):
+            raise InvalidArgumentError(f"the instance {id} goes on: cancel it first")
+        known.scope(id).drop(missing_ok=True)
+        namespace.scope("instance", known.scope(id).name).drop(missing_ok=True)
+
+    def instances(self, namespace: BaseScope[Any]) -> Instances:
+        """The instances of a namespace as they are now, to list and to look at."""
+        lives = self._lease is not None and self._lease.held and self._process == os.getpid()
+        return Instances(namespace, self._runner if lives else None)
+
+    # --- subflows -----------------------------------------------------------------------------------------------------
+
+    def _run_subflow(
+        self, parent: Instance, path: str, given: dict[str, Any], branch: str, above: Above
+    ) -> dict[str, Any]:
+        """Run a subflow in this thread, or go on with it, and give its output.
+
+        Raises:
+            Failure: it failed, or there is no such workflow.
+        """
+        caller = parent.place
+        lineage = [*parent.facts["lineage"], {"id": caller.instance, "state": parent.moment.state, "branch": branch}]
+        if len(lineage) > self.limits.depth:
+            raise Failure(Codes.DEPTH, f"subflows may be in each other {self.limits.depth} levels deep")
+        known = self.instances(caller.namespace)
+        try:
+            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), _id_below(caller.instance, branch))
+            child = self._child(known, place, given, lineage, above)
+        except NotFoundError as error:
+            raise Failure(Codes.NO_WORKFLOW, str(error)) from None
+        except DefinitionError as error:
+            raise Failure(Codes.INVALID_WORKFLOW, str(error)) from None
+        if child is not None:
+            self._workers.perform(self._workers.add(child))
+            if child.output is not None:
+                return child.output
+            above.group.check()
+        info = known.get(place.instance)
+        if info.status == COMPLETE:
+            return known.output(info.id)  # type: ignore[no-any-return]
+        code = Codes.CANCELLED if info.status == WAS_CANCELLED else info.error_code
+        raise Failure(code or "", info.error_message or f"the subflow {path} was {info.status}")
+
+    def _child(
+        self, known: Instances, place: Place, given: dict[str, Any], lineage: _Lineage, above: Above
+    ) -> Instance | None:
+        """The instance of a subflow: a new one, or that of an earlier try of the same call; None if that has ended."""
+        try:
+            status = known.get(place.instance).status
+        except NotFoundError:
+            return self._instance(place, given, f"instance:{lineage[-1]['id']}", lineage, above)
+        return self._taken_over(place.namespace, place.instance, above) if status == CRASHED else None
+
+    # --- this process -------------------------------------------------------------------------------------------------
+
+    def _held(self, place: Place, facts: dict[str, Any], write: Callable[[Record], None]) -> Record:
+        """Write down that this process runs an instance; under a new lease, where the old one turns out to be lost.
+
+        Raises:
+            NotFoundError: the instance was removed meanwhile.
+        """
+        lost: Lease | None = None
+        for _ in range(2):
+            facts["runner"], lease = self._hold(lost)
+            record = Record(place, lease)
+            try:
+                write(record)
+                return record
+            except Stopped:
+                lost = lease
+        raise NotFoundError(f"the instance {place.instance} was removed")
+
+    def _hold(self, lost: Lease | None) -> tuple[str, Lease]:
+        """The name under which this process runs what it runs, and the lease that says so."""
+        if self._process != os.getpid():
+            self._begin()
+        with self._lock:
+            if self._closed:
+                raise ClosedError("this engine was closed: make another one")
+            if self._lease is None or self._lease is lost or not self._lease.held:
+                self._runner = uuid4().hex
+                self._lease = runner_lease(self._kernel, self._runner, wait=_WAIT, renew=True).acquire()
+            return str(self._runner), self._lease
+
+    def _here(self, namespace: BaseScope[Any], id: str) -> Running | None:
+        return self._workers.get(namespace.path, self.instances(namespace).scope(id).name)
+
+    def close(self) -> None:
+        """Stop what runs here, which can be resumed, and close the caller of functions."""
+        with self._lock:
+            if self._closed or self._process != os.getpid():
+                return
+            self._closed = True
+        self._workers.close((lambda: None) if self.caller is None else self.caller.close)
+        if self._lease is not None:
+            with suppress(HoldfastError):
+                self._lease.release()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self.close()
+
+
+def _result(running: Running) -> Any:
+    instance = running.instance
+    if instance.output is not None:
+        return instance.output
+    facts, error = instance.facts, running.error
+    if facts["status"] != PENDING:
+        raise _failed(facts["path"], facts["id"], facts["status"], facts["code"], facts["message"])
+    why = "it was removed, or its engine was closed" if isinstance(error, Stopped) else str(error)
+    raise _failed(facts["path"], facts["id"], CRASHED, None, why) from error
+
+
+def _failed(path: str, id: str, status: str, code: str | None, message: str | None) -> FlowFailed:
+    what = f"{status} with {code}: {message}" if code else f"{status}: {message}" if message else status
+    failed = FlowFailed(f"the flow {path} {what} (instance {id})")
+    failed.instance, failed.status, failed.error_code = id, status, code or ""
+    return failed
+
+
+def _new_id() -> str:
+    """A UUID of version 7, by whose order later ones are behind earlier ones."""
+    return _id(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def _id_below(parent: str, branch: str) -> str:
+    """The id of a subflow, which is the same whenever the parent comes to that call."""
+    return _id(UUID(parent).int >> 80, sha256(f"{parent}/{branch}".encode()).digest()[:10])
+
+
+def _id(milliseconds: int, more: bytes) -> str:
+    number = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(more, "big")
+    number = number & ~(0xF << 76) | 7 << 76
+    return str(UUID(int=number & ~(0x3 << 62) | 2 << 62))

@@ -1,0 +1,258 @@
+"""What is recorded of an instance, in the scope ``run:ID`` of its namespace.
+
+================  ===================================================================================================
+key               value
+================  ===================================================================================================
+``instance``      its facts, see :func:`new_facts`: written when it begins, when others go on with it, and at its end
+``progress``      how far it is: facts that move, and ``data``: its data before the state that it begins next
+``definition``,   the text that it runs by, its data at the beginning and at its end: where they are too long for
+``input``,        being among the facts
+``output``
+``log/N``         lines of its log: those of one commit together, but for a few at its end, which are among the facts
+================  ===================================================================================================
+
+What is written often is little, and in few records: that is what a commit costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from threading import RLock
+from typing import Any, NamedTuple
+
+from ..errors import ConflictError, HoldfastError, LeaseLost
+from ..lease import Lease
+from ..scope import BaseScope
+from .batch import Batch
+from .failures import Stopped
+from .place import Place
+from .variables import Write
+
+__all__ = [
+    "CANCELLED", "COMPLETE", "CRASHED", "FACTS", "FAILED", "KIND", "LOG", "PENDING", "PROGRESS", "Change", "Record",
+    "new_facts", "text_in",
+]  # fmt: skip
+
+KIND = "run"
+"""Kind of the scopes, which runs of task graphs have, too."""
+
+FACTS, PROGRESS, LOG = "instance", "progress", "log/"
+"""Keys in them, and how those of the log begin."""
+
+PENDING, COMPLETE, FAILED, CRASHED, CANCELLED = "pending", "complete", "failed", "crashed", "cancelled"
+"""What an instance is; one that crashed is recorded as pending."""
+
+_MOVING = ("state", "step", "flow", "code", "message", "metadata", "wake")
+_SHORT = 8192  # characters that may be among the facts
+_TRIES = 100
+_SOON = 1.0  # seconds after which lines of a log are not kept back any more
+_LINES = 1000  # that are kept back at most
+_LONGEST = 65_536  # characters of a line
+_FEW = 20  # lines that may be among the facts
+
+
+def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], state: str) -> dict[str, Any]:
+    """The facts of an instance that is about to begin its first state.
+
+    ========================  ===================================================================================
+    ``id``, ``path``          its id, and the path of its workflow
+    ``invoker``, ``lineage``  who started it; and each instance that is above it, as ``{"id", "state", "branch"}``
+    ``status``                ``pending``, ``complete``, ``failed`` or ``cancelled``
+    ``state``, ``step``       the state that it begins next, or was at last; and how many it has begun
+    ``flow``                  the states that it has begun, the last ones
+    ``begun``, ``ended``      when, in seconds since 1970
+    ``code``, ``message``     of the error with which it fails
+    ``metadata``              what its last state with metadata said, as JSON
+    ``wake``                  when its delay ends
+    ``runner``                whose lease says that it is run; None if it is known not to be
+    ``trouble``               why it is not run
+    ``definition``            the text that it runs by
+    ``input``, ``output``     its data at the beginning, until it ends, and at its end, if it is complete; as JSON
+    ``lines``                 the last lines of its log
+    ========================  ===================================================================================
+    """
+    return {
+        "id": place.instance, "path": place.path, "invoker": invoker, "lineage": list(lineage), "status": PENDING,
+        "state": state, "step": 0, "flow": [], "begun": place.namespace._kernel.catalog.now(), "ended": None,
+        "code": None, "message": None, "metadata": None, "wake": None, "runner": None, "trouble": None,
+        "lines": [],
+    }  # fmt: skip
+
+
+class Change(NamedTuple):
+    """What one commit changes.
+
+    Attributes:
+        facts: all of them as they are then.
+        data: where it goes on from, as JSON; or at the end of what is complete its output.
+        unit: of a unit that goes on.
+        writes: variables.
+        expected: scope, key and version of variables that must be what they were.
+        line: level and text of a line for the log.
+    """
+
+    facts: dict[str, Any]
+    data: str | None = None
+    unit: dict[str, Any] | None = None
+    writes: Sequence[Write] = ()
+    expected: Sequence[tuple[str, str, int]] = ()
+    line: tuple[str, str] | None = None
+
+
+class Record:
+    """Writes down one instance.
+
+    Args:
+        lease: says that this process runs it.
+    """
+
+    def __init__(self, place: Place, lease: Lease) -> None:
+        self.place = place
+        self.scope: BaseScope[Any] = place.namespace.scope(KIND, place.instance)
+        self._lease = lease
+        self._number: int | None = None
+        self._lines: list[list[Any]] = []
+        self._chunks = 0  # of lines that are written
+        self._lock = RLock()
+        self._written = time.monotonic()
+
+    def begin(self, facts: dict[str, Any], definition: str, data: str) -> None:
+        """Write down that it begins; the facts get definition and input, if these are short."""
+
+        def make(batch: Batch) -> None:
+            self._put_text(batch, facts, "definition", definition)
+            self._put_text(batch, facts, "input", data)
+            batch.put(self.scope, FACTS, facts)
+
+        self._commit(make)
+        self._number = self.scope._ledger.scope_id(self.scope.path)
+
+    def _put_text(self, batch: Batch, facts: dict[str, Any], name: str, text: str) -> None:
+        if len(text) <= _SHORT:
+            facts[name] = text
+        else:
+            batch.put(self.scope, name, text)
+
+    def take_over(self, facts: dict[str, Any], version: int) -> None:
+        """Write down that somebody else runs it now.
+
+        Raises:
+            ConflictError: its facts are not at this version any more.
+        """
+        self._number = self.scope._ledger.scope_id(self.scope.path)
+
+        def make(batch: Batch) -> None:
+            batch.expect(self.scope, FACTS, version)
+            batch.put(self.scope, FACTS, facts)
+
+        self._commit(make, 1)
+        self._chunks = sum(1 for _ in self.scope.keys(LOG))
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last commit."""
+        return time.monotonic() - self._written
+
+    def log(self, text: str, level: str = "info", state: str = "") -> None:
+        """Add a line to its log; it is written soon: with the next commit, or by :meth:`write_log`."""
+        with self._lock:
+            self._lines.append(self._line(text[:_LONGEST].encode("utf-8", "replace").decode(), level, state))
+            if self.age > _SOON or len(self._lines) >= _LINES:
+                self.write_log()
+
+    def write_log(self) -> None:
+        """Write down the lines that are kept back, for who looks at an instance that is about something long."""
+        with self._lock:
+            if self._lines and self._number is not None:
+                with suppress(HoldfastError, Stopped):  # who runs it learns of that when he commits
+                    self._commit(self._put_lines)
+
+    def _line(self, text: str, level: str, state: str = "") -> list[Any]:
+        return [self.scope._kernel.catalog.now(), level, state, text]
+
+    def commit(self, change: Change) -> None:
+        """Write down all that changes, and the log, in one commit.
+
+        Raises:
+            ConflictError: a variable is not at the version that is expected.
+            Stopped: the instance was removed, or others took over; nothing was written.
+        """
+        if change.facts["status"] == PENDING:
+            self._commit(lambda batch: self._go_on(batch, change))
+            return
+        with self._lock:
+            self._commit(lambda batch: self._end(batch, change), 1 if change.expected else _TRIES)
+        scope = self.place.scope("instance")
+        if scope.present:
+            scope.drop(missing_ok=True)
+
+    def _go_on(self, batch: Batch, change: Change) -> None:
+        self._variables(batch, change)
+        progress = {name: change.facts[name] for name in _MOVING}
+        batch.put(self.scope, PROGRESS, {**progress, "data": change.data, "unit": change.unit})
+        if change.facts["runner"] is None:
+            batch.put(self.scope, FACTS, change.facts)
+        self._put_lines(batch)
+
+    def _end(self, batch: Batch, change: Change) -> None:
+        self._variables(batch, change)
+        facts = {**change.facts, "input": None}
+        if change.data is not None:
+            self._put_text(batch, facts, "output", change.data)
+        if change.line is not None:
+            last = self._line(change.line[1], change.line[0])
+            lines = [*self._lines, last]
+            if len(lines) <= _FEW and sum(len(line[-1]) for line in lines) <= _SHORT:
+                facts["lines"] = lines
+            else:
+                self._put_lines(batch)
+                facts["lines"] = [[*last[:-1], last[-1][:_SHORT]]]
+        batch.put(self.scope, FACTS, facts)
+        scope = self.place.scope("instance")
+        if scope.present:  # dropped afterwards; but its variables are gone in the commit that ends the instance
+            for key in list(scope.keys()):
+                batch.delete(scope, key)
+
+    def _variables(self, batch: Batch, change: Change) -> None:
+        scope_of = self.place.scope
+        for scope, key, version in change.expected:
+            batch.expect(scope_of(scope), key, version)
+        for scope, key, mime_type, data in change.writes:
+            if data is None:
+                batch.delete(scope_of(scope), key)
+            else:
+                batch.put(scope_of(scope), key, data, mime_type)
+
+    def _put_lines(self, batch: Batch) -> None:
+        if self._lines:
+            batch.put(self.scope, f"{LOG}{self._chunks:09}", self._lines)
+
+    def _commit(self, make: Callable[[Batch], None], tries: int = _TRIES) -> None:
+        """Commit, and again where it fails because scopes of variables were dropped, or deleted from, meanwhile."""
+        began = {} if self._number is None else {self.scope.path: self._number}
+        with self._lock:
+            for attempt in range(tries):
+                try:
+                    batch = Batch(self.scope, self._lease.fence, began)
+                    make(batch)
+                    batch.commit()
+                    break
+                except BaseException as error:
+                    if isinstance(error, LeaseLost) or self.is_gone():
+                        raise Stopped from error
+                    if not isinstance(error, ConflictError) or attempt == tries - 1:
+                        raise
+            self._chunks += bool(self._lines)
+            self._lines, self._written = [], time.monotonic()
+
+    def is_gone(self) -> bool:
+        """Whether the instance was removed, alone or with its namespace."""
+        return self._number is not None and self.scope._ledger.scope_id(self.scope.path) != self._number
+
+
+def text_in(scope: BaseScope[Any], facts: Mapping[str, Any], name: str) -> str | None:
+    """A text that is among the facts of an instance, or, where it is long, in a record of its own; None for none."""
+    text: str | None = facts.get(name)
+    return text if text is not None else scope.get(name, None)

@@ -1,0 +1,191 @@
+"""Variables that an instance reads and writes as one unit (``atomic:`` of a definition).
+
+From the first time that it uses one of them to its end an instance has them for itself: leases let those take turns
+whose flows name the same variable. What it writes is kept back, and written in the commit of its end, if every variable
+is still what it was when it was read. If somebody without a lease wrote one meanwhile, the instance goes on again from
+where it first used one. A run that fails writes none of them.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from threading import Lock
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from ..address import format_address
+from ..errors import BusyError, LeaseLost, StoreError
+from ..lease import Lease
+from .failures import Codes, Failure
+from .json_text import encode, parse
+from .place import Place
+from .variables import Write, as_json, check_name, find
+
+__all__ = ["Moment", "Unit"]
+
+_SECONDS = 30.0  # of a lease, which is renewed
+_TRIES = 100  # of a unit
+
+
+class Moment(NamedTuple):
+    """Where an instance was: the state that it was about to begin, its data, and how many states it had begun."""
+
+    state: str
+    data: dict[str, Any]
+    step: int
+
+
+class _Turn:
+    """Whose turn it is among the threads of this process, before they take turns with other processes."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+
+
+_turns: WeakValueDictionary[tuple[str, str], _Turn] = WeakValueDictionary()
+_turns_lock = Lock()
+
+
+class Unit:
+    """The unit of one instance.
+
+    Args:
+        keys: scope and key of each variable.
+        held: addresses of variables that those who called this instance have for themselves.
+        pause: waits so many seconds, or raises what ends the wait.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        keys: Sequence[tuple[str, str]],
+        held: frozenset[str],
+        pause: Callable[[float], None],
+    ) -> None:
+        self._place = place
+        self._keys = frozenset(keys)
+        self._outer = held
+        self._pause = pause
+        self._versions: dict[tuple[str, str], int] = {}
+        self._writes: dict[tuple[str, str], Write] = {}
+        self._leases: list[Lease] = []
+        self._locks: list[_Turn] = []
+        self._tries = 0
+        self.began: Moment | None = None
+        """Where it first used one of its variables; None while it did not."""
+
+    def __contains__(self, variable: tuple[str, str]) -> bool:
+        return variable in self._keys
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Addresses of the variables that this instance, or one that called it, has for itself."""
+        return self._outer | self._addresses() if self.began is not None else self._outer
+
+    def _addresses(self) -> frozenset[str]:
+        return frozenset(format_address(self._place.scope(scope).path, key) for scope, key in self._keys)
+
+    def begin(self, moment: Moment) -> None:
+        """Be at it from here on; does nothing when it is.
+
+        Raises:
+            Failure: ``direktiv.var.conflict``: an instance that called this one has one of its variables for itself.
+        """
+        if self.began is not None:
+            return
+        addresses = sorted(self._addresses())
+        taken = self._outer.intersection(addresses)
+        if taken:
+            raise Failure(
+                Codes.CONFLICT, f"{min(taken)} is atomic in a flow that calls this one: name it in one of them only"
+            )
+        for address in addresses:
+            self._wait_for(address)
+        self.began = moment
+
+    def _wait_for(self, address: str) -> None:
+        kernel = self._place.namespace._kernel
+        with _turns_lock:
+            turn = _turns.setdefault((kernel.catalog.store_id, address), _Turn())
+        while not turn.lock.acquire(timeout=0.1):
+            self._pause(0.0)
+        self._locks.append(turn)
+        lease = Lease(kernel, f"atomic/{sha256(address.encode()).hexdigest()[:32]}", _SECONDS, None, True)
+        with suppress(BusyError):
+            for seconds in lease.attempts():
+                self._pause(seconds)
+        self._leases.append(lease)
+
+    def read(self, variable: tuple[str, str]) -> Any:
+        """What a getter gives for one of its variables."""
+        if variable in self._writes:
+            return as_json(self._writes[variable].data or b"")
+        scope, key = variable
+        found = find(self._place.scope(scope), check_name(key))
+        if self._versions.setdefault(variable, found.version) != found.version:
+            self._versions[variable] = -1  # no version: it was changed between two reads, and the end will tell
+        return as_json(found.data)
+
+    def write(self, write: Write) -> None:
+        """Keep what a setter writes to one of its variables back to the end."""
+        self._writes[write.scope, write.key] = write
+
+    @property
+    def writes(self) -> list[Write]:
+        """What is to be written at the end."""
+        return list(self._writes.values())
+
+    @property
+    def expected(self) -> list[tuple[str, str, int]]:
+        """What must be as it was read, at the end."""
+        return [(*variable, version) for variable, version in self._versions.items()]
+
+    def again(self) -> Moment:
+        """After a conflict: forget all that was read and written, and give where to go on from.
+
+        Raises:
+            Failure: ``direktiv.var.conflict``, after many tries.
+        """
+        assert self.began is not None
+        self._tries += 1
+        if self._tries >= _TRIES:
+            raise Failure(
+                Codes.CONFLICT, f"others wrote atomic variables of this flow meanwhile, {_TRIES} times in a row"
+            )
+        self._versions, self._writes = {}, {}
+        return self.began
+
+    def end(self) -> None:
+        """Let others have their turn."""
+        leases, self._leases = self._leases, []
+        locks, self._locks = self._locks, []
+        for lease in reversed(leases):
+            with suppress(LeaseLost, StoreError):
+                lease.release()
+        for turn in locks:
+            turn.lock.release()
+
+    # --- what is recorded of it ---------------------------------------------------------------------------------------
+
+    def as_record(self) -> dict[str, Any] | None:
+        """It, as JSON, while the instance is at it."""
+        if self.began is None:
+            return None
+        writes = [
+            [scope, key, mime_type, None if data is None else b64encode(data).decode()]
+            for scope, key, mime_type, data in self._writes.values()
+        ]
+        state, data, step = self.began
+        began = [state, encode(data).decode(), step]
+        return {"began": began, "versions": [list(each) for each in self.expected], "writes": writes}
+
+    def restore(self, recorded: dict[str, Any]) -> None:
+        """Go on with what was recorded."""
+        state, data, step = recorded["began"]
+        self.begin(Moment(state, parse(data), step))
+        self._versions = {(scope, key): version for scope, key, version in recorded["versions"]}
+        for scope, key, mime_type, data in recorded["writes"]:
+            self.write(Write(scope, key, mime_type, None if data is None else b64decode(data)))

@@ -1,0 +1,163 @@
+"""The threads of an engine, and what runs in them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Condition, Event, Thread
+
+from ..address import Path
+from ..errors import HoldfastError
+from .failures import Stopped
+from .groups import CANCELLED, CLOSING
+from .instance import Instance
+from .record import CRASHED, PENDING
+
+__all__ = ["CANCEL", "MOST", "Running", "Tell", "Workers"]
+
+Tell = Callable[[str], object]
+"""Called with what became of an instance."""
+
+CANCEL = "cancel"
+"""Key of the record that somebody in another process writes to cancel an instance."""
+
+MOST = 100
+"""Instances that run at the same time, those aside that are run in threads of others: many only wait."""
+
+_IDLE = 10.0  # seconds after which a thread without work ends
+_LOOK = 0.5  # seconds between two looks whether somebody cancelled what runs here
+_PATIENCE = 5.0  # seconds in which closing waits for what runs
+
+
+class Running:
+    """An instance that runs here, or waits for a thread.
+
+    Attributes:
+        error: why it goes on no further here, if it did not come to its end.
+    """
+
+    def __init__(self, instance: Instance, tell: Tell | None = None) -> None:
+        """``tell`` is called with :attr:`status` when it has ended, in the thread that ran it."""
+        self.instance = instance
+        self.ended = Event()
+        self.error: BaseException | None = None
+        self.since = time.monotonic()
+        self._tell = tell
+
+    @property
+    def status(self) -> str:
+        """What became of it here, once it has ended: its status, or ``crashed``, or ``stopped`` to be gone on with."""
+        status: str = self.instance.facts["status"]
+        return status if status != PENDING else "stopped" if isinstance(self.error, Stopped) else CRASHED
+
+    def end(self) -> None:
+        """Let those know who wait for it."""
+        self.ended.set()
+        if self._tell is not None:
+            self._tell(self.status)
+
+
+class Workers:
+    """Runs instances, and knows those that run."""
+
+    def __init__(self, most: int = MOST) -> None:
+        """``most`` instances run at the same time, those aside that are run in threads of others."""
+        self._most = most
+        self._work = Condition()
+        self._waiting: deque[Running] = deque()
+        self._running: dict[tuple[Path, str], Running] = {}
+        self._threads = self._free = 0
+        self._watches = self._closed = False
+
+    def get(self, namespace: Path, id: str) -> Running | None:
+        """The instance of this id, if it runs here."""
+        return self._running.get((namespace, id))
+
+    def add(self, instance: Instance, tell: Tell | None = None) -> Running:
+        """Know an instance, which is going to be run."""
+        running = Running(instance, tell)
+        with self._work:
+            self._running[instance.place.namespace.path, instance.place.instance] = running
+            if not self._watches:
+                self._watches = True
+                Thread(target=self._watch, name="holdfast-flows-watch", daemon=True).start()
+        return running
+
+    def enqueue(self, running: Running) -> None:
+        """Run an instance in a thread, as soon as there is one."""
+        with self._work:
+            self._waiting.append(running)
+            if self._free >= len(self._waiting):
+                self._work.notify()
+            elif self._threads < self._most:
+                self._threads += 1
+                Thread(target=self._serve, name="holdfast-flow", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._work:
+                while not self._waiting:
+                    self._free += 1
+                    woken = self._work.wait(_IDLE)
+                    self._free -= 1
+                    if (not woken and not self._waiting) or self._closed:
+                        self._threads -= 1
+                        return
+                running = self._waiting.popleft()
+            self.perform(running)
+            del running
+
+    def perform(self, running: Running) -> None:
+        """Run an instance in this thread."""
+        place = running.instance.place
+        try:
+            running.instance.run()
+        except (Exception, Stopped) as error:
+            running.error = error
+        except BaseException as error:
+            running.error = error
+            raise
+        finally:
+            with self._work:
+                self._running.pop((place.namespace.path, place.instance), None)
+            running.end()
+
+    def _watch(self) -> None:
+        """Stop what somebody in another process cancelled or removed, and write down what was logged, for as long as
+        something runs here."""
+        while True:
+            time.sleep(_LOOK)
+            with self._work:
+                running = list(self._running.values())
+                if not running:
+                    self._watches = False
+                    return
+            now = time.monotonic()
+            for each in (each.instance for each in running if now - each.since > _LOOK):
+                with suppress(HoldfastError):
+                    if each.record.is_gone():
+                        each.group.stop(CLOSING)
+                    elif each.record.scope.exists(CANCEL):
+                        each.group.stop(CANCELLED)
+                    else:
+                        each.record.write_log()
+
+    def close(self, meanwhile: Callable[[], None]) -> None:
+        """Stop what runs here, do something else, and wait a while for the end of what ran."""
+        with self._work:
+            self._closed = True
+            running = list(self._running.values())
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            self._work.notify_all()
+        for each in waiting:  # which nobody begins any more
+            each.error = Stopped()
+            each.end()
+        for each in running:
+            each.instance.group.stop(CLOSING)
+        meanwhile()
+        end = time.monotonic() + _PATIENCE
+        for each in running:
+            each.ended.wait(max(0.0, end - time.monotonic()))
