@@ -24,6 +24,9 @@ token          ``HOLDFAST_TOKEN``          none             who asks, of a store
 
 A storage goes with the store that it was named for: of a lower place than the store, it does not count.
 
+The tables ``functions`` and ``actions`` of ``holdfast.toml``, or of a file that ``HOLDFAST_FUNCTIONS`` names, say which
+functions flows may call; see :func:`functions_file`.
+
 ``HOLDFAST_KEY`` (64 hex digits) replaces the signing key that lies in the catalog; it is read from the environment
 only, and never written anywhere.
 """
@@ -47,6 +50,7 @@ __all__ = [
     "OFF",
     "StoreConfig",
     "find_config",
+    "functions_file",
     "is_server",
     "is_service",
     "with_password",
@@ -71,6 +75,8 @@ DURABILITIES = ("process", "power")
 """What a put can have survived when it returns: the death of any process, or a power cut."""
 
 _FILE = "holdfast.toml"
+_FUNCTIONS = "HOLDFAST_FUNCTIONS"
+_TABLES = ("functions", "actions")  # of that file, for who runs flows
 _PATHS = ("store", "cache", "memory_folder")
 _SERVERS = ("postgresql", "postgres")
 _SERVICES = ("http", "https")
@@ -170,6 +176,20 @@ def find_config(
     if checked["store"] == MEMORY and checked.get("storage", MEMORY) not in (FILES, INLINE, MEMORY):
         raise InvalidArgumentError(f"a store in memory has its bytes there, not in {checked['storage']!r}")
     return StoreConfig(**checked, registry=registry)
+
+
+def functions_file(given: str | os.PathLike[str] | None = None) -> str | None:
+    """Path of the TOML file that says which functions flows may call: the one given, else the one that
+    ``HOLDFAST_FUNCTIONS`` names, else the nearest ``holdfast.toml`` if it has such tables; None for none.
+
+    Raises:
+        InvalidArgumentError: the nearest ``holdfast.toml`` is not legal.
+    """
+    named = given or os.environ.get(_FUNCTIONS)
+    if named:
+        return os.path.abspath(os.path.expanduser(named))
+    folder, settings = _read_toml()
+    return os.path.join(folder, _FILE) if settings.keys() & set(_TABLES) else None
 
 
 def is_server(store: str) -> bool:
@@ -272,9 +292,10 @@ def _read_toml() -> tuple[str, dict[str, Any]]:
             continue
         except ValueError as error:
             raise InvalidArgumentError(f"{path} is not valid TOML: {error}") from error
-        unknown = sorted(set(settings) - set(_SETTINGS))
+        known = (*_SETTINGS, *_TABLES)
+        unknown = sorted(settings.keys() - set(known))
         if unknown:
-            raise InvalidArgumentError(f"{path}: unknown setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}")
+            raise InvalidArgumentError(f"{path}: unknown setting {unknown[0]!r}; there are {', '.join(known)}")
         return folder, settings
 
 

@@ -1,0 +1,218 @@
+"""Temporary directories: of one action each, private, and removed, whoever dies when (D17)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import holdfast
+from holdfast.errors import StoreError
+from holdfast.flows.functions.folders import Folders
+
+from .acting import World, failing, file, until
+
+PROGRAM = """
+import sys, threading, uuid
+import holdfast
+from holdfast.flows.functions import Functions
+from holdfast.flows.functions.action import Action, File
+from holdfast.flows.place import Place
+
+store = holdfast.open(sys.argv[1])
+place = Place(store.namespace("prod").create(), "/a.yaml", str(uuid.uuid4()))
+place.scope("instance").put_chunks("x", [b"1" * 1000])
+functions = Functions.from_settings(
+    {"f": {"command": sys.argv[3], "shell": True}}, {"door": "127.0.0.1:0", "folder": sys.argv[2]}
+)
+files = (File("x", "instance", "x", "plain", None),)
+while True:
+    functions.call(Action("f", None, files, 0, 60, place, print, threading.Event()))
+    print("called", flush=True)
+"""
+
+
+def test_it_is_removed_after_a_call_and_after_an_error(world: World) -> None:
+    functions = world.functions({"f": {"command": 'touch "$DIREKTIV_TEMPDIR/x"; exit $(cat)', "shell": True}})
+    functions.call(world.action(input=0))
+    assert world.left() == []
+    with failing("container failed"):
+        functions.call(world.action(input=1))
+    assert world.left() == []
+    functions.close()
+    assert [path.name for path in world.folder.iterdir()] == ["lock"]
+
+
+def _begin(tmp_path: Path, script: str) -> subprocess.Popen[str]:
+    arguments = [str(tmp_path / "store"), str(tmp_path / "functions"), script]
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def _pids(tmp_path: Path) -> list[int]:
+    return [int(text) for path in tmp_path.glob("pid*") for text in path.read_text().split()]
+
+
+def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    folder = tmp_path / "functions"
+    process = _begin(
+        tmp_path, f'echo $$ > {tmp_path}/pid; mkdir -p "$DIREKTIV_TEMPDIR/d/e"; chmod 0 "$DIREKTIV_TEMPDIR/d"; sleep 60'
+    )
+    try:
+        until(lambda: any(folder.glob("*/*/d")) and _pids(tmp_path))
+        live = Folders(str(folder))  # another one's start leaves those of the living alone
+        assert len(list(folder.glob("*/*/x"))) == 1
+        with live.folder() as own:
+            assert Path(own).is_dir()
+            process.kill()
+            process.wait()
+            assert len(list(folder.glob("*/*/x"))) == 1
+            Folders(str(folder))
+            assert list(folder.glob("*/*/x")) == []
+            assert Path(own).is_dir()
+        live.close()
+        assert [path.name for path in folder.iterdir()] == ["lock"]
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        for pid in _pids(tmp_path):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.long
+def test_kills_at_random_moments_leave_nothing_in_part(tmp_path: Path) -> None:
+    import random
+    import time
+
+    script = (
+        'cd "$DIREKTIV_TEMPDIR/out" && echo $$ > instance/a && mkdir workflow/d && '
+        "for n in 1 2 3; do echo $$ > workflow/d/$n; done; "
+        "head -c 300000 /dev/zero > instance/big; echo $$ > namespace/b"
+    )
+    chance = random.Random(9)
+    for _ in range(60):
+        process = _begin(tmp_path, script)
+        assert process.stdout is not None
+        with process.stdout:
+            assert process.stdout.readline() == "called\n"
+            time.sleep(chance.random() / 5)
+            process.kill()
+            process.wait()
+    folder = tmp_path / "functions"
+    Folders(str(folder))
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+    with holdfast.open(tmp_path / "store") as store:
+        namespace = store.namespace("prod")
+        whole = 0
+        for scope in namespace.children():
+            if scope.kind == "instance":
+                whole += 1
+                assert set(scope.keys()) == {"x", "a", "big"}
+                assert scope.record("big").size == 300_000
+        assert whole == 60
+        last = namespace.get_bytes("b")
+        assert last in [scope.get_bytes("a") for scope in namespace.children() if scope.kind == "instance"]
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir(mode=0o755)
+    os.chmod(root, 0o755)
+    folders = Folders(str(root))
+    with pytest.raises(StoreError, match="private folder"), folders.folder():
+        pass
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir(mode=0o700)
+    with pytest.raises(StoreError, match="private folder"), Folders(str(tmp_path / "link")).folder():
+        pass
+    with pytest.raises(StoreError, match="no folder for an action"), Folders("/proc/none").folder():
+        pass
+
+
+def test_a_folder_that_cannot_be_made_fails_the_action(world: World) -> None:
+    functions = world.functions({"f": {"command": ["true"]}}, folder="/proc/none")
+    with failing("holdfast.function.files", "/proc/none"):
+        functions.call(world.action())
+
+
+def test_many_begin_at_a_time(tmp_path: Path) -> None:
+    folders = Folders(str(tmp_path / "root"))
+    paths: list[str] = []
+
+    def one() -> None:
+        with folders.folder() as folder:
+            paths.append(folder)
+
+    threads = [threading.Thread(target=one) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(paths)) == 16
+    folders.close()
+    assert os.listdir(tmp_path / "root") == ["lock"]
+
+
+def test_links_that_a_function_leaves_are_not_followed(world: World) -> None:
+    kept = world.path / "kept"
+    kept.mkdir(mode=0o500)
+    (kept / "file").parent.chmod(0o700)
+    (kept / "file").write_text("1")
+    kept.chmod(0o500)
+    world.shell(
+        f'cd "$DIREKTIV_TEMPDIR" && ln -s {kept} link && mkdir d && ln -s {kept} d/link && touch d/x && chmod 0 d'
+    )
+    assert world.left() == []
+    assert (kept / "file").read_text() == "1"
+    assert kept.stat().st_mode & 0o777 == 0o500
+
+
+def test_a_fork_begins_anew(world: World) -> None:
+    world.put("instance", "x", b"7")
+    functions = world.functions({"f": {"command": ["sh", "-c", 'cat "$DIREKTIV_TEMPDIR/x"']}})
+    assert functions.call(world.action("f", file("x"))) == 7
+    (own,) = [path for path in world.folder.iterdir() if path.is_dir()]
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if functions.call(world.action("f", file("x"))) == 7 else 2
+            code += 4 * (len([path for path in world.folder.iterdir() if path.is_dir()]) != 2)
+            functions.close()
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert own.is_dir()
+    assert functions.call(world.action("f", file("x"))) == 7
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, None], ids=["interrupted", "terminated", "at its end"])
+def test_a_process_that_ends_without_closing(tmp_path: Path, how: signal.Signals | None) -> None:
+    """An interrupt ends what runs; and whatever is left is gone at the next start."""
+    folder = tmp_path / "functions"
+    process = _begin(tmp_path, f"echo $$ > {tmp_path}/pid; " + ("exit 3" if how is None else "exec sleep 60"))
+    try:
+        if how is not None:
+            until(lambda: _pids(tmp_path))
+            process.send_signal(how)
+        assert process.wait(20) == (-how if how is not None else 1)
+        if how is signal.SIGINT:
+            with pytest.raises(ProcessLookupError):
+                os.kill(_pids(tmp_path)[0], 0)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        if how is signal.SIGTERM:
+            os.kill(_pids(tmp_path)[0], signal.SIGKILL)
+    Folders(str(folder))
+    assert [path.name for path in folder.iterdir()] == ["lock"]
