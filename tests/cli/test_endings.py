@@ -84,6 +84,7 @@ CODES = {
     "InvalidArgumentError": 2,
     "InvalidKeyError": 2,
     "InvalidScopeError": 2,
+    "DefinitionError": 2,
 }
 
 

@@ -18,10 +18,12 @@ from holdfast.cli import app
 from .running import environment, process, run
 
 GROUP: Any = typer.main.get_command(app)
-SINGLE = ["tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "serve"]
+SINGLE = [
+    "tour", "put", "get", "cat", "ls", "stat", "rm", "du", "gc", "verify", "export", "import", "sync", "run", "serve",
+]  # fmt: skip
 GROUPS = {
     "memo": ["ls", "explain", "forget", "stats"],
-    "runs": ["ls", "show", "rm"],
+    "runs": ["ls", "show", "resume", "cancel", "rm"],
     "token": ["create", "ls", "revoke"],
 }
 

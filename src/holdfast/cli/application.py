@@ -21,6 +21,7 @@ from .get import get
 from .ls import ls
 from .put import put
 from .rm import rm
+from .run import run
 from .serve import serve
 from .stat import stat
 from .tour import tour
@@ -51,9 +52,9 @@ def _group_of(module: ModuleType) -> typer.Typer:
 
 _memo, _runs, _token = _group_of(memo), _group_of(runs), _group_of(token)
 _GROUPS = {
-    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, serve),
+    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, run, serve),
     _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
-    _runs: (runs.ls, runs.show, runs.rm),
+    _runs: (runs.ls, runs.show, runs.resume, runs.cancel, runs.rm),
     _token: (token.create, token.ls, token.revoke),
 }
 for _group, _commands in _GROUPS.items():

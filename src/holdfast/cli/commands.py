@@ -16,6 +16,8 @@ from typer.core import TyperGroup
 from ..errors import (
     BusyError,
     ConflictError,
+    DefinitionError,
+    FlowFailed,
     HoldfastError,
     InvalidArgumentError,
     NotFoundError,
@@ -54,9 +56,13 @@ def report(error: BaseException, as_json: bool) -> int:
     code, message = exit_code(error), _message(error)
     if as_json:
         name = error.code if isinstance(error, HoldfastError) else "usage" if code == USAGE else "error"
-        line = json.dumps({"error": {"code": name, "message": message, "exit": code}})
+        told = {"code": name, "message": message, "exit": code}
+        if isinstance(error, FlowFailed):
+            told |= {"id": error.instance, "state": error.status, "error_code": error.error_code}
+        line = json.dumps({"error": told})
     else:
-        line = f"error: {shown(message)}"
+        lines = message.splitlines() if isinstance(error, DefinitionError) else [message]  # one for each thing
+        line = "\n".join(f"error: {shown(each)}" for each in lines)
     print(line, file=sys.stderr)
     return code
 

@@ -1,38 +1,39 @@
-"""Runs of graphs of tasks, anywhere in the store: which there were, and how each node of one fared."""
+"""Runs of flows and of graphs of tasks, anywhere in the store: which there were, how each fared, and how to go on."""
 
 from __future__ import annotations
 
-import time
+import re
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
+from uuid import UUID
 
 import typer
 
 from ..api import Scope, Store
-from ..errors import InvalidArgumentError, NotFoundError
-from ..graph.plan import STATES
-from ..graph.runs import KIND, UNDER_WAY, NodeInfo, RunInfo
+from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
+from ..graph.runs import KIND
 from ..upkeep.verifier import scopes_from
 from .arguments import JsonOption, StoreOption, complete_address, open_store, parse_scope
-from .printing import answer, document, json_line, note, paint, print_columns, time_json
-from .wording import age_text, count_text, duration, shown, size_text
+from .printing import answer, document, json_line, note, print_columns
+from .recorded import Recorded
+from .recorded_graphs import GraphRun
+from .wording import count_text, duration
 
-__all__ = ["ls", "rm", "show"]
+__all__ = ["cancel", "ls", "resume", "rm", "show"]
 
 _LIMIT = 100  # lines for a person, unless said otherwise
-_PAUSE = 0.5  # seconds between two looks at a run that is followed
-_STYLES = {"done": "green", "stored": "dim", "failed": "red", "broken off": "red", "running": "cyan"}
 
 _BELOW = typer.Option("--scope", metavar="PATH", help="Only below this scope.", autocompletion=complete_address)
 _MOST = typer.Option(metavar="N", min=0, help=f"Most lines: {_LIMIT}; for --json all.")
 _RUN = typer.Argument(metavar="RUN", help="Its id, the beginning of that, or latest.", show_default=False)
 _RUNS = typer.Argument(metavar="RUN...", help="Ids, or beginnings of ids.", show_default=False)
-_FOLLOW = typer.Option("--follow", "-f", help="Go on showing what ends, until the run does.")
+_FOLLOW = typer.Option("--follow", "-f", help="Go on showing what happens, until the run ends.")
+_LOG = typer.Option("--log", help="The log of a flow's run, too.")
 _OLDER = typer.Option("--older-than", metavar="TIME", help="All that began before 30d, 12h, 15m.", show_default=False)
-
-_Found = tuple[Scope, RunInfo]
+_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
+_QUIET = typer.Option("--quiet", "-q", help="Do not show its log.")
 
 
 def ls(
@@ -43,9 +44,10 @@ def ls(
 ) -> None:
     """List the runs of the store, the newest first.
 
-    Each with its id, state, age, the scope whose graph it ran, and how many nodes are in which state. A run that is
-    broken off is one whose program has ended without saying so: the next run of its graph goes on from there. With
-    --json one object a line.
+    Each with its id, state, age, the scope where it ran, and what it ran: of a graph, how many nodes are in which
+    state; of a flow, the path of its workflow, and its error, or the state where it is. A graph's run that is broken
+    off, and a flow's that crashed, is one whose program has ended without saying so: the next run of the graph goes on
+    from there, and runs resume goes on with the flow. With --json one object a line.
 
     \b
     Examples:
@@ -57,10 +59,10 @@ def ls(
         found = _all(opened, below)
         for_show = list(islice(found, most))
         if as_json:
-            for scope, run in for_show:
-                json_line(_facts(scope, run))
+            for run in for_show:
+                json_line(run.facts())
         else:
-            print_columns([_row(scope, run) for scope, run in for_show])
+            print_columns([run.row() for run in for_show])
             if not for_show:
                 note("no runs are recorded here")
         if most is not None and next(found, None) is not None:
@@ -70,38 +72,76 @@ def ls(
 def show(
     run: Annotated[str, _RUN],
     below: Annotated[str, _BELOW] = "",
+    log: Annotated[bool, _LOG] = False,
     follow: Annotated[bool, _FOLLOW] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one run: what was asked for, where it ran, and each of its nodes.
+    """Show one run: of a flow its states, its error or output, and its log; of a graph each of its nodes.
 
-    A node has its state, name, function, seconds, bytes, and what it raised. Stored: its result was there. Unneeded:
-    nothing needed it. Elsewhere: another run is about it. Skipped: it depends on one that failed.
+    The latest is the newest one that is no subflow of another. A node has its state, name, function, seconds, bytes,
+    and what it raised. Stored: its result was there. Unneeded: nothing needed it. Elsewhere: another run is about it.
+    Skipped: it depends on one that failed. What is followed, lines of the log or nodes that end, goes to stderr.
 
     \b
     Examples:
-      holdfast runs show latest
+      holdfast runs show latest --log
       holdfast runs show 20260101T1200 --json
       holdfast runs show latest --follow
     """
     with open_store(store) as opened:
-        scope, found = _one(opened, below, run)
+        found = _one(opened, below, run)
         if follow:
-            found = _followed(scope, found)
-        nodes = scope.runs.nodes(found.id)
+            found = found.follow(note)
         if as_json:
-            document({**_facts(scope, found), "nodes": [_node_facts(node) for node in nodes]})
-            return
-        print(f"{found.id} {_painted(found.state)}, {shown(str(scope))}")
-        where = found.where
-        print(
-            f"{_times(found)}; {found.executor or 'no executor was needed'}; reuse {found.reuse or 'nothing'}; "
-            f"process {where.get('process')} of {shown(str(where.get('host')))}, Python {where.get('python')}, "
-            f"Holdfast {where.get('holdfast')}"
-        )
-        print(f"asked for {shown(', '.join(found.targets[:10]))}{' and more' if found.targets[10:] else ''}")
-        print_columns([_node_row(node) for node in nodes], right=(3, 4))
+            document({**found.facts(), **found.details(log)})
+        else:
+            print(found.headline())
+            found.show(log)
+
+
+def resume(
+    run: Annotated[str, _RUN],
+    below: Annotated[str, _BELOW] = "",
+    functions: Annotated[str | None, _FUNCTIONS] = None,
+    quiet: Annotated[bool, _QUIET] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on, in this process, with the run of a flow that crashed, and print the data at its end as JSON.
+
+    It goes on behind the last state that is recorded as finished: nothing that a setter wrote is written twice; a
+    call of a function whose end was not recorded is made again. All else is as of holdfast run.
+
+    \b
+    Examples:
+      holdfast runs resume latest
+      holdfast runs resume 01977c3e --functions functions.toml
+    """
+    with open_store(store) as opened:
+        _one(opened, below, run).resume(functions, as_json, quiet)
+
+
+def cancel(
+    run: Annotated[str, _RUN],
+    below: Annotated[str, _BELOW] = "",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End the run of a flow, whoever runs it, with its subflows and the functions that it calls.
+
+    What its states stored stays. One that crashed is ended, too: it is then not resumed any more.
+
+    \b
+    Examples:
+      holdfast runs cancel latest
+      holdfast runs cancel 01977c3e --scope namespace:prod
+    """
+    with open_store(store) as opened:
+        found = _one(opened, below, run)
+        found.cancel()
+        ended = _one(opened, below, found.id)
+    answer(as_json, ended.facts(), f"{ended.id} {ended.state}")
 
 
 def rm(
@@ -111,7 +151,7 @@ def rm(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove what is recorded of runs. Their results stay, as do runs that go on.
+    """Remove what is recorded of runs. What they have stored stays, as do runs that go on.
 
     \b
     Examples:
@@ -126,90 +166,64 @@ def rm(
         else:
             age = duration(older, "--older-than")
             now = datetime.now(timezone.utc)
-            going = [(scope, run) for scope, run in _all(opened, below) if now - run.begun >= age]
-            going = [(scope, run) for scope, run in going if run.state != UNDER_WAY]
-        lasting = [run.id for _, run in going if run.state == UNDER_WAY]
-        if lasting:
-            raise InvalidArgumentError(f"the run {lasting[0]} goes on: end its program first")
-        for scope, run in going:
-            scope.runs.remove(run.id)
-    answer(as_json, {"runs": [run.id for _, run in going]}, f"removed {count_text(len(going), 'run')}")
+            going = [run for run in _all(opened, below) if now - run.begun >= age and not run.goes_on]
+        for why in (why for run in going for why in run.stays()):
+            raise InvalidArgumentError(why)
+        for run in going:
+            run.remove()
+    answer(as_json, {"runs": [run.id for run in going]}, f"removed {count_text(len(going), 'run')}")
 
 
-def _all(store: Store, below: str) -> Iterator[_Found]:
+# --- finding them -----------------------------------------------------------------------------------------------------
+
+
+def _all(store: Store, below: str, begins: str = "") -> Iterator[Recorded]:
+    """Those whose ids begin so, the newest first."""
+    from ..flows.instances import Instances  # some more milliseconds, which other commands need not wait
+    from .recorded_flows import FlowRun
+
     place = parse_scope(store, below)
-    found = [scope for scope in scopes_from(place) if isinstance(scope, Scope) and scope.kind == KIND]
-    for scope in sorted(found, key=lambda scope: scope.name, reverse=True):
-        home = scope._at(scope.path[:-1]) if len(scope.path) > 1 else None
-        if home is not None:
-            try:
-                yield home, home.runs.get(scope.name)
-            except (NotFoundError, KeyError, TypeError):
-                continue  # a scope of that kind that is somebody else's; or it was removed just now
+    scopes = [scope for scope in scopes_from(place) if isinstance(scope, Scope) and scope.kind == KIND]
+    lives: dict[str, Instances] = {}
+    for scope in sorted(scopes, key=lambda scope: (_begun(scope.name), scope.name), reverse=True):
+        if len(scope.path) < 2 or not scope.name.startswith(begins):
+            continue
+        home = scope._at(scope.path[:-1])
+        try:
+            if _is_uuid(scope.name):
+                yield FlowRun(home, scope.name, lives.setdefault(str(home), Instances(home)))
+            else:
+                yield GraphRun(home, scope.name)
+        except (HoldfastError, KeyError, TypeError):
+            continue  # a scope of that kind that is somebody else's; or it was removed just now
 
 
-def _one(store: Store, below: str, run: str) -> _Found:
-    found = [pair for pair in _all(store, below) if run == "latest" or pair[1].id.startswith(run)]
-    if not found or (len(found) > 1 and run != "latest" and found[0][1].id != run):
+def _one(store: Store, below: str, run: str) -> Recorded:
+    """One of them.
+
+    Raises:
+        NotFoundError: there is none, or there are several.
+    """
+    if run == "latest":
+        found = list(islice((each for each in _all(store, below) if not each.within), 1))
+    else:
+        found = list(_all(store, below, run))
+    exact = [each for each in found if each.id == run]
+    if len(exact or found) != 1:
         what = f"{len(found)} runs have ids that begin with" if found else "no run"
         raise NotFoundError(f"{what} {run}: runs ls shows them")
-    return found[0]
+    return (exact or found)[0]
 
 
-def _followed(scope: Scope, run: RunInfo) -> RunInfo:
-    """Wait until a run ends, and tell on stderr which nodes come to an end meanwhile."""
-    known: set[str] = set()
-    while True:
-        run = scope.runs.get(run.id)
-        for node in scope.runs.nodes(run.id):
-            if node.ended is not None and node.name not in known:
-                known.add(node.name)
-                note("  ".join(cell for cell in _node_row(node) if cell))
-        if run.state != UNDER_WAY:
-            return run
-        time.sleep(_PAUSE)
+def _begun(id: str) -> float:
+    """When a run began, in seconds: its id says it."""
+    if _is_uuid(id):
+        return (UUID(id).int >> 80) / 1000
+    try:
+        return datetime.strptime(id[:22] + "+0000", "%Y%m%dT%H%M%S-%f%z").timestamp()
+    except ValueError:
+        return 0.0
 
 
-def _painted(state: str) -> str:
-    return paint(state, _STYLES[state]) if state in _STYLES else state
-
-
-def _times(run: RunInfo) -> str:
-    if run.ended is None:
-        return f"begun {age_text(run.begun)}"
-    return f"begun {age_text(run.begun)}, took {(run.ended - run.begun).total_seconds():.1f} s"
-
-
-def _counts(run: RunInfo) -> str:
-    return ", ".join(f"{run.counts[state]:,} {state}" for state in reversed(STATES) if run.counts.get(state))
-
-
-def _row(scope: Scope, run: RunInfo) -> list[str]:
-    return [run.id, run.state, age_text(run.begun), shown(str(scope)), _counts(run)]
-
-
-def _node_row(node: NodeInfo) -> list[str]:
-    seconds = "" if node.seconds is None else f"{node.seconds:.2f} s"
-    size = "" if node.size is None else size_text(node.size)
-    tries = f"{node.tries} tries" if node.tries > 1 else ""
-    return [node.state, shown(node.name), shown(node.task), seconds, size, tries, shown(node.error or "")]
-
-
-def _facts(scope: Scope, run: RunInfo) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "scope": str(scope),
-        "state": run.state,
-        "begun": time_json(run.begun),
-        "ended": time_json(run.ended),
-        "reuse": run.reuse,
-        "executor": run.executor,
-        "targets": list(run.targets),
-        "counts": dict(run.counts),
-        **run.where,
-    }
-
-
-def _node_facts(node: NodeInfo) -> dict[str, Any]:
-    facts = node._asdict()
-    return {**facts, "begun": time_json(node.begun), "ended": time_json(node.ended), "needs": list(node.needs)}
+def _is_uuid(name: str) -> bool:
+    return re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", name) is not None

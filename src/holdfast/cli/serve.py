@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +11,13 @@ from .arguments import JsonOption, StorageOption, StoreOption, open_store
 from .printing import answer, json_line
 from .wording import size_from
 
+if TYPE_CHECKING:
+    from ..service.journal import Journal
+
 __all__ = ["serve"]
+
+_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
+_INSTANCE_TIME = typer.Option(metavar="SECONDS", min=0.1, help="Of one instance in all; else as long as it takes.")
 
 
 def _number(help: str, metavar: str, least: float = 1) -> Any:
@@ -35,6 +41,10 @@ def serve(
     request_time: Annotated[float, _number("Of one request in all.", "SECONDS", 0.1)] = 7200.0,
     shutdown_time: Annotated[float, _number("For requests to end when the service does.", "SECONDS", 0.1)] = 30.0,
     max_memory: Annotated[str, _size("What bodies and answers take in memory, together.")] = "1GB",
+    max_instances: Annotated[int, _number("Instances of flows at once; one more is answered 503.", "N")] = 200,
+    instance_time: Annotated[float | None, _INSTANCE_TIME] = None,
+    functions: Annotated[str | None, _FUNCTIONS] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with instances of flows that crashed.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell of failures only, not of each request.")] = False,
     storage: StorageOption = None,
     store: StoreOption = None,
@@ -44,15 +54,18 @@ def serve(
 
     Without tokens (holdfast token create) only this machine is served. The URL is printed when it listens; requests
     and failures are told on stderr, a line of JSON each. Sizes are bytes, or as 64KB, 1.5MB or 2GB (of 1024).
+    It runs flows, too (/api/v2/namespaces/NAME/instances), and their functions find /var and /log here as well as at
+    127.0.0.1:8889. Flows that do not end in time when the service does are stopped, and can be gone on with.
 
     \b
     Examples:
       holdfast serve --store data
+      holdfast serve --store data --functions functions.toml --resume
       holdfast serve --store postgresql://db/holdfast --host 0.0.0.0 --port 8080 --max-body 1GB
     """
+    from ..flows.functions import configured
     from ..service.base import Limits
     from ..service.journal import Journal
-    from ..service.server import serve as make_server
 
     limits = Limits(
         body=size_from(max_body, "--max-body"),
@@ -65,9 +78,20 @@ def serve(
         request_time=request_time,
         shutdown_time=shutdown_time,
         memory=size_from(max_memory, "--max-memory"),
+        instances=max_instances,
+        instance_time=instance_time,
     )
+    caller = configured(functions)
+    _run(store, storage, as_json, Journal(sys.stderr, all_requests=not quiet), {
+        "host": host, "port": port, "limits": limits, "functions": caller, "resume": resume,
+    })  # fmt: skip
+
+
+def _run(store: str | None, storage: str | None, as_json: bool, journal: Journal, options: dict[str, Any]) -> None:
+    """Serve until the end, and print the URL when it listens."""
+    from ..service.server import serve as make_server
+
     with open_store(store, create=True, storage=storage) as opened:
-        journal = Journal(sys.stderr, all_requests=not quiet)
 
         def listening(url: str) -> None:
             where = opened.config.store
@@ -75,6 +99,6 @@ def serve(
             sys.stdout.flush()
 
         try:
-            make_server(opened, host=host, port=port, limits=limits, journal=journal, listening=listening).run()
+            make_server(opened, journal=journal, listening=listening, **options).run()
         finally:
             journal.close()

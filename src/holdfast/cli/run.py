@@ -1,0 +1,93 @@
+"""``holdfast run``: a flow is registered, run in this process, and what comes of it printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import InvalidArgumentError, NotFoundError
+from .arguments import JsonOption, StorageOption, StoreOption, open_store
+from .wording import duration
+
+__all__ = ["run"]
+
+_FLOW = typer.Argument(metavar="FLOW", help="File of its definition; without one, what --as has.", show_default=False)
+_NAMESPACE = typer.Option("--namespace", "-n", metavar="NAME", help="Where it is registered; made if need be.")
+_AS = typer.Option("--as", metavar="PATH", help="Its path there; by default / and the file's name.", show_default=False)
+_INPUT = typer.Option("--input", "-i", metavar="JSON", help="Its input: JSON, @FILE, or - for stdin.")
+_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
+_TIMEOUT = typer.Option(metavar="TIME", help="Cancel it after 90s, 15m, 12h.", show_default=False)
+_QUIET = typer.Option("--quiet", "-q", help="Do not show its log.")
+
+
+def run(
+    flow: Annotated[str | None, _FLOW] = None,
+    namespace: Annotated[str, _NAMESPACE] = "default",
+    path: Annotated[str | None, _AS] = None,
+    given: Annotated[str | None, _INPUT] = None,
+    functions: Annotated[str | None, _FUNCTIONS] = None,
+    timeout: Annotated[str | None, _TIMEOUT] = None,
+    quiet: Annotated[bool, _QUIET] = False,
+    store: StoreOption = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a flow in this process, and print the data at its end as JSON.
+
+    Its file is checked as a whole, and registered in the namespace, so that its workflow's variables are found again;
+    so are the files of its subflows where they lie beside it under the paths that it names. What it logs goes to
+    stderr. Ctrl-C cancels it. One that was killed is gone on with by: holdfast runs resume. The store is made if need
+    be. With --json all about the run, and each line of its log as an object.
+
+    \b
+    Examples:
+      holdfast run counter.yaml
+      holdfast run forecast.yaml --namespace prod --as /team/forecast.yaml --input '{"city": "Moab"}' --timeout 15m
+      cat cities.json | holdfast run forecast.yaml --input - --functions functions.toml
+      holdfast run --as /team/forecast.yaml --namespace prod
+    """
+    named = path or os.path.basename(flow or "")
+    if not named:
+        raise InvalidArgumentError("name the FLOW to run: a file, or by --as what is registered already")
+    from ..flows.engine import Engine  # all of flows, which few commands need
+    from ..flows.functions import configured
+    from .attending import attend
+    from .recorded_flows import FlowRun
+    from .registering import gather
+
+    seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
+    data = _input(given)
+    caller = configured(functions)
+    gathered = None if flow is None else gather(named, flow, caller.check)
+    with open_store(store, create=flow is not None, storage=storage) as opened:
+        home = opened.namespace(namespace)
+        with Engine(home, caller) as engine:
+            if gathered is not None:
+                gathered.register(home)
+            id = engine.start(home, named if gathered is None else gathered.path, data, invoker="cli")
+            output = attend(engine, home, id, seconds, as_json, quiet)
+            FlowRun(home, id).answer(output, as_json)
+
+
+def _input(given: str | None) -> bytes | None:
+    """The bytes of the input; those of a file or of stdin may be anything, as a service takes them, too."""
+    if given is None:
+        return None
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if given.startswith("@"):
+        try:
+            with open(given[1:], "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            raise NotFoundError(f"no file {given[1:]}") from None
+    from ..flows.json_text import parse
+
+    try:
+        parse(given)
+    except ValueError as error:
+        raise InvalidArgumentError(f"--input takes JSON, a text in double quotes, @FILE, or -: {error}") from None
+    return given.encode()
