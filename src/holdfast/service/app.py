@@ -9,6 +9,7 @@ from typing import Any
 
 from ..api import Store
 from ..errors import HoldfastError, InvalidArgumentError
+from ..flows.functions import Functions
 from .answer import Answer
 from .base import ClientDisconnected, Exchange, Limits, Service
 from .direktiv.problems import Problem
@@ -21,7 +22,7 @@ from .problems import answer_of as service_answer
 from .remote.routes import PREFIXES as REMOTE
 from .remote.routes import answer_of as remote_answer
 from .routes import ROUTES
-from .routing import Route, Router, Verb
+from .routing import OPEN, Route, Router, Verb
 
 __all__ = ["App", "make_app"]
 
@@ -93,6 +94,7 @@ class App:
             raise Refusal(405, "method_not_allowed", told, [(b"allow", allow.encode())])
         if verb.access is not None:
             self._guard.check_room()
+        if verb.access not in (None, OPEN):
             exchange.access = await self._guard.sign_in(exchange)
         route.place(exchange, raw)
         if verb.access in ("read", "write", "admin"):
@@ -131,6 +133,7 @@ def make_app(
     *,
     journal: Journal | None = None,
     loopback: bool = True,
+    functions: Functions | None = None,
 ) -> App:
     """The ASGI application that serves a store.
 
@@ -139,6 +142,7 @@ def make_app(
         limits: what it takes on.
         journal: where requests are told; by default nowhere.
         loopback: whether only this machine can reach it. Else every request needs a token, even while none was made.
+        functions: that flows may call.
     """
-    service = Service(store, limits)
+    service = Service(store, limits, functions)
     return App(service, journal or Journal(None), Guard(service, loopback))

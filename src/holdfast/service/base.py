@@ -15,10 +15,12 @@ from ..address import Path, format_path
 from ..aio.driver import driver_of
 from ..api import Scope, Store
 from ..errors import InvalidArgumentError
+from ..flows.functions import Functions
 from ..serializers.exact_json import load as load_json
 from ..tokens import SERVICE, Access, Tokens
 from .answer import Answer, Headers
 from .budget import FREE, MemoryBudget
+from .flows import Flows
 from .metrics import Metrics
 from .problems import Refusal
 
@@ -47,6 +49,8 @@ class Limits(NamedTuple):
         request_time: seconds of one request in all.
         shutdown_time: seconds that requests are given to end when the service is told to.
         memory: bytes that large bodies and answers may take together where they are in memory as a whole.
+        instances: of flows that run at once; one more is answered 503.
+        instance_time: seconds that one may run; None for as long as it takes.
     """
 
     body: int = 1 << 40
@@ -59,6 +63,8 @@ class Limits(NamedTuple):
     request_time: float = 7200.0
     shutdown_time: float = 30.0
     memory: int = 1 << 30
+    instances: int = 200
+    instance_time: float | None = None
 
 
 class ClientDisconnected(Exception):
@@ -80,13 +86,20 @@ class Service:
         active: the requests that are being answered, with their tasks.
         metrics: what was counted.
         budget: what requests hold in memory.
+        flows: what runs instances of flows.
         routes: all there are.
         sign_in: what the token of a request allows, now.
         send_whole: sends an answer by a way that is shorter than ASGI's, where there is one; see
             :func:`~holdfast.service.protocol.send_whole`.
     """
 
-    def __init__(self, store: Store, limits: Limits = Limits()) -> None:  # noqa: B008  immutable
+    def __init__(
+        self,
+        store: Store,
+        limits: Limits = Limits(),  # noqa: B008  immutable
+        functions: Functions | None = None,
+    ) -> None:
+        """``functions`` are those that flows may call."""
         self.store = store
         self.kernel = store._kernel
         self.driver = driver_of(self.kernel)
@@ -96,6 +109,7 @@ class Service:
         self.active: dict[Exchange, asyncio.Task[Any] | None] = {}
         self.metrics = Metrics()
         self.budget = MemoryBudget(limits.memory)
+        self.flows = Flows(store, self.driver, functions, limits.instances, limits.instance_time)
         self.routes: tuple[Any, ...] = ()
         self.sign_in: Callable[[Exchange], Awaitable[Access]]
         self.send_whole: Callable[[Any, int, Headers, bytes], bool] = _no_shorter_way
@@ -229,6 +243,12 @@ class Exchange:
         if text not in ("true", "false"):
             raise InvalidArgumentError(f"{name} must be true or false, not {text!r:.80}")
         return text == "true"
+
+    @property
+    def raw_query(self) -> str:
+        """What stands behind the question mark, as it came."""
+        text: bytes = self._scope["query_string"]
+        return text.decode("latin-1")
 
     def header(self, name: bytes) -> str | None:
         """A header field as text (Latin-1, as HTTP has it), None for none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 __all__ = ["Metrics"]
@@ -36,9 +36,10 @@ class Metrics:
         """Count a connection that was refused before there was a request."""
         self._requests["none", "none", status] += 1
 
-    def text(self, active: int) -> str:
-        """All of it, in the text format, with the number of requests that are being answered."""
-        return "\n".join(self._lines(active)) + "\n"
+    def text(self, active: int, instances: int, ended: Mapping[str, int]) -> str:
+        """All of it, in the text format, with the number of requests that are being answered, of instances of flows
+        that run, and of those that have ended."""
+        return "\n".join((*self._lines(active), *_of_flows(instances, ended))) + "\n"
 
     def _lines(self, active: int) -> Iterator[str]:
         yield from _kind("holdfast_requests_total", "counter", "Requests answered.")
@@ -59,6 +60,16 @@ class Metrics:
         yield f"holdfast_requests_active {active}"
         yield from _kind("holdfast_start_time_seconds", "gauge", "When this process began to serve.")
         yield f"holdfast_start_time_seconds {self._began:.3f}"
+
+
+def _of_flows(active: int, ended: Mapping[str, int]) -> Iterator[str]:
+    yield from _kind(
+        "holdfast_instances_total", "counter", "Instances of flows that ended here, by what became of them."
+    )
+    for status, number in ended.items():
+        yield f'holdfast_instances_total{{status="{status}"}} {number}'
+    yield from _kind("holdfast_instances_active", "gauge", "Instances of flows that run here.")
+    yield f"holdfast_instances_active {active}"
 
 
 def _kind(name: str, kind: str, means: str) -> tuple[str, str]:

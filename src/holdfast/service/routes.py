@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import state
 from .direktiv.routes import ROUTES as DIREKTIV
+from .functions import ROUTES as FUNCTIONS
 from .remote.routes import ROUTES as REMOTE
 from .routing import ANY, Route, Verb
 from .v1 import openapi
@@ -19,6 +20,7 @@ ROUTES: tuple[Route, ...] = (
     *V1,
     *REMOTE,
     *DIREKTIV,
+    *FUNCTIONS,
     Route("/v1/openapi.json", {"GET": Verb(openapi.document, "This document.", None, {200: "OpenAPI 3.1"})}),
     Route("/healthz", {"GET": _HEALTH, "HEAD": _HEALTH}),
     Route("/readyz", {"GET": _READY, "HEAD": _READY}),

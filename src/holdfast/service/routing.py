@@ -11,13 +11,14 @@ from ..address import Path, parse_address, parse_path
 from ..errors import InvalidArgumentError
 from .base import Exchange, Handler, decoded
 
-__all__ = ["ADDRESS", "ANY", "EITHER", "NONE", "SCOPE", "Parameter", "Route", "Router", "Verb"]
+__all__ = ["ADDRESS", "ANY", "EITHER", "NONE", "OPEN", "SCOPE", "Parameter", "Route", "Router", "Verb"]
 
 NONE, ADDRESS, SCOPE, EITHER = "none", "address", "scope", "either"
 """What the last parameter of a template names: nothing of the store, a record, a scope, or one of these."""
 
-ANY = "any"
-"""As ``access`` of a verb: a token is needed, and its handler sees to the rest."""
+ANY, OPEN = "any", "open"
+"""As ``access`` of a verb: a token is needed, and its handler sees to the rest; or none is, as something else in the
+request says what it may do."""
 
 
 class Parameter(NamedTuple):
@@ -45,7 +46,8 @@ class Verb(NamedTuple):
         run: the handler.
         means: one line.
         access: what the token must allow on what the route names: ``read``, ``write``, ``admin``; :data:`ANY` where the
-            handler asks for it; None for nothing, not even a token.
+            handler asks for it; :data:`OPEN` where it asks for something else than a token; None for nothing, not even
+            room among the requests.
         answers: what each status means, those aside that any request may get.
         parameters: all there are; of the query no others are taken. None for a verb that looks at them itself.
         body: media type of the body that it takes, None for none.

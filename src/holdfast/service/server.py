@@ -15,6 +15,7 @@ from typing import Any
 
 from ..api import Store
 from ..errors import HoldfastError, InvalidArgumentError, MissingExtraError, StoreError
+from ..flows.functions import Functions
 from ..tokens import Tokens
 from .app import App, make_app
 from .base import Limits, Service
@@ -42,10 +43,17 @@ class Server(uvicorn.Server):
         app: see :func:`~holdfast.service.app.make_app`.
         listener: bound, and closed with the server.
         listening: called with the URL when requests are answered.
+        resume: whether to go on with instances of flows that crashed before.
     """
 
-    def __init__(self, app: App, listener: socket.socket, listening: Callable[[str], object] | None = None) -> None:
-        self._app, self._listener, self._listening = app, listener, listening
+    def __init__(
+        self,
+        app: App,
+        listener: socket.socket,
+        listening: Callable[[str], object] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self._app, self._listener, self._listening, self._resume = app, listener, listening, resume
         limits = app.service.limits
         app.service.send_whole = send_whole
         kind = type("ServedConnection", (Connection,), {"service": app.service})
@@ -64,23 +72,34 @@ class Server(uvicorn.Server):
         try:
             super().run([self._listener])
         finally:
+            self._app.service.flows.close()
             logger.removeHandler(handler)
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen."""
         await super().startup(sockets)
-        service = self._app.service
-        sweepers = sweep(service, self.server_state.connections), _tidy(service)
+        service, journal = self._app.service, self._app.journal
+        sweepers = (
+            sweep(service, self.server_state.connections),
+            _tidy(service),
+            service.flows.look_back(journal.tell, self._resume),
+        )
         self._sweepers = [asyncio.ensure_future(sweeper) for sweeper in sweepers]
-        self._app.journal.tell(f"listening on {self.url}")
+        journal.tell(f"listening on {self.url}")
         if self._listening is not None:
             self._listening(self.url)
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Take no more, finish what was taken on, and let those go who wait for changes."""
-        self._app.service.stop()
-        self._app.journal.tell(f"ending: {len(self._app.service.active)} requests are to be finished")
+        service, journal = self._app.service, self._app.journal
+        service.stop()
+        told = f"{len(service.active)} requests and {service.flows.active} instances of flows are to be finished"
+        journal.tell(f"ending: {told}")
+        ending = asyncio.ensure_future(service.flows.end(service.limits.shutdown_time, lambda: self.force_exit))
         await super().shutdown(sockets)
+        stopped = await ending
+        if stopped:
+            journal.tell(f"{stopped} instances of flows were stopped, and can be gone on with", "warning")
         for sweeper in self._sweepers:
             sweeper.cancel()
 
@@ -124,6 +143,8 @@ def serve(
     limits: Limits = Limits(),  # noqa: B008  immutable
     journal: Journal | None = None,
     listening: Callable[[str], object] | None = None,
+    functions: Functions | None = None,
+    resume: bool = False,
 ) -> Server:
     """A server of a store; ``run()`` it.
 
@@ -134,6 +155,8 @@ def serve(
         limits: what it takes on.
         journal: where requests and troubles are told.
         listening: called with the URL when it listens.
+        functions: that flows may call; they are closed when it ends.
+        resume: whether to go on with instances of flows that crashed before.
 
     Raises:
         InvalidArgumentError: others than this machine would be served, and there are no tokens.
@@ -149,7 +172,8 @@ def serve(
     journal = journal or Journal(None)
     listener = _listen(host, port)
     _raise_open_files(limits)
-    return Server(make_app(store, limits, journal=journal, loopback=loopback), listener, listening)
+    app = make_app(store, limits, journal=journal, loopback=loopback, functions=functions)
+    return Server(app, listener, listening, resume)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -49,5 +49,5 @@ async def ready(exchange: Exchange) -> Answer:
 async def metrics(exchange: Exchange) -> Answer:
     """What was counted, for Prometheus."""
     service = exchange.service
-    text = service.metrics.text(len(service.active) - 1)
+    text = service.metrics.text(len(service.active) - 1, service.flows.active, dict(service.flows.ended))
     return Answer(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text.encode())

@@ -16,16 +16,14 @@ from ..base import Exchange
 from ..budget import FREE
 from .problems import Problem, invalid
 
-__all__ = ["FileChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]
-__all__ += ["clean", "decode", "is_name", "parse_uuid", "query", "read"]
+__all__ = ["FileChange", "InstanceChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]
+__all__ += ["clean", "decode", "parse_uuid", "query", "read"]
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]|[a-zA-Z]")
 _HEX = "[0-9a-fA-F]"
 _PLAIN = f"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
 _UUID = re.compile(rf"(?:urn:uuid:)?{_PLAIN}|\{{{_PLAIN}\}}|{_HEX}{{32}}", re.IGNORECASE)
-_LONGEST = 512
 _PART = 1 << 19  # characters that are decoded at once: no other thread goes on meanwhile
 
 
@@ -61,6 +59,12 @@ class FileChange(msgspec.Struct, rename="camel"):
 
     path: str | None = None
     data: str | None = None
+
+
+class InstanceChange(msgspec.Struct, rename="camel"):
+    """The body of a request that changes an instance of a flow: the status that it is to have."""
+
+    status: str | None = None
 
 
 class Mirror(msgspec.Struct, rename="camel"):
@@ -134,11 +138,6 @@ def _decode(text: str, wrong: str | None) -> bytes:
     except ValueError:
         pass
     raise _not_json() if wrong is None else invalid(wrong)
-
-
-def is_name(text: str | None) -> bool:
-    """Whether Direktiv allows this name for a variable."""
-    return text is not None and len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
 
 
 def parse_uuid(text: str, wrong: str) -> str:

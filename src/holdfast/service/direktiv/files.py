@@ -13,6 +13,7 @@ from typing import Any
 from ...address import check_key
 from ...api import Scope
 from ...errors import InvalidArgumentError, NotFoundError
+from ...flows.place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from ...model import Record
 from ...storages.base import OCTETS
 from ...streams import guess_type
@@ -23,7 +24,7 @@ from .bodies import FileChange, NewFile, clean, decode, read
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
-from .workflows import TREE, alone, finish, moving, note, workflows
+from .workflows import alone, finish, moving, note, workflows
 
 __all__ = ["create", "delete", "get", "update"]
 
@@ -31,8 +32,6 @@ _DIRECTORY = "directory"
 _TYPES = ("file", "workflow", _DIRECTORY, "service", "endpoint", "consumer")
 _BAD_PATH = "filesystem path is invalid"
 _BAD_DATA = "file data has invalid base64 string"
-_FOLDER_TYPE = "inode/directory"
-_SPEC_TYPE = "application/yaml"
 
 
 def _url_path(exchange: Exchange) -> str:
@@ -127,9 +126,9 @@ async def create(exchange: Exchange) -> Answer:
         raise invalid("field type has invalid string")
     path = f"{_url_path(exchange).rstrip('/')}/{given.name or ''}"
     if kind == _DIRECTORY:
-        mime = _FOLDER_TYPE
+        mime = DIRECTORY_TYPE
     else:
-        guessed = guess_type(path) if kind == "file" else _SPEC_TYPE
+        guessed = guess_type(path) if kind == "file" else WORKFLOW_TYPE
         mime = mime_type(given.mime_type or guessed or OCTETS)
     answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, kind, mime, data))
     exchange.service.wrote((*namespace.path, TREE))

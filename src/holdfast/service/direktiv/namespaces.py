@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from ...address import Path, check_name
 from ...api import Scope
 from ...errors import ConflictError, ExistsError, InvalidScopeError, NotFoundError
+from ...flows.place import is_name
 from ...model import ScopeInfo
 from ...transaction import Atomic
 from ..answer import Answer
 from ..base import Exchange, Service
 from .answers import DONE, answer_with, data_answer, stamp
-from .bodies import Mirror, NewNamespace, is_name, read
+from .bodies import Mirror, NewNamespace, read
 from .problems import Problem, invalid, missing
 
 __all__ = ["attempt", "create", "delete", "get", "in_transaction", "listing", "namespace_of"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..base import Handler
 from ..routing import ANY, Parameter, Route, Verb
-from . import files, namespaces, variables
+from . import files, instances, namespaces, variables
 
 __all__ = ["PREFIX", "ROUTES"]
 
@@ -22,6 +22,19 @@ _LIST = (
     Parameter("after", "the id of a variable: those made after it"),
     _RAW,
 )
+
+_PAGE = (
+    Parameter("limit", "at most so many; 1,000 by default, and at most"),
+    Parameter("offset", "so many are left out"),
+)
+_INSTANCES_LIST = (
+    *_PAGE,
+    Parameter("after", "the id of an instance: those behind it in the list"),
+    Parameter("status", "those of this status"),
+    Parameter("path", "those of this workflow"),
+    *(Parameter(f"filter.{part}", "of a filter", repeated=True) for part in ("field", "type", "val")),
+)
+_RUN = (Parameter("path", "of the workflow"), Parameter("wait", "true: answer with its output, when it has ended"))
 
 
 def _verb(run: Handler, means: str, done: str, parameters: tuple[Parameter, ...] = (), body: str | None = None) -> Verb:
@@ -54,6 +67,31 @@ _FILES = {
     "PATCH": _verb(files.update, "Change data or path; variables of workflows go along.", "the file", body=_JSON),
     "DELETE": _verb(files.delete, "Remove a file, or a directory with all below it.", "removed"),
 }
+_INSTANCES = {
+    "GET": _verb(instances.listing, "Instances of flows, the newest first.", "instances", _INSTANCES_LIST),
+    "POST": _verb(
+        instances.create,
+        "Run a workflow; the body is its input.",
+        "the instance, or with wait=true its output",
+        _RUN,
+        "*/*",
+    ),
+}
+_INSTANCE = {
+    "GET": _verb(instances.get, "An instance.", "the instance"),
+    "PATCH": _verb(
+        instances.update, "Cancel an instance, or go on with one that crashed, by its status.", "done", body=_JSON
+    ),
+    "DELETE": _verb(instances.delete, "Remove what is recorded of an instance that has ended.", "removed"),
+}
+_OUTPUT = {"GET": _verb(instances.output, "An instance with its output.", "the instance")}
+_METADATA = {"GET": _verb(instances.metadata, "An instance with its metadata.", "the instance")}
+_LOGS = {
+    "GET": _verb(
+        instances.logs, "Lines of the log of an instance.", "lines",
+        (Parameter("instance", "its id"), _PAGE[0], Parameter("after", "the id of a line: those behind it")),
+    ),
+}  # fmt: skip
 
 _ALL = "/api/v2/namespaces"
 _ONE = f"{_ALL}/{{namespace}}"
@@ -62,6 +100,11 @@ ROUTES: tuple[Route, ...] = (
     *(Route(_ONE + end, _NAMESPACE) for end in ("", "/")),
     *(Route(f"{_ONE}/variables{end}", _VARIABLES) for end in ("", "/")),
     *(Route(f"{_ONE}/variables/{{id}}{end}", _VARIABLE) for end in ("", "/")),
+    *(Route(f"{_ONE}/instances{end}", _INSTANCES) for end in ("", "/")),
+    *(Route(f"{_ONE}/instances/{{id}}{end}", _INSTANCE) for end in ("", "/")),
+    *(Route(f"{_ONE}/instances/{{id}}/output{end}", _OUTPUT) for end in ("", "/")),
+    *(Route(f"{_ONE}/instances/{{id}}/metadata{end}", _METADATA) for end in ("", "/")),
+    *(Route(f"{_ONE}/logs{end}", _LOGS) for end in ("", "/")),
     *(Route(f"{_ONE}/files{end}", _FILES) for end in ("", "/{path*}")),
 )
 """All of them, for :data:`holdfast.service.routes.ROUTES`."""

@@ -14,6 +14,8 @@ import msgspec
 from ...address import Path
 from ...api import Scope
 from ...errors import InvalidArgumentError, NotFoundError
+from ...flows.place import is_name
+from ...flows.record import FACTS, KIND, PENDING
 from ...kernel import NATIVE_INTEGER
 from ...model import STORABLE, Record
 from ...options import check_content_type
@@ -23,12 +25,12 @@ from ..base import Exchange, Service
 from ..v1.content import content_answer
 from ..v1.values import look
 from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
-from .bodies import NewVariable, VariableChange, clean, decode, is_name, parse_uuid, query, read
+from .bodies import NewVariable, VariableChange, clean, decode, parse_uuid, query, read
 from .identity import Known, batches, find, give, identify, remember, take
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid, missing
 
-__all__ = ["create", "delete", "delete_several", "get", "has_instance", "listing", "mime_type", "update"]
+__all__ = ["create", "delete", "delete_several", "get", "listing", "mime_type", "update"]
 
 _BAD_NAME = "field name has invalid string"
 _BAD_ID = "variable id is invalid uuid string"
@@ -234,24 +236,27 @@ async def create(exchange: Exchange) -> Answer:
         path = (*path, ("instance", parse_uuid(given.instance_id, "field instanceId has invalid uuid string")))
     if given.workflow_path:
         path = (*namespace.path, ("workflow", clean("/" + given.workflow_path)))
-    if not is_name(given.name):
+    if given.name is None or not is_name(given.name):
         raise invalid(_BAD_NAME)
-    assert given.name is not None
     mime = mime_type(given.mime_type or OCTETS)
     answer = await attempt(exchange, partial(_create, exchange.service, namespace, path, given.name, mime, data))
     exchange.service.wrote(path)
     return answer
 
 
-def has_instance(namespace: Scope, id: str) -> bool:
-    """Whether the scope of this instance exists."""
-    return namespace.instance(id).present
+def _may_have(inside: Scope, instance: str) -> bool:
+    """Whether variables can be put into this instance: a flow that goes on, or can be gone on with, as its end removes
+    them; or else what Python made. Asked in the transaction that puts them, so that they do not come after the end."""
+    facts = inside.scope(KIND, instance).get(FACTS, None)
+    if isinstance(facts, dict):
+        return facts.get("status") == PENDING
+    return inside.instance(instance).present
 
 
 def _create(service: Service, namespace: Scope, path: Path, name: str, mime: str, data: bytes) -> Answer:
-    if path[-1][0] == "instance" and not has_instance(namespace, path[-1][1]):
-        raise missing()
     with (block := in_transaction(service, namespace)) as inside:
+        if path[-1][0] == "instance" and not _may_have(inside, path[-1][1]):
+            raise missing()
         scope = inside._at(path)
         if scope.exists(name):
             raise _duplicate()

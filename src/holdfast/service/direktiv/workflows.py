@@ -16,16 +16,14 @@ from typing import Any
 from ...api import Scope
 from ...catalog.base import Change, Delete
 from ...errors import ConflictError, ExistsError, HoldfastError, NotFoundError
+from ...flows.place import TREE
 from ...lease import Lease
 from ...writing import CERTAIN
 from ..base import Service
 from .identity import forget, repoint, vacate
 from .problems import Problem
 
-__all__ = ["TREE", "alone", "finish", "moving", "note", "workflows"]
-
-TREE = ("file", "tree")
-"""Kind and name of the scope with a namespace's files; keys are their paths without the slash in front."""
+__all__ = ["alone", "finish", "moving", "note", "workflows"]
 
 _LEASE_TIME = 10.0  # seconds; it is renewed
 _BATCH = 500  # records that are deleted in one commit

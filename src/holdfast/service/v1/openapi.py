@@ -9,7 +9,7 @@ from typing import Any
 from ... import __version__
 from ..answer import Answer, json_answer
 from ..base import Exchange
-from ..routing import Parameter, Route, Verb
+from ..routing import OPEN, Parameter, Route, Verb
 
 __all__ = ["document", "document_of", "statuses"]
 
@@ -54,6 +54,8 @@ _ERROR = {
 def statuses(verb: Verb) -> Mapping[int, str]:
     """What each status of a verb's answers means, those that any request may get included."""
     guarded = {} if verb.access is None else _GUARDED
+    if verb.access == OPEN:
+        guarded = {status: means for status, means in _GUARDED.items() if status != HTTPStatus.UNAUTHORIZED}
     return {**_OPEN, **guarded, **({} if verb.body is None else _TAKING), **verb.answers}
 
 
@@ -70,7 +72,7 @@ def _operation(route: Route, method: str, verb: Verb) -> dict[str, Any]:
     }
     if verb.body is not None:
         found["requestBody"] = {"content": {verb.body: {}}}
-    if verb.access is not None:
+    if verb.access not in (None, OPEN):
         found["security"] = [{"bearer": []}, {}]
     return found
 

@@ -1,0 +1,276 @@
+"""Instances of flows: started, waited for, looked at, cancelled and gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from ...api import Scope
+from ...errors import NotFoundError
+from ...flows.failures import Codes
+from ...flows.instances import InstanceInfo, Instances, LogLine
+from ...flows.json_text import encode
+from ...flows.record import CANCELLED, COMPLETE, CRASHED, FAILED, PENDING, text_in
+from ..answer import JSON, Answer, json_answer
+from ..base import ClientDisconnected, Exchange, Service
+from ..problems import Refusal
+from .answers import DONE, answer_with, base64, stamp, too_large
+from .bodies import InstanceChange, parse_uuid, query, read
+from .namespaces import namespace_of
+from .problems import Problem, invalid, missing
+from .selection import limit_of, offset_of, selection_of
+
+__all__ = ["create", "delete", "get", "listing", "logs", "metadata", "output", "update"]
+
+_BAD_ID = "instance id is invalid uuid string"
+_MARGIN = 0.9  # of the time that a request may take: after it, who waits is told that the instance goes on
+_HEADER = 1000  # characters of a message in a header field
+_LEVELS = {"info": "INFO", "warning": "WARN", "error": "ERROR"}
+_STATUS = {COMPLETE: "completed", FAILED: "error", CRASHED: "error", CANCELLED: "error", PENDING: "running"}
+
+
+# --- running ----------------------------------------------------------------------------------------------------------
+
+
+async def create(exchange: Exchange) -> Answer:
+    """Start an instance of a workflow with the body as its input; with ``wait=true`` its output is the answer."""
+    namespace = await namespace_of(exchange, "write")
+    exchange.need("read", namespace.path)
+    path, given = query(exchange, "path"), await exchange.body()
+    if not path.strip("/"):
+        raise invalid("query param path invalid file path")
+    service, loop = exchange.service, asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+
+    def end(status: str) -> None:
+        if not ended.done():
+            ended.set_result(status)
+
+    def tell(status: str) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(end, status)
+
+    id = await service.driver.away(partial(service.flows.start, namespace, path, given, tell))
+    given = b""
+    exchange.release()
+    mark = (b"direktiv-instance-id", id.encode())
+    if query(exchange, "wait") != "true":
+        answer = await answer_with(exchange, partial(_one, service, namespace, id))
+        return answer._replace(headers=[*answer.headers, mark])
+    await _wait(exchange, id, ended, mark)
+    exchange.access = await service.sign_in(exchange)
+    exchange.need("read", namespace.path)
+    answer = await service.driver.away(partial(_result, service, namespace, id, mark))
+    assert isinstance(answer.body, bytes)
+    exchange.hold(len(answer.body))
+    return answer
+
+
+async def _wait(exchange: Exchange, id: str, ended: asyncio.Future[str], mark: tuple[bytes, bytes]) -> None:
+    """Wait for the end of an instance, but not longer than a request may take, and not for a client that has gone."""
+    seconds = _MARGIN * exchange.service.limits.request_time - (monotonic() - exchange.began)
+    waiting: list[asyncio.Future[Any]] = [ended, exchange.leaving]
+    await asyncio.wait(waiting, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+    if ended.done():
+        return
+    if exchange.leaving.done():
+        raise ClientDisconnected
+    raise Refusal(504, "timeout", f"the instance {id} goes on: ask for it, and for its output, by this id", [mark])
+
+
+def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, bytes]) -> Answer:
+    """The output of an instance as it is, or the error that it ended with."""
+    known = service.flows.instances(namespace)
+    info = _info(known, id)
+    if info.status == COMPLETE:
+        return Answer(200, [JSON, mark], _text(known, id, "output").encode())
+    if info.status in (PENDING, CRASHED) and service.stopping:
+        raise Refusal(503, "closed", f"the service is ending: the instance {id} can be gone on with", [mark])
+    code, message = _error_of(info)
+    found = Problem(code or "crashed", message or f"the instance {id} is {info.status}")
+    fields = [
+        mark,
+        (b"direktiv-instance-error-code", _field(found.code)),
+        (b"direktiv-instance-error-message", _field(found.message)),
+    ]
+    return json_answer(found.status, {"error": {"code": found.code, "message": found.message}}, fields)
+
+
+def _field(text: str) -> bytes:
+    """Text as the value of a header field: in one line, and not too long."""
+    return "".join(char if char.isprintable() else " " for char in text[:_HEADER]).strip().encode("utf-8", "replace")
+
+
+async def update(exchange: Exchange) -> Answer:
+    """Cancel an instance, or go on with one that crashed: by the status that it is to have."""
+    namespace = await namespace_of(exchange, "write")
+    id, given = _id(exchange), await read(exchange, InstanceChange)
+    flows = exchange.service.flows
+    work: Callable[[], object]
+    if given.status == CANCELLED:
+        work = partial(flows.engine.cancel, namespace, id)
+    elif given.status == PENDING:
+        exchange.need("read", namespace.path)
+        work = partial(flows.resume, namespace, id)
+    else:
+        raise invalid("unsupported patch payload")
+    await exchange.service.driver.away(work)
+    return DONE
+
+
+async def delete(exchange: Exchange) -> Answer:
+    """Remove what is recorded of an instance that has ended or crashed."""
+    namespace = await namespace_of(exchange, "write")
+    await exchange.service.driver.away(partial(exchange.service.flows.engine.remove, namespace, _id(exchange)))
+    return DONE
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def _id(exchange: Exchange) -> str:
+    return parse_uuid(exchange.parameters["id"], _BAD_ID)
+
+
+def _info(known: Instances, id: str) -> InstanceInfo:
+    """What is recorded of an instance.
+
+    Raises:
+        Problem: there is none of this id; or others wrote something there that is none.
+    """
+    try:
+        return known.get(id)
+    except (NotFoundError, LookupError, TypeError, ValueError, AttributeError):
+        raise missing() from None
+
+
+def _text(known: Instances, id: str, name: str) -> str:
+    return text_in(known.scope(id), known.facts(id).value, name) or ""
+
+
+def _error_of(info: InstanceInfo) -> tuple[str | None, str | None]:
+    if info.status == CANCELLED:
+        return Codes.CANCELLED, "the instance was cancelled"
+    return info.error_code, info.error_message
+
+
+def _shown(known: Instances, namespace: Scope, info: InstanceInfo) -> dict[str, Any]:
+    code, message = _error_of(info)
+    return {
+        "id": info.id,
+        "createdAt": stamp(info.begun.timestamp()),
+        "endedAt": None if info.ended is None else stamp(info.ended.timestamp()),
+        "status": info.status,
+        "path": info.path,
+        "errorCode": code,
+        "errorMessage": None if message is None else base64(message.encode()),
+        "invoker": info.invoker,
+        "definition": base64(known.definition(info.id).encode()),
+        "flow": list(info.flow),
+        "lineage": list(info.lineage),
+        "traceId": "",
+        "namespace": namespace.name,
+    }
+
+
+def _one(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
+    known = service.flows.instances(namespace)
+    info = _info(known, id)
+    output = _text(known, id, "output") if info.status == COMPLETE else ""
+    more = {"outputLength": len(output.encode()), "metadataLength": len(_metadata(info))}
+    return {**_shown(known, namespace, info), **more}
+
+
+def _metadata(info: InstanceInfo) -> bytes:
+    return b"" if info.metadata is None else encode(info.metadata)
+
+
+async def get(exchange: Exchange) -> Answer:
+    """An instance."""
+    namespace = await namespace_of(exchange, "read")
+    return await answer_with(exchange, partial(_one, exchange.service, namespace, _id(exchange)))
+
+
+async def output(exchange: Exchange) -> Answer:
+    """An instance with its output; it has one when it is complete."""
+    return await _with_text(exchange, "output")
+
+
+async def metadata(exchange: Exchange) -> Answer:
+    """An instance with what its last state with metadata said."""
+    return await _with_text(exchange, "metadata")
+
+
+async def _with_text(exchange: Exchange, name: str) -> Answer:
+    service, namespace = exchange.service, await namespace_of(exchange, "read")
+    id = _id(exchange)
+
+    def work() -> dict[str, Any]:
+        known = service.flows.instances(namespace)
+        info = _info(known, id)
+        if name == "metadata":
+            data = _metadata(info)
+        else:
+            data = _text(known, id, name).encode() if info.status == COMPLETE else b""
+        if len(data) > service.limits.json:
+            raise too_large(service)
+        found = {**_shown(known, namespace, info), f"{name}Length": len(data)}
+        return {**found, name: base64(data)} if data else found
+
+    return await answer_with(exchange, work)
+
+
+async def listing(exchange: Exchange) -> Answer:
+    """Instances, the newest first, and how many there are."""
+    namespace = await namespace_of(exchange, "read")
+    chosen, limit, offset = selection_of(exchange), limit_of(exchange), offset_of(exchange)
+    after = query(exchange, "after")
+    if after:
+        after = parse_uuid(after, "query param after invalid uuid string")
+
+    def work() -> Answer:
+        known = exchange.service.flows.instances(namespace)
+        ids = known.ids()
+        if chosen is not None:
+            ids = [id for id, info in _infos(known, ids) if chosen(info)]
+        total = len(ids)
+        if after:
+            ids = [id for id in ids if id < after]
+        found = [_shown(known, namespace, info) for _, info in islice(_infos(known, ids[offset:]), limit)]
+        return json_answer(200, {"meta": {"total": total}, "data": found})
+
+    return await exchange.service.driver.away(work)
+
+
+def _infos(known: Instances, ids: list[str]) -> Any:
+    for id in ids:
+        with suppress(Problem):  # removed just now
+            yield id, _info(known, id)
+
+
+async def logs(exchange: Exchange) -> Answer:
+    """Lines of the log of the instance that ``instance`` names, from its beginning; ``after`` is the id of a line."""
+    namespace = await namespace_of(exchange, "read")
+    id = parse_uuid(query(exchange, "instance"), "query param instance invalid uuid string")
+    limit, after = limit_of(exchange), offset_of(exchange, "after")
+
+    def work() -> Answer:
+        known = exchange.service.flows.instances(namespace)
+        info = _info(known, id)
+        lines = islice(enumerate(known.log(id), 1), after, after + limit)
+        found = [_line(namespace, info, number, line) for number, line in lines]
+        meta = {"previousPage": None, "startingFrom": found[0]["time"] if found else None}
+        return json_answer(200, {"meta": meta, "data": found})
+
+    return await exchange.service.driver.away(work)
+
+
+def _line(namespace: Scope, info: InstanceInfo, number: int, line: LogLine) -> dict[str, Any]:
+    flow = {"instance": info.id, "workflow": info.path, "state": line.state, "status": _STATUS[info.status]}
+    told = {"id": number, "time": stamp(line.time.timestamp()), "msg": line.text, "level": _LEVELS[line.level]}
+    return {**told, "namespace": namespace.name, "workflow": flow, "error": None}
