@@ -13,7 +13,22 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from . import aio, counter, graph, growth, imports, large, memoize, memory, postgresql, s3, service, small, storables
+from . import (
+    aio,
+    counter,
+    flows,
+    graph,
+    growth,
+    imports,
+    large,
+    memoize,
+    memory,
+    postgresql,
+    s3,
+    service,
+    small,
+    storables,
+)
 from .measure import Result
 
 PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
@@ -25,6 +40,7 @@ PARTS: dict[str, Callable[[Path, bool], list[Result]]] = {
     "memoize": memoize.run,
     "memory": memory.run,
     "graph": graph.run,
+    "flows": flows.run,
     "storables": storables.run,
     "service": service.run,
     "s3": s3.run,

@@ -6,11 +6,12 @@ What a page may say in a comment at the end of a Python statement, and the runne
 * ``# raises NotFoundError``: the statement, with the blocks around it that end with it, raises this error (or a
   subclass of it).
 
-A block of shell runs when its first word is ``holdfast``, ``curl`` or ``umask``, or begins with ``URL=``. A command of
-it may end in ``# exit 3``, its exit code, or in ``# -> text``, all that it prints. ``holdfast serve`` is started in
-the background, on a port that is free, which later blocks are given in place of the one that the page names; it ends
-with the page. A block of ``js`` is run by Node beside a copy of the JavaScript client; what it prints is what its
-lines promise by ``// -> text``, in order.
+A block of shell runs when its first word is ``holdfast``, ``curl``, ``umask`` or ``mkdir``, or begins with ``URL=``. A
+command of it may end in ``# exit 3``, its exit code, or in ``# -> text``, all that it prints on stdout. ``holdfast
+serve`` is started in the background, on a port that is free, which later blocks are given in place of the one that the
+page names; it ends with the page. So is a program of ``examples/``, by ``python3`` or ``node``, whose last argument is
+a port, and whose first line ends in its URL; a page that names that folder finds a copy of it. A block of ``js`` is run
+by Node beside a copy of the JavaScript client; what it prints is what its lines promise by ``// -> text``, in order.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tokenize
@@ -41,6 +43,8 @@ _PROMISE = re.compile(r"#\s*(?P<kind>->|raises)\s*(?P<text>.+)$")
 _EXIT = re.compile(r"\s*#\s*exit (?P<code>\d+)\s*$")
 _PRINTS = re.compile(r"\s*(?:#|//)\s*-> (?P<text>.+)$")
 _SERVE = "holdfast serve"
+_STARTED = (_SERVE, "python3 examples/", "node examples/")
+EXAMPLES = ROOT / "examples"
 CLIENT = ROOT / "clients" / "javascript" / "holdfast.mjs"
 
 
@@ -108,7 +112,8 @@ def runs(block: Block) -> bool:
     """Whether a block is run; others are for the eye."""
     first = block.code.split(maxsplit=1)[0] if block.code.strip() else ""
     return block.language in ("python", "js") or (
-        block.language == "sh" and (first in ("holdfast", "curl", "umask") or first.startswith("URL="))
+        block.language == "sh"
+        and (first in ("holdfast", "curl", "umask", "mkdir") or block.code.startswith(("URL=", *_STARTED)))
     )
 
 
@@ -118,6 +123,8 @@ def run_page(text: str, folder: Path, where: str) -> int:
     count = 0
     before = os.getcwd()
     os.chdir(folder)
+    if f"{EXAMPLES.name}/" in text:
+        shutil.copytree(EXAMPLES, EXAMPLES.name)
     urls: dict[str, str] = {}
     with ExitStack() as services:
         services.callback(os.chdir, before)
@@ -129,7 +136,7 @@ def run_page(text: str, folder: Path, where: str) -> int:
                 run_python(block, namespace, where)
             elif block.language == "js":
                 run_javascript(block, where)
-            elif block.code.startswith(_SERVE):
+            elif block.code.startswith(_STARTED):
                 urls |= dict(services.enter_context(_service(line)) for _, line in _commands(block.code))
             else:
                 run_shell(block, where)
@@ -141,26 +148,27 @@ def run_page(text: str, folder: Path, where: str) -> int:
 def _service(command: str) -> Iterator[tuple[str, str]]:
     """A service that runs meanwhile: its URL as the page has it, and the one that it has here."""
     words = shlex.split(command)
-    assert words[:2] == _SERVE.split()
-    port = words[words.index("--port") + 1] if "--port" in words else "8080"
-    options = [*words[1:], "--port", "0", "--json"]
+    ours = words[:2] == _SERVE.split()
+    if ours:
+        port = words[words.index("--port") + 1] if "--port" in words else "8080"
+        words = [sys.executable, "-m", "holdfast", *words[1:], "--port", "0", "--json"]
+    else:
+        port = words.pop()
+        words = [sys.executable if words[0] == "python3" else words[0], *words[1:], "0"]
     with subprocess.Popen(
-        [sys.executable, "-m", "holdfast", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_environment(),
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=_environment()
     ) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
             if not line:
                 raise Broken(f"{command}: {process.communicate()[1]}")
-            yield f"http://127.0.0.1:{port}", json.loads(line)["url"].replace("0.0.0.0", "127.0.0.1")
+            url = json.loads(line)["url"] if ours else line.split()[-1].rstrip("/")
+            yield f"http://127.0.0.1:{port}", url.replace("0.0.0.0", "127.0.0.1")
         finally:
             process.terminate()
             told = process.communicate(timeout=30)[1]
-    if process.returncode:
+    if process.returncode and (ours or process.returncode != -signal.SIGTERM):
         raise Broken(f"{command} ended with {process.returncode}: {told}")
 
 
