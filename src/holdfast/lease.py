@@ -26,7 +26,7 @@ from .kernel import Kernel
 from .renewal import renew_in_time
 from .storages.places import machine_id
 
-__all__ = ["Lease", "bury", "held_by_another"]
+__all__ = ["Lease", "bury", "held_by_another", "is_held"]
 
 _OWNER = "owner-"  # before the names of owners' lock files
 _NAMES = 256  # lock files that the names of leases share; these are never removed
@@ -218,6 +218,14 @@ def held_by_another(name: str) -> BusyError:
     return BusyError(f"lease {name!r} is held by somebody else: try again later, or with a longer wait")
 
 
+def is_held(kernel: Kernel, name: str) -> bool:
+    """Whether somebody who lives holds this lease. Looking takes nothing, and keeps nobody from taking it."""
+    held, folder = kernel.catalog.holder(name), kernel.locks
+    if held is None:
+        return False
+    return folder is None or not _is_here(held.owner) or _has_lock(_owner_path(folder, held.owner))
+
+
 def _new_owner() -> str:
     return f"{machine_id()}/{os.getpid()}/{os.urandom(8).hex()}"
 
@@ -300,12 +308,12 @@ def bury(folder: str | None) -> None:
             _lives(os.path.join(folder or "", name))
 
 
-def _lock(path: str, mode: str = "r+") -> FileIO | None:
+def _lock(path: str, mode: str = "r+", how: int = fcntl.LOCK_EX) -> FileIO | None:
     """An open file with its lock taken; None when somebody has it. It is an object, not a number, so that it is closed
     also when an interrupt comes before anybody has it."""
     file = FileIO(path, mode)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BaseException as error:
         file.close()
         if isinstance(error, BlockingIOError):
@@ -323,15 +331,23 @@ def _alone(folder: str, name: str) -> FileIO | None:
         raise _told(error, folder) from error
 
 
-def _lives(path: str) -> bool:
-    """Whether the owner who made this file lives; the file of a dead one is removed."""
+def _has_lock(path: str) -> bool:
+    """Whether the owner who made this file has it locked, and so lives."""
     try:
-        file = _lock(path)
+        file = _lock(path, "r", fcntl.LOCK_SH)  # several who look at the same time are not in each other's way
     except FileNotFoundError:
         return False
-    if file is None:
+    except OSError as error:
+        raise _told(error, os.path.dirname(path)) from error
+    if file is not None:
+        file.close()
+    return file is None
+
+
+def _lives(path: str) -> bool:
+    """Whether the owner who made this file lives; the file of a dead one is removed."""
+    if _has_lock(path):
         return True
     with suppress(OSError):
         os.unlink(path)
-    file.close()
     return False

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import holdfast
 from holdfast import BusyError, LeaseLost
+from holdfast.lease import is_held
 
 from .tools import LARGE, blob_files, in_fork, said, start_python
 
@@ -184,6 +186,53 @@ def test_children_of_a_killed_holder_do_not_keep_it(store: holdfast.Store) -> No
         began = time.monotonic()
         with store.lease("job", wait=5):
             assert time.monotonic() - began < 1
+
+
+def test_looking_at_a_lease(any_store: holdfast.Store) -> None:
+    kernel = any_store._kernel
+    assert not is_held(kernel, "job")
+    with any_store.lease("job"):
+        assert is_held(kernel, "job")
+    assert not is_held(kernel, "job")
+    any_store.lease("job", seconds=0.01).acquire()
+    time.sleep(0.02)
+    assert not is_held(kernel, "job")
+
+
+def test_a_holder_who_was_killed_is_seen_to_be_dead_by_all_who_look(store: holdfast.Store) -> None:
+    with start_python(HOLDER, str(store.config.store), "3600") as process, ThreadPoolExecutor(8) as pool:
+        said(process, "held")
+        assert set(pool.map(lambda _: is_held(store._kernel, "job"), range(100))) == {True}
+        process.kill()
+        process.wait()
+        assert set(pool.map(lambda _: is_held(store._kernel, "job"), range(100))) == {False}
+
+
+def test_who_only_looks_keeps_nobody_from_taking_it(store: holdfast.Store) -> None:
+    """Neither while it is free, nor while a dead one has it."""
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            is_held(store._kernel, "job")
+
+    lookers = [threading.Thread(target=look) for _ in range(3)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for _ in range(20):
+            with store.lease("job", wait=0):
+                pass
+        for _ in range(4):
+            with start_python(HOLDER, str(store.config.store), "3600") as process:
+                said(process, "held")
+                process.kill()
+            with store.lease("job", wait=0):
+                pass
+    finally:
+        ended.set()
+        for looker in lookers:
+            looker.join()
 
 
 def test_counting_under_a_lease_in_many_processes_loses_nothing(store: holdfast.Store) -> None:

@@ -119,6 +119,14 @@ def test_leases_of_others_are_not_given_back(guarded: dict[str, Client]) -> None
         for verb, more in (("release", ()), ("renew", (1.0,))):
             assert call(other, verb, (name, lease[2]), *more) == (403, "AccessError")
         assert call(owner, "acquire", name, "you", 30.0, False)[1][1] == "me"
+        assert call(owner, "holder", name)[1][1:3] == ["me", lease[2]]
+        assert call(other, "holder", name) == (403, "AccessError")
+
+
+def test_who_looks_at_a_lease_is_not_told_what_its_holder_knows(guarded: dict[str, Client]) -> None:
+    call(guarded["all"], "acquire", "nightly", "me", 30.0, False)
+    assert call(guarded["other"], "holder", "nightly")[1][:3] == ["nightly", "another", 0]
+    assert call(guarded["other"], "holder", "daily") == (200, None)
 
 
 # --- what would be in everybody's way ---------------------------------------------------------------------------------

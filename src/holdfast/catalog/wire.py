@@ -191,6 +191,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "now": Call((), float, "any"),
     "settled": Call((), float, "any"),
     "acquire": Call((str, str, float, bool), LeaseRow, "any"),  # by the same owner it gives the same lease
+    "holder": Call((str,), LeaseRow | None, "any"),
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),
     "sessions": Call((), list[str], "store"),

@@ -30,7 +30,7 @@ from .failures import Codes, Failure, Stopped
 from .functions.action import Caller
 from .groups import CANCELLED, Group
 from .instance import Above, Host, Instance, Limits
-from .instances import Instances, runner_lease
+from .instances import Instances, lease_of
 from .json_text import encode, from_bytes, parse
 from .place import Place
 from .record import CANCELLED as WAS_CANCELLED
@@ -44,6 +44,7 @@ __all__ = ["Engine", "as_input"]
 
 _HELPERS = 64  # threads for calls at the same time
 _SOON, _LATE = 0.005, 0.25  # seconds between two looks at an instance that runs elsewhere: the first, and at most
+_SECONDS = 30.0  # of the lease of who runs instances, which is renewed
 _WAIT = 5.0  # seconds for a lease that nobody else can have
 
 _Lineage = Sequence[dict[str, Any]]
@@ -336,7 +337,7 @@ class Engine:
                 raise ClosedError("this engine was closed: make another one")
             if self._lease is None or self._lease is lost or not self._lease.held:
                 self._runner = uuid4().hex
-                self._lease = runner_lease(self._kernel, self._runner, wait=_WAIT, renew=True).acquire()
+                self._lease = Lease(self._kernel, lease_of(self._runner), _SECONDS, _WAIT, renew=True).acquire()
             return str(self._runner), self._lease
 
     def _here(self, namespace: BaseScope[Any], id: str) -> Running | None:

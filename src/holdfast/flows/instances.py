@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from threading import Lock
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from ..errors import AccessError, BusyError, InvalidArgumentError, NotFoundError, ReadOnlyError
-from ..lease import Lease
+from ..errors import InvalidArgumentError, NotFoundError
+from ..lease import is_held
 from ..model import Entry
 from ..scope import BaseScope
 from .json_text import parse
 from .record import COMPLETE, CRASHED, FACTS, KIND, LOG, PENDING, PROGRESS, text_in
 
-__all__ = ["InstanceInfo", "Instances", "LogLine", "is_alive", "runner_lease"]
-
-_SECONDS = 30.0  # of a lease of who runs instances, which is renewed
-_LOOK = 0.02  # seconds: who looks whether somebody has such a lease has it himself for a moment
+__all__ = ["InstanceInfo", "Instances", "LogLine", "is_alive", "lease_of"]
 
 
 class InstanceInfo(NamedTuple):
@@ -64,34 +59,14 @@ class LogLine(NamedTuple):
     text: str
 
 
-_looking = Lock()
-
-
-def _after_fork_in_child() -> None:
-    global _looking
-    _looking = Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def runner_lease(kernel: Any, runner: str, *, wait: float = 0, renew: bool = False) -> Lease:
+def lease_of(runner: str) -> str:
     """The lease that is held by who runs instances under this name."""
-    return Lease(kernel, f"flows/{runner}", _SECONDS, wait, renew)
+    return f"flows/{runner}"
 
 
 def is_alive(kernel: Any, runner: str | None) -> bool:
     """Whether who runs instances under this name is alive."""
-    if runner is None:
-        return False
-    try:
-        with _looking:  # else those who look at the same time take each other for who runs
-            runner_lease(kernel, runner, wait=_LOOK).acquire().release()
-    except BusyError:
-        return True
-    except (AccessError, ReadOnlyError):
-        return True  # for others to tell
-    return False
+    return runner is not None and is_held(kernel, lease_of(runner))
 
 
 class Instances:

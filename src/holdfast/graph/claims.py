@@ -13,8 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from ..address import format_path
-from ..errors import BusyError
-from ..lease import Lease
+from ..lease import Lease, is_held
 from ..scope import BaseScope
 from .shelf import KIND
 
@@ -38,7 +37,7 @@ class Claims:
         self._home = scope
         self._run = run
         self._outer = frozenset(outer)
-        self._lease = _lease(scope, run, None)
+        self._lease = Lease(scope._kernel, _name(scope, run), _SECONDS, None, renew=True)
         self._own: list[str] = []
 
     @contextmanager
@@ -86,20 +85,14 @@ class Claims:
                 self._lease.release()
 
 
-def is_alive(scope: BaseScope[Any], run: str, wait: float = 0) -> bool:
-    """Whether whoever runs it is alive. Others who look at the same moment are taken for him, unless this may ``wait``
-    some seconds for them to be done."""
-    lease = _lease(scope, run, wait)
-    try:
-        lease.acquire()
-    except BusyError:
-        return True
-    lease.release()
-    return False
+def is_alive(scope: BaseScope[Any], run: str) -> bool:
+    """Whether whoever runs it is alive."""
+    return is_held(scope._kernel, _name(scope, run))
 
 
-def _lease(scope: BaseScope[Any], run: str, wait: float | None) -> Lease:
-    return Lease(scope._kernel, f"run/{_digest(scope)}/{run}", _SECONDS, wait, renew=wait is None)
+def _name(scope: BaseScope[Any], run: str) -> str:
+    """Of the lease of who runs it."""
+    return f"run/{_digest(scope)}/{run}"
 
 
 def _digest(scope: BaseScope[Any]) -> str:

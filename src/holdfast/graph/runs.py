@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import AccessError, BusyError, ConflictError, NotFoundError, ReadOnlyError, StoreError
+from ..errors import BusyError, ConflictError, NotFoundError, StoreError
 from ..scope import BaseScope
 from .claims import is_alive
 
@@ -40,7 +40,6 @@ UNDER_WAY, ENDED, WITH_ERRORS, INTERRUPTED, BROKEN_OFF = "running", "done", "fai
 """States of a run; it was broken off when whoever ran it is dead."""
 
 _INFO, _NODES = "run", "nodes"
-_LOOK = 0.2  # seconds for others who look at the same run to be done
 _PAUSE = 1.0  # seconds between two writes of what is going on
 _SHARE = 20  # times as long as the last write took, if that is longer
 _TEXT = 1000  # characters of an error
@@ -220,7 +219,7 @@ class Runs:
 
     def _shown(self, facts: Mapping[str, Any]) -> RunInfo:
         state = facts["state"]
-        if state == UNDER_WAY and not self._lasts(facts["id"]):
+        if state == UNDER_WAY and not is_alive(self._scope, facts["id"]):
             state = BROKEN_OFF
         begun = _time(facts["begun"])
         assert begun is not None
@@ -228,12 +227,6 @@ class Runs:
             facts["id"], state, begun, _time(facts["ended"]), facts["reuse"], facts["executor"],
             tuple(facts["targets"]), facts["counts"], facts["where"],
         )  # fmt: skip
-
-    def _lasts(self, id: str) -> bool:
-        try:
-            return is_alive(self._scope, id, _LOOK)
-        except (AccessError, ReadOnlyError):
-            return True  # for others to tell
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -302,6 +302,16 @@ class LeaseTests:
         assert catalog.acquire("name", "me", 99) == mine
         assert other.acquire("another", "you", 30).owner == "you"
 
+    def test_who_looks_takes_nothing(self, catalog: Catalog, other: Catalog) -> None:
+        assert catalog.holder("name") is None
+        mine = catalog.acquire("name", "me", 30)
+        assert other.holder("name") == catalog.holder("name") == mine
+        assert other.holder("another") is None
+        catalog.release(Fence("name", mine.token))
+        assert other.holder("name") is None
+        wait_past(catalog, catalog.acquire("name", "you", 0.01).expires)
+        assert other.holder("name") is None
+
     def test_tokens_grow_with_each_owner(self, catalog: Catalog, other: Catalog) -> None:
         tokens = [catalog.acquire("name", "me", 30).token]
         catalog.release(Fence("name", tokens[-1]))

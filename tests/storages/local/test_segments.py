@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,9 @@ def test_views_are_copies_where_files_are_scarce(memory):
     before = open_files()
     configs = [put(memory, pattern(300_000, number)) for number in range(100)]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (int((before + 20) / 0.75), limits[1]))
+    taken = {int(name) for name in os.listdir("/dev/fd")}
+    free = next(islice((number for number in count() if number not in taken), 20, None))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(free / 0.75), limits[1]))
     try:
         views = [memory.view(config, 300_000)[0] for config in configs]
         for number, view in enumerate(views):

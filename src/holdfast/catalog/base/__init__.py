@@ -353,6 +353,10 @@ class Catalog(Ledger):
         """
 
     @abstractmethod
+    def holder(self, name: str) -> LeaseRow | None:
+        """The lease as somebody holds it at this moment; None for nobody."""
+
+    @abstractmethod
     def renew(self, fence: Fence, seconds: float) -> LeaseRow:
         """Extend a lease that is still held.
 

@@ -277,6 +277,9 @@ class HTTPCatalog(Catalog):
     def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
         return self._ask("acquire", name, owner, seconds, force)  # type: ignore[no-any-return]
 
+    def holder(self, name: str) -> LeaseRow | None:
+        return self._ask("holder", name)  # type: ignore[no-any-return]
+
     def renew(self, fence: Fence, seconds: float) -> LeaseRow:
         return self._ask("renew", fence, seconds)  # type: ignore[no-any-return]
 

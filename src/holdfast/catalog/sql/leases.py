@@ -8,9 +8,11 @@ from .engine import Engine, Locks, Session
 
 __all__ = ["Leases"]
 
+_LEASE = "SELECT name,owner,token,expires FROM leases WHERE name=?1"
+
 
 class Leases(Engine):
-    """``acquire``, ``renew`` and ``release``. All tokens are of one counter: a lease given back leaves no row."""
+    """Calls of leases. All tokens are of one counter: a lease given back leaves no row."""
 
     def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
         """See :meth:`Catalog.acquire <holdfast.catalog.base.Catalog.acquire>`."""
@@ -18,7 +20,7 @@ class Leases(Engine):
             raise InvalidArgumentError("a lease needs an owner: a text that no other owner has")
 
         def work(session: Session) -> LeaseRow:
-            rows = session.rows("SELECT name,owner,token,expires FROM leases WHERE name=?1", (name,))
+            rows = session.rows(_LEASE, (name,))
             if rows:
                 held = LeaseRow._make(rows[0])
                 if held.expires > session.now and not (force and held.owner != owner):
@@ -32,6 +34,11 @@ class Leases(Engine):
             return taken
 
         return self.transaction(work, spare=True, locks=Locks(lease=name))
+
+    def holder(self, name: str) -> LeaseRow | None:
+        """See :meth:`Catalog.holder <holdfast.catalog.base.Catalog.holder>`."""
+        rows = [LeaseRow._make(row) for row in self.read(_LEASE, (name,))]
+        return rows[0] if rows and rows[0].expires > self.now() else None
 
     def renew(self, fence: Fence, seconds: float) -> LeaseRow:
         """See :meth:`Catalog.renew <holdfast.catalog.base.Catalog.renew>`."""

@@ -12,7 +12,21 @@ from typing import Any
 
 from ...address import Path, check_key, format_address, format_path, parse_address
 from ...catalog import wire
-from ...catalog.base import HEAD, UNCHANGED, Blob, Change, Committed, Edit, Expect, Fence, Member, NewBlob, Put, Restore
+from ...catalog.base import (
+    HEAD,
+    UNCHANGED,
+    Blob,
+    Change,
+    Committed,
+    Edit,
+    Expect,
+    Fence,
+    LeaseRow,
+    Member,
+    NewBlob,
+    Put,
+    Restore,
+)
 from ...errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
 from ...hashing import BLAKE3, NONE, SHA256, hasher
 from ...kernel import Kernel
@@ -81,9 +95,10 @@ def is_whole(access: Access) -> bool:
     return all(access.allows((), verb) for verb in VERBS)
 
 
-def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
+def check_lease(access: Access, name: str, seconds: float = LONGEST, verb: str = "write") -> None:
     """Refuse a lease that a token does not open. A lease is an agreement of all who may write, whatever their scopes;
-    one that is named as an address, of those who may write there; and the library's own, of whose token opens all.
+    one that is named as an address, of those who may write there; and the library's own, of whose token opens all. With
+    the ``verb`` read, it is to be looked at only.
 
     Raises:
         InvalidArgumentError, InvalidKeyError: no name of a lease, or no time for one.
@@ -93,11 +108,11 @@ def check_lease(access: Access, name: str, seconds: float = LONGEST) -> None:
         raise InvalidArgumentError(f"a lease is for more than 0 seconds and at most {LONGEST:.0f}, not {seconds!r:.80}")
     check_key(name)
     try:
-        allowed = access.allows(parse_address(name)[0], "write")
+        allowed = access.allows(parse_address(name)[0], verb)
     except InvalidArgumentError:  # as most are: of no scope
-        allowed = is_whole(access) if name.startswith(_OWN) else "write" in access.verbs
+        allowed = is_whole(access) if name.startswith(_OWN) else verb in access.verbs
     if not allowed:
-        raise AccessError(f"{access.opens}: not to take the lease {name!r:.500}")
+        raise AccessError(f"{access.opens}: not to {'take' if verb == 'write' else 'see'} the lease {name!r:.500}")
 
 
 class TokenCatalog:
@@ -317,8 +332,17 @@ class TokenCatalog:
         if not 0 < len(owner) <= 1000:
             raise InvalidArgumentError("the owner of a lease is text of at most 1000 characters")
         row = self._catalog.acquire(name, owner, seconds, force=force)
-        # who knows owner and token of a lease is its holder
-        return row if row.owner == owner or self._whole else row._replace(owner="another", token=0)
+        return row if row.owner == owner else self._of_another(row)
+
+    def holder(self, name: str) -> Any:
+        """See the catalog's contract."""
+        check_lease(self._access, name, verb="read")
+        row = self._catalog.holder(name)
+        return None if row is None else self._of_another(row)
+
+    def _of_another(self, row: LeaseRow) -> LeaseRow:
+        """A lease as it is told to who does not hold it: whoever knows owner and token of one is its holder."""
+        return row if self._whole else row._replace(owner="another", token=0)
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""
