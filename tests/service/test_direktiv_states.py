@@ -126,6 +126,7 @@ def test_d01_files_and_facts_of_the_system_are_read(api: Flowing) -> None:
   - {key: /dir/none, scope: file, as: none}
   - {key: instance, scope: system}
   - {key: uuid, scope: system}
+  - {key: uuid, scope: system, as: another}
   - {key: epoch, scope: system}
   transition: b
 - id: b
@@ -136,7 +137,7 @@ def test_d01_files_and_facts_of_the_system_are_read(api: Flowing) -> None:
     found = reply.json["var"]
     assert (found["relative"], found["/dir/data.json"], found["none"]) == ({"n": 1}, {"n": 1}, None)
     assert found["instance"] == reply.headers["direktiv-instance-id"]
-    assert str(UUID(found["uuid"])) == found["uuid"]
+    assert len({found["instance"], str(UUID(found["uuid"])), str(UUID(found["another"]))}) == 3
     assert isinstance(found["epoch"], int)
     assert before <= found["epoch"] <= time.time()
     assert reply.json["return"]["files"] == {"data": ["644", _b64(b'{"n": 1}')]}

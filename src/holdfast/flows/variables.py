@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 from base64 import b64decode
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from ..address import check_key
 from ..errors import InvalidArgumentError, NotFoundError, StoreError, ValueLost
@@ -69,7 +70,9 @@ def read(place: Place, scope: str, key: str) -> Any:
 def _system(place: Place, key: str) -> Any:
     if key == "epoch":
         return int(place.namespace._kernel.catalog.now())
-    if key in ("instance", "uuid"):
+    if key == "uuid":
+        return str(uuid4())
+    if key == "instance":
         return place.instance
     raise Failure(Codes.INVALID_KEY, f"the scope system has no {key!r:.200}: it has instance, uuid and epoch")
 
