@@ -143,11 +143,12 @@ def test_documents_that_are_hostile(text: str) -> None:
 
 
 def test_what_yaml_says_is_as_in_json() -> None:
-    text = NOOP + "  transform:\n    a: [yes, on, 2020-01-01, 0644, 0x10, 1e3, '1', .5, 1_000, ~, True, .nan, 1:30]\n"
+    text = NOOP + "  transform:\n    a: [yes, on, 2020-01-01, 0644, 0o644, 0x10, 1e3, '1', .5, 1_000, ~, True, .nan,\n"
+    text += "      1:30]\n"
     given = read(text, "flow.yaml").states["a"].transform
     assert given is not None
     assert given.shape["a"] == [
-        "yes", "on", "2020-01-01", "0644", 16, 1000.0, "1", 0.5, "1_000", None, True, ".nan", "1:30"
+        "yes", "on", "2020-01-01", "0644", "0o644", 16, 1000.0, "1", 0.5, "1_000", None, True, ".nan", "1:30"
     ]  # fmt: skip
 
 

@@ -525,7 +525,7 @@ states:
     function: g
     files:
     - {key: 'jq(.key)', scope: 'jq(.scope)', as: 'jq(.as)', type: 'jq(.type)', permissions: 'jq(.permissions)'}
-    - {key: one, scope: namespace, as: octal, permissions: "0640"}
+    - {key: one, scope: namespace, as: octal, permissions: 0o640}
     - {key: one, scope: namespace, as: digits, permissions: 755}
 """
     given = {"key": "three", "scope": "namespace", "as": "same", "type": "plain", "permissions": "0400"}

@@ -18,7 +18,7 @@ _DEEPEST = 50
 _MOST = 100_000  # nodes, those behind an alias each time
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
@@ -154,7 +154,10 @@ def _line(event: Any) -> int:
 
 
 def _scalar(event: Any) -> Any:
-    """What a scalar says, by the rules of JSON as YAML 1.2 has them: ``yes``, ``on`` and dates are text."""
+    """What a scalar says, by the rules of JSON as YAML 1.2 has them: ``yes``, ``on`` and dates are text.
+
+    What is octal is text, too, with ``0o`` as without: permissions are what has it.
+    """
     text = event.value
     if event.style in _QUOTED or event.tag == "!":
         return text
@@ -162,8 +165,8 @@ def _scalar(event: Any) -> Any:
         return _WORDS[text]
     if _INTEGER.fullmatch(text) and len(text) < 1000:
         return int(text)
-    if _OTHER_BASE.fullmatch(text) and len(text) < 1000:
-        return int(text, 0)
+    if _HEXADECIMAL.fullmatch(text) and len(text) < 1000:
+        return int(text, 16)
     if _FLOAT.fullmatch(text):
         number = float(text)
         return number if number - number == 0 else text  # one beyond what a number can be stays text
