@@ -539,7 +539,7 @@ states:
 TWICE = "[{key: x, as: same}, {key: y, as: same}]"
 
 
-@pytest.mark.parametrize(("of_function", "of_action"), [("[]", TWICE), (TWICE, "[]")])
+@pytest.mark.parametrize(("of_function", "of_action"), [("[]", TWICE), (TWICE, "[]"), (TWICE, "[{key: z, as: same}]")])
 def test_d18_two_files_of_one_name_in_one_place_fail(
     api: Flowing, told: Service, of_function: str, of_action: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
@@ -188,9 +189,10 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, end: float
     own = [field for entry in call.files for field in _fields(entry)]
     general = [field for entry in function.files for field in _fields(entry)]
     given, *values = data.values(call.input, *own, *general)
-    wins = _files(values[: len(own)])
+    wins, others = _files(values[: len(own)]), _files(values[len(own) :])
     targets = {file.target for file in wins}
-    files = (*wins, *(file for file in _files(values[len(own) :]) if file.target not in targets))
+    twice = Counter(file.target for file in others)  # of one place, which fails, whatever the other place says
+    files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
     timeout = None if end is None else max(0.0, end - time.monotonic())
     action = Action(function.name, given, files, n, timeout, run.place, run.record.log, group.event)
     return caller.call(action)
