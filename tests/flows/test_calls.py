@@ -34,9 +34,9 @@ def test_d06_an_action_gives_return(place: Place) -> None:
     assert (action.iterator, action.timeout, action.files, action.place.instance) == (0, None, (), place.last)
 
 
-def test_an_action_without_input_gets_an_empty_object(place: Place) -> None:
+def test_d17_an_action_without_input_gets_all_data(place: Place) -> None:
     text = FUNCTIONS + "- id: a\n  type: action\n  action:\n    function: echo\n"
-    assert place.run(text, {"n": 2}) == {"n": 2, "return": {}}
+    assert place.run(text, {"n": 2}) == {"n": 2, "return": {"n": 2}}
 
 
 def test_d13_errors_of_functions_are_caught_by_their_codes(place: Place) -> None:

@@ -499,8 +499,16 @@ def test_d17_what_a_flow_names_is_mapped_to_a_url(api: Flowing, told: Service, n
     assert found["return"]["iterator"] == "0"
 
 
+def test_d17_without_an_input_a_function_gets_all_data(api: Flowing) -> None:
+    """Or the element of a foreach."""
+    found = states(api, "- {id: a, type: action, action: {function: sh}}\n", {"n": 1, "l": []})
+    assert found["return"]["input"] == {"n": 1, "l": []}
+    found = states(api, "- {id: a, type: foreach, array: jq(.l), action: {function: sh}}\n", {"l": [{"n": 1}, 2]})
+    assert [each["input"] for each in found["return"]] == [{"n": 1}, 2]
+
+
 def test_d17_each_element_has_its_iterator(api: Flowing, told: Service) -> None:
-    found = states(api, "- {id: a, type: foreach, array: '[a, b, c]', action: {function: f}}\n".replace("'", ""))
+    found = states(api, "- {id: a, type: foreach, array: [a, b, c], action: {function: f, input: {}}}\n")
     assert [each["iterator"] for each in found["return"]] == ["0", "1", "2"]
     assert len({request.headers["Direktiv-ActionID"] for request in told.requests}) == 3
 

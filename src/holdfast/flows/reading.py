@@ -9,7 +9,7 @@ from typing import Any
 from . import definition as made
 from . import jq_process
 from .document import Node, parse
-from .expressions import Template
+from .expressions import Template, template
 from .fields import (
     Field,
     Reader,
@@ -35,7 +35,7 @@ __all__ = ["read"]
 
 _EVENTS = ("consumeEvent", "eventXor", "eventsXor", "eventAnd", "eventsAnd", "generateEvent")
 _SERVICES = ("knative-namespace", "knative-system", "knative-service")
-_NOTHING = Template({}, ())
+_NOTHING, _ALL = Template({}, ()), template("jq(.)")
 
 
 def read(document: str, name: str, check: Callable[[str], str | None] | None = None) -> made.Definition:
@@ -171,7 +171,7 @@ _RETRIES = record(
     },
 )  # fmt: skip
 _CALL = {
-    "function": need(_called, made.Function("", "", False, ())), "input": take(value, _NOTHING),
+    "function": need(_called, made.Function("", "", False, ())), "input": take(value, _ALL),
     "files": take(items(_file), ()), "retries": take(_RETRIES), "secrets": take(_no_secrets),
 }  # fmt: skip
 
