@@ -668,7 +668,17 @@ def test_d22_a_status_that_is_not_2xx_is_container_failed(api: Flowing, status: 
     assert states(api, text, {"status": status, "body": "so it is"})["error"]["msg"].endswith("so it is")
 
 
-# --- D30 --------------------------------------------------------------------------------------------------------------
+# --- D29, D30 ---------------------------------------------------------------------------------------------------------
+
+
+def test_d29_lineage_says_where_the_call_was(api: Flowing) -> None:
+    """Each instance above, with its state, how many states it had begun, and which of several calls it was."""
+    api.flow("states:\n- {id: s, type: noop}\n", "/sub.yaml")
+    text = "functions: [{id: sub, workflow: sub.yaml}]\nstates:\n- {id: z, type: noop, transition: a}\n"
+    text += "- {id: a, type: foreach, array: [1, 2, 3], action: {function: sub}}\n"
+    id = api.run(api.flow(text)).headers["direktiv-instance-id"]
+    lineages = [found["lineage"] for found in api.ask("GET", "instances?path=sub.yaml").json["data"]]
+    assert sorted(lineages, key=str) == [[{"id": id, "state": "a", "step": 2, "branch": n}] for n in range(3)]
 
 
 @pytest.mark.parametrize("field", ["Origin", "Host"])

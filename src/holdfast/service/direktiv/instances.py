@@ -172,10 +172,16 @@ def _shown(known: Instances, namespace: Scope, info: InstanceInfo) -> dict[str, 
         "invoker": info.invoker,
         "definition": base64(known.definition(info.id).encode()),
         "flow": list(info.flow),
-        "lineage": list(info.lineage),
+        "lineage": [_above(each) for each in info.lineage],
         "traceId": "",
         "namespace": namespace.name,
     }
+
+
+def _above(above: dict[str, Any]) -> dict[str, Any]:
+    """An instance above another one: how many states it had begun, and which of several calls of that state it was."""
+    step, branch, _ = above["branch"].split("/")
+    return {"id": above["id"], "state": above["state"], "step": int(step), "branch": int(branch)}
 
 
 def _one(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
