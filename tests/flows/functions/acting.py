@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,8 @@ class World:
         while any(self.folder.glob("*/gone-*")) and time.monotonic() < deadline:
             time.sleep(0.005)
         kept = {"lock", "out", "instance", "workflow", "namespace"}  # there are some that nobody had yet
-        return [path for path in self.folder.glob("*/*/**/*") if path.name not in kept] + [
-            *self.folder.glob("*/gone-*")
-        ]
+        below = [path for path in self.folder.glob("*/*/**/*") if path.name not in kept]
+        return [*below, *self.folder.glob("*/gone-*"), *self.folder.glob("*/*.error")]
 
     def close(self) -> None:
         for made in self._made:
@@ -119,6 +118,13 @@ def special(name: str, kind: bytes, **fields: Any) -> tarfile.TarInfo:
     for field, value in fields.items():
         setattr(info, field, value)
     return info
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs: neither gone nor dead and not yet waited for."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    return False
 
 
 def until(what: Callable[[], Any], seconds: float = 10) -> Any:

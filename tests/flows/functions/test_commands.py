@@ -8,22 +8,14 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .acting import World, failing, file, until
+from .acting import World, alive, failing, file, until
 
 ANSWER = "holdfast.function.answer"
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs: neither gone nor dead and not yet waited for."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    return False
 
 
 def test_d17_input_result_and_environment(world: World) -> None:
@@ -244,7 +236,7 @@ def test_many_commands_at_a_time(world: World) -> None:
 
 
 def test_calls_leave_no_open_files(world: World) -> None:
-    functions = world.functions({"f": {"command": ["echo", "1"]}})
+    functions = world.functions({"f": {"command": 'mkdir -p "$DIREKTIV_ERROR_FILE/x"; echo 1', "shell": True}})
     functions.call(world.action())
     assert world.left() == []
     before = len(os.listdir("/proc/self/fd"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ import holdfast
 from holdfast.errors import StoreError
 from holdfast.flows.functions.folders import Folders
 
-from .acting import World, failing, file, until
+from .acting import World, alive, failing, file, until
 
 PROGRAM = """
 import sys, threading, uuid
@@ -66,6 +68,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path: Path)
     )
     try:
         until(lambda: any(folder.glob("*/*/d")) and _pids(tmp_path))
+        (pid,) = _pids(tmp_path)
         live = Folders(str(folder))  # another one's start leaves those of the living alone
         assert len(list(folder.glob("*/*/x"))) == 1
         with live.folder() as own:
@@ -73,9 +76,11 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path: Path)
             process.kill()
             process.wait()
             assert len(list(folder.glob("*/*/x"))) == 1
+            assert alive(pid)
             Folders(str(folder))
             assert list(folder.glob("*/*/x")) == []
             assert Path(own).is_dir()
+            until(lambda: not alive(pid))
         live.close()
         assert [path.name for path in folder.iterdir()] == ["lock"]
     finally:
@@ -83,8 +88,97 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path: Path)
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-        for pid in _pids(tmp_path):
-            os.kill(pid, signal.SIGKILL)
+
+
+def test_what_a_killed_process_started_ends_at_the_next_start(tmp_path: Path) -> None:
+    """All of it: in a session of its own, too; but not what a call that had ended left behind on purpose."""
+    folder = tmp_path / "functions"
+    (tmp_path / "loop").write_text("trap '' TERM; echo $$ > $0.$1; while :; do sleep 0.05; done")
+    child = f'sh -c "$(cat {tmp_path}/loop)" {tmp_path}/pid'
+    script = (
+        f"if [ ! -e {tmp_path}/kept ]; then setsid {child} kept > /dev/null 2>&1 & "
+        f"while [ ! -s {tmp_path}/pid.kept ]; do sleep 0.01; done; mv {tmp_path}/pid.kept {tmp_path}/kept; "
+        f"else {child} 1 & setsid {child} 2 & echo $$ > {tmp_path}/pid.3; wait; fi"
+    )
+    process = _begin(tmp_path, script)
+    try:
+        until(lambda: len(_pids(tmp_path)) == 3)
+        process.kill()
+        process.wait()
+        kept, pids = int((tmp_path / "kept").read_text()), _pids(tmp_path)
+        assert all(map(alive, [kept, *pids]))
+        Folders(str(folder))
+        until(lambda: not any(map(alive, pids)))
+        assert alive(kept)
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        for path in (tmp_path / "kept", *tmp_path.glob("pid*")):
+            with suppress(ProcessLookupError):
+                os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+def test_a_folder_with_other_things_keeps_them(tmp_path: Path) -> None:
+    """Whoever configures a folder that is used already, such as a home, does not lose what is there."""
+    root = tmp_path / "root"
+    root.mkdir(mode=0o700)
+    for name in ("work", "0123456789abcdef", "process-work"):
+        (root / name).mkdir()
+        (root / name / "file").write_text("1")
+    folders = Folders(str(root))
+    with folders.folder():
+        Folders(str(root))
+    folders.close()
+    assert sorted(path.name for path in root.rglob("file")) == ["file"] * 3
+
+
+def test_who_cleans_up_temporary_files_does_not_end_those_that_live(tmp_path: Path) -> None:
+    """What is old is removed from /tmp on many systems, file by file."""
+    folders = Folders(str(tmp_path / "root"))
+    with folders.folder() as first:
+        (Path(first).parent / "lock").unlink()
+        Folders(str(tmp_path / "root"))
+        assert Path(first).is_dir()
+        shutil.rmtree(Path(first).parent)
+        with folders.folder() as second:
+            assert Path(second, "out", "instance").is_dir()
+            Folders(str(tmp_path / "root"))
+            assert Path(second).is_dir()
+    folders.close()
+    assert os.listdir(tmp_path / "root") == ["lock"]
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_a_folder_of_any_depth_is_removed(tmp_path: Path, died: bool) -> None:
+    root = tmp_path / "root"
+    dead = root / "process-0123456789abcdef"
+    dead.mkdir(parents=True)
+    root.chmod(0o700)
+    (dead / "lock").touch()
+    try:
+        if died:
+            _deep(str(dead), 1100)
+        folders = Folders(str(root))
+        with folders.folder() as folder:
+            _deep(folder, 0 if died else 1100)
+        folders.close()
+        assert os.listdir(root) == ["lock"]
+    finally:
+        subprocess.run(["rm", "-r", str(root)], check=True)  # which pytest could not
+
+
+def _deep(folder: str, depth: int) -> None:
+    """Directories in each other, with a file in the last one."""
+    at = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=at)
+        inner = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+    os.close(at)
 
 
 @pytest.mark.long
@@ -212,7 +306,6 @@ def test_a_process_that_ends_without_closing(tmp_path: Path, how: signal.Signals
         process.wait()
         assert process.stdout is not None
         process.stdout.close()
-        if how is signal.SIGTERM:
-            os.kill(_pids(tmp_path)[0], signal.SIGKILL)
     Folders(str(folder))
     assert [path.name for path in folder.iterdir()] == ["lock"]
+    until(lambda: not any(map(alive, _pids(tmp_path))))

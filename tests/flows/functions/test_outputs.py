@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -184,18 +185,26 @@ def test_bounds_of_output(world: World) -> None:
     assert world.stored() == {"namespace": [], "workflow": [], "instance": []}
 
 
-def test_a_file_that_changes_while_it_is_stored_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [b"1234", b"123456", b"54321"], ids=["shorter", "longer", "other bytes"])
+def test_a_file_that_changes_while_it_is_stored_fails(tmp_path: Path, after: bytes) -> None:
     (tmp_path / "x").write_bytes(b"12345")
+    os.utime(tmp_path / "x", (1, 1))
+    room = Room(OUTPUT, "it", 1000, 10, "output", Watch())
+    with opened_folder(str(tmp_path)) as folder, opened_file("x", folder, "x", room) as (file, found):
+        (tmp_path / "x").write_bytes(after)
+        with failing(OUTPUT, "was changed"):
+            list(file_pieces(file, found, "x", room))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_any_more_when_it_is_stored_fails(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "x")
     room = Room(OUTPUT, "it", 1000, 10, "output", Watch())
     with opened_folder(str(tmp_path)) as folder:
-        with opened_file("x", folder, "x", room) as (file, found):
-            (tmp_path / "x").write_bytes(b"1234")
-            with failing(OUTPUT, "was changed"):
-                list(file_pieces(file, found.st_size, "x", room))
-        (tmp_path / "x").unlink()
-        os.mkfifo(tmp_path / "x")
+        before = len(os.listdir("/proc/self/fd"))
         with failing(OUTPUT, "was changed"), opened_file("x", folder, "x", room):
             pass
+        assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_d21_all_three_scopes_are_one_commit(world: World, store: holdfast.Store) -> None:

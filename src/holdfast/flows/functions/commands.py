@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import selectors
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from ..failures import Failure
 from .answers import Answer, brief, error_of
 from .codes import ANSWER, FAILED, UNREACHABLE
 from .log import Log
+from .packing import regular
 from .settings import Command, environment_of
 from .watch import Watch
 
@@ -74,12 +74,10 @@ def _start(command: Command, environment: dict[str, str]) -> subprocess.Popen[by
 
 def _told(path: str) -> Failure | None:
     """The error that a command wrote into its file."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as file:
-            if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                code, _, message = (file.read(_ERROR) or b"").decode(errors="replace").strip().partition("\n")
-                return error_of(code, message)
+    with suppress(OSError), regular(path) or nullcontext() as file:
+        if file is not None:
+            code, _, message = file.read(_ERROR).decode(errors="replace").strip().partition("\n")
+            return error_of(code, message)
     return None
 
 

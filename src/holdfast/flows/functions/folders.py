@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from threading import BoundedSemaphore, Lock
 from typing import Any
 
 from ...errors import StoreError
+from .orphans import end_commands
 
 __all__ = ["SCOPES_OUT", "Folders"]
 
@@ -22,6 +23,7 @@ SCOPES_OUT = ("instance", "workflow", "namespace")
 """Folders in ``out/``: what a function leaves in one becomes variables of that scope."""
 
 _LOCK = "lock"
+_OF_PROCESS = "process-"  # before the names of the folders of processes: all else in the root is not ours
 _GONE = "gone-"  # before the names of folders that wait to be removed
 _MOST = 8  # of them
 
@@ -35,7 +37,7 @@ class Folders:
     def __init__(self, root: str | None = None) -> None:
         """``root`` is where they are made; by default ``holdfast-functions-UID`` where temporary files are.
 
-        What processes that died left there is removed.
+        What processes that died left there is removed, and the commands that they ran are ended.
         """
         self._root = root or os.path.join(tempfile.gettempdir(), f"holdfast-functions-{os.getuid()}")
         self._lock: FileIO | None = None
@@ -48,16 +50,17 @@ class Folders:
 
     @contextmanager
     def folder(self) -> Iterator[str]:
-        """A new folder with ``out/`` in it, for the block; a file beside it, ``.error`` behind its name, goes with it.
+        """A new folder with ``out/`` in it, for the block; what is beside it, ``.error`` behind its name, goes with it.
 
         Raises:
             StoreError: it cannot be made.
         """
         try:
             with self._beginning:
-                if self._lock is None:
+                if not os.path.isdir(self._own):  # there was none yet; or who cleans up there took it away
+                    self.close()
                     self._begin()
-            path = os.path.join(self._own, secrets.token_hex(8))
+                path = os.path.join(self._own, secrets.token_hex(8))
             for below in ("", "out", *(os.path.join("out", scope) for scope in SCOPES_OUT)):
                 os.mkdir(os.path.join(path, below), 0o700)
         except OSError as error:
@@ -71,9 +74,11 @@ class Folders:
 
     def _let_go(self, path: str) -> None:
         """Remove a folder: from its path at once; from the disk soon, or now where some wait for that already."""
-        gone = os.path.join(self._own, f"{_GONE}{secrets.token_hex(8)}")
-        with suppress(OSError):
+        gone = os.path.join(os.path.dirname(path), f"{_GONE}{secrets.token_hex(8)}")
+        try:
             os.unlink(f"{path}.error")
+        except OSError:  # there is none; or it is a folder
+            _remove(f"{path}.error")
         with suppress(OSError):  # where the function took it away
             os.rename(path, gone)
         later = self._waiting.acquire(blocking=False)
@@ -86,8 +91,10 @@ class Folders:
             _remove(gone)
 
     def _remove_one(self, path: str) -> None:
-        _remove(path)
-        self._waiting.release()
+        try:
+            _remove(path)
+        finally:
+            self._waiting.release()
 
     def close(self) -> None:
         """Remove what is left."""
@@ -103,7 +110,7 @@ class Folders:
         from concurrent.futures import ThreadPoolExecutor
 
         with self._alone():
-            own = os.path.join(self._root, secrets.token_hex(8))
+            own = os.path.join(self._root, f"{_OF_PROCESS}{secrets.token_hex(8)}")
             os.mkdir(own, 0o700)
             lock = FileIO(os.path.join(own, _LOCK), "x")
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -124,39 +131,53 @@ class Folders:
             yield
 
     def _sweep(self) -> None:
-        dead: list[tuple[str, FileIO | None]] = []
+        dead: list[tuple[str, FileIO]] = []
         # A folder that may not be looked at is told of when one is to be made.
         with suppress(OSError), self._alone():
             for name in os.listdir(self._root):
-                path = os.path.join(self._root, name)
-                if name == _LOCK or not stat.S_ISDIR(os.lstat(path).st_mode):
-                    continue
-                try:
-                    lock = FileIO(os.path.join(path, _LOCK), "r+")
-                except FileNotFoundError:  # it died before it had one
-                    dead.append((path, None))
-                    continue
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    dead.append((path, lock))
-                except BlockingIOError:
-                    lock.close()
-        for path, held in dead:
-            _remove(path)
-            if held is not None:
-                held.close()
+                if re.fullmatch(f"{_OF_PROCESS}[0-9a-f]{{16}}", name):
+                    with suppress(OSError):
+                        self._look(os.path.join(self._root, name), dead)
+        for path, lock in dead:
+            with lock:
+                end_commands(path)
+                _remove(path)
+
+    @staticmethod
+    def _look(path: str, dead: list[tuple[str, FileIO]]) -> None:
+        """Whether nobody holds the folder of a process; then it is locked."""
+        try:
+            lock = FileIO(os.path.join(path, _LOCK), "r+")
+        except FileNotFoundError:
+            os.rmdir(path)  # it died before it had one; where there is more, others took the lock away, and it may live
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            dead.append((path, lock))
+        except BlockingIOError:
+            lock.close()
 
 
 def _remove(path: str) -> None:
-    """Remove a folder with all in it, also where a function took the right to that away. Links are not followed."""
-    shutil.rmtree(path, ignore_errors=True)
-    if not os.path.lexists(path):
-        return
-    with suppress(OSError):
-        os.chmod(path, 0o700)
-    for _, below, _, parent in os.fwalk(path):
-        for name in below:
-            with suppress(OSError):
-                if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-                    os.chmod(name, 0o700, dir_fd=parent)
-    shutil.rmtree(path, ignore_errors=True)
+    """Remove a folder with all in it, also where a function took the right to that away. Links are not followed.
+
+    Folders in it are moved to its top before they are emptied, so that they may lie as deep as they like.
+    """
+    folders = [path]
+    for folder in folders:
+        with suppress(OSError):
+            os.chmod(folder, 0o700)
+            with os.scandir(folder) as found:
+                entries = list(found)
+            for entry in entries:
+                with suppress(OSError):
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)
+                        continue
+                    os.chmod(entry.path, 0o700)
+                    moved = os.path.join(path, secrets.token_hex(8))
+                    os.rename(entry.path, moved)
+                    folders.append(moved)
+    for folder in reversed(folders):
+        with suppress(OSError):
+            os.rmdir(folder)

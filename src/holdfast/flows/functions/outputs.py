@@ -66,4 +66,4 @@ def _pieces(scope: str, name: str, packed: bool, folder: int, room: Room, skip: 
             yield from pack(inner, what, room, skip)
         return
     with opened_file(name, folder, what, room) as (file, found):
-        yield from file_pieces(file, found.st_size, what, room)
+        yield from file_pieces(file, found, what, room)

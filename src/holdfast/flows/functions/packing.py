@@ -15,7 +15,7 @@ from .codes import OUTPUT
 from .room import Room
 from .unpacking import DEEPEST
 
-__all__ = ["Skip", "entries", "file_pieces", "opened_file", "opened_folder", "pack"]
+__all__ = ["Skip", "entries", "file_pieces", "opened_file", "opened_folder", "pack", "regular"]
 
 _PIECE = 1 << 18
 _BLOCK = 512
@@ -37,6 +37,18 @@ def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
+def regular(name: str, parent: int | None = None) -> FileIO | None:
+    """A file that a function left, opened; None for what is no regular file.
+
+    Links are not followed, and what is a pipe keeps nobody waiting.
+    """
+    descriptor = os.open(name, _OPEN | os.O_NONBLOCK, dir_fd=parent)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return FileIO(descriptor)
+    os.close(descriptor)
+    return None
+
+
 @contextmanager
 def opened_file(name: str, parent: int, what: str, room: Room) -> Iterator[tuple[FileIO, os.stat_result]]:
     """A block with a regular file in a directory, and what is known of it.
@@ -44,28 +56,33 @@ def opened_file(name: str, parent: int, what: str, room: Room) -> Iterator[tuple
     Raises:
         Failure: it is none any more, or too large.
     """
-    descriptor = os.open(name, _OPEN | os.O_NONBLOCK, dir_fd=parent)  # what became a pipe keeps nobody waiting
-    with FileIO(descriptor) as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise Failure(OUTPUT, f"{what} was changed while it was stored")
+    file = regular(name, parent)
+    if file is None:
+        raise _changed(what)
+    with file:
+        found = os.fstat(file.fileno())
         room.take(found.st_size)
         yield file, found
 
 
-def file_pieces(file: FileIO, size: int, what: str, room: Room) -> Iterator[bytes]:
+def file_pieces(file: FileIO, found: os.stat_result, what: str, room: Room) -> Iterator[bytes]:
     """The bytes of a file.
 
     Raises:
-        Failure: they are not as many as they were.
+        Failure: they are not those that they were when it was found, or somebody writes them still.
     """
-    while size:
+    left = found.st_size
+    while left and (piece := file.read(min(left, _PIECE))):
         room.take(0)
-        piece = file.read(min(size, _PIECE))
-        if not piece:
-            raise Failure(OUTPUT, f"{what} was changed while it was stored")
-        size -= len(piece)
+        left -= len(piece)
         yield piece
+    now = os.fstat(file.fileno())
+    if left or (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
+        raise _changed(what)
+
+
+def _changed(what: str) -> Failure:
+    return Failure(OUTPUT, f"{what} was changed while it was stored")
 
 
 def entries(folder: int, where: str, room: Room, skip: Skip) -> list[tuple[str, bool]]:
@@ -114,7 +131,7 @@ def _walk(folder: int, prefix: str, where: str, depth: int, room: Room, skip: Sk
             continue
         with opened_file(name, folder, what, room) as (file, found):
             yield _head(f"{prefix}{name}", found.st_size, 0o755 if found.st_mode & 0o100 else 0o644, inner)
-            yield from file_pieces(file, found.st_size, what, room)
+            yield from file_pieces(file, found, what, room)
             yield bytes(-found.st_size % _BLOCK)
 
 
