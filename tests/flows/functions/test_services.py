@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def test_d22_an_error_has_code_and_message(world: World, status: int) -> None:
         call(world, service.url)
 
 
+def test_d22_a_code_is_one_line(world: World) -> None:
+    with raw(_heads(b"HTTP/1.1 200 OK\r\nDirektiv-ErrorCode: my\r\n\t code\r\n\r\n")) as url, failing("my code"):
+        call(world, url)
+
+
 def test_d22_an_empty_code_is_none(world: World) -> None:
     with serving(lambda request: (200, {"Direktiv-ErrorCode": ""}, b"1")) as service:
         assert call(world, service.url) == 1
@@ -92,6 +98,29 @@ def test_nobody_answers(world: World) -> None:
         call(world, f"http://127.0.0.1:{port}/")
     with failing("holdfast.function.unreachable", "nowhere.invalid"):
         call(world, "http://nowhere.invalid/")
+    with failing("holdfast.function.unreachable", "idna"):
+        call(world, f"http://{'a' * 64}.com/")
+
+
+def test_a_service_that_takes_no_connections_has_a_time_out(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening, ExitStack() as held:
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        began = time.monotonic()
+        with failing("holdfast.function.timeout", "0.2 seconds"):
+            call(world, f"http://127.0.0.1:{listening.getsockname()[1]}/", timeout=0.2)
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_folder_that_no_header_can_say(world: World) -> None:
+    folder = str(world.path / "日本")
+    with serving(lambda request: json_of(1)) as service:
+        with failing("holdfast.function.unreachable", "日本", "[actions]"):
+            call(world, service.url, folder=folder)
+        assert service.requests == []
+    assert world.shell('printf 1 > "$DIREKTIV_TEMPDIR/x" && echo 1', folder=folder) == 1
 
 
 def _heads(text: bytes) -> Any:
@@ -135,15 +164,23 @@ def test_nothing_of_a_call_that_broke_off_is_stored(world: World) -> None:
     assert world.get("workflow", "x") is None
 
 
-def test_an_endless_answer_is_bounded(world: World) -> None:
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"\r\n", "more than 1000000 bytes: raise answer"),
+        (b"Transfer-Encoding: chunked\r\n\r\nffffffffff\r\n", "more than 1000000 bytes: raise answer"),
+        (b"Transfer-Encoding: chunked\r\n\r\n-1\r\n", "a size below 0"),
+    ],
+)
+def test_an_endless_answer_is_bounded(world: World, head: bytes, told: str) -> None:
     def talk(connection: socket.socket) -> None:
         connection.recv(65536)
-        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head)
         while True:
             connection.sendall(bytes(65536))
 
-    with raw(talk) as url, failing(ANSWER, "more than 1000000 bytes", "raise answer"):
-        call(world, url, answer=1_000_000)
+    with raw(talk) as url, failing(ANSWER, told):
+        call(world, url, answer=1_000_000, timeout=1)
 
 
 def _endless_headers(connection: socket.socket) -> None:

@@ -36,7 +36,7 @@ def value_of(body: bytes) -> Any:
 
 def error_of(code: str, message: str) -> Failure | None:
     """The error that a function gave a code of; None for an empty one."""
-    code = code.strip()
+    code = " ".join(code.split())
     return Failure(code[:200], message.strip()[:_LONGEST]) if code else None
 
 

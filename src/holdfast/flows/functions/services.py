@@ -25,7 +25,7 @@ _PIECE = 1 << 16
 
 
 def post(service: Service, headers: Mapping[str, str], body: bytes, watch: Watch, most: int) -> Answer:
-    """Call a service. Where it has not answered when the call is to end, it is told to cancel.
+    """Call a service. Where it was reached, and has not answered when the call is to end, it is told to cancel.
 
     Args:
         headers: of the action.
@@ -39,11 +39,18 @@ def post(service: Service, headers: Mapping[str, str], body: bytes, watch: Watch
 
     watch.look()
     try:
+        fields = {name: value.encode("latin-1") for name, value in headers.items()}
+    except UnicodeEncodeError as error:
+        told = f"{error.object} has characters that no header can have: name another folder in [actions]"
+        raise Failure(UNREACHABLE, told) from None
+    reached = False
+    try:
         with _connected(service, watch) as (connection, target):
-            return _exchange(connection, service.url, target, headers, body, most)
+            reached = True
+            return _exchange(connection, service.url, target, fields, body, most)
     except Failure as failure:
-        if failure.code in (CANCELLED, TIMEOUT):
-            _cancel(service, headers)
+        if reached and failure.code in (CANCELLED, TIMEOUT):
+            _cancel(service, fields)
         raise
     except (HTTPException, OSError, ValueError) as error:
         told = f"the answer of {service.url} broke off or is none: {type(error).__name__}: {error}"
@@ -58,10 +65,11 @@ def _connected(service: Service, watch: Watch) -> Iterator[tuple[HTTPConnection,
 
     parts = urlsplit(service.url)
     kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    with closing(kind(parts.hostname or "", parts.port, timeout=_CONNECT)) as connection:
+    with closing(kind(parts.hostname or "", parts.port, timeout=min(_CONNECT, watch.left()))) as connection:
         try:
             connection.connect()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for names that no host can have
+            watch.look()
             raise Failure(UNREACHABLE, f"no function answers at {service.url}: {error}") from error
         with connection.sock as inner:
             connection.sock = _Patient(inner, watch)
@@ -69,7 +77,7 @@ def _connected(service: Service, watch: Watch) -> Iterator[tuple[HTTPConnection,
 
 
 def _exchange(
-    connection: HTTPConnection, url: str, target: str, headers: Mapping[str, str], body: bytes, most: int
+    connection: HTTPConnection, url: str, target: str, headers: Mapping[str, bytes], body: bytes, most: int
 ) -> Answer:
     with suppress(ConnectionError):  # it may have answered before it had read all
         connection.request("POST", target, body, {"Content-Type": "application/json", **headers})
@@ -102,7 +110,7 @@ def _text(value: str | None) -> str:
         return value or ""
 
 
-def _cancel(service: Service, headers: Mapping[str, str]) -> None:
+def _cancel(service: Service, headers: Mapping[str, bytes]) -> None:
     from http.client import HTTPException
 
     watch = Watch()
@@ -110,6 +118,15 @@ def _cancel(service: Service, headers: Mapping[str, str]) -> None:
     with suppress(OSError, HTTPException, ValueError, Failure), _connected(service, watch) as (connection, target):
         connection.request("DELETE", target, None, dict(headers))
         connection.getresponse().close()
+
+
+class _Bounded(BufferedReader):
+    """A reader that does not read all that there is, as :mod:`http.client` asks it to for a chunk of the size -1."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            raise ValueError("it says a size below 0")
+        return super().read(size)
 
 
 class _Patient(RawIOBase):
@@ -120,7 +137,7 @@ class _Patient(RawIOBase):
         self._inner, self._watch = inner, watch
 
     def makefile(self, mode: str) -> BufferedReader:
-        return BufferedReader(self, _PIECE)
+        return _Bounded(self, _PIECE)
 
     def readable(self) -> bool:
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from threading import Event
 
@@ -40,8 +41,10 @@ class Watch:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise Failure(TIMEOUT, f"the function took more than its {self._seconds:g} seconds: raise its timeout")
 
+    def left(self) -> float:
+        """Seconds until its time is over."""
+        return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
     def pause(self) -> float:
         """Seconds to wait for something before the next look."""
-        if self._deadline is None:
-            return _LOOK
-        return min(_LOOK, max(0.0, self._deadline - time.monotonic()))
+        return min(_LOOK, self.left())
