@@ -12,7 +12,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from itertools import cycle
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,6 +21,7 @@ import pytest
 
 import holdfast
 from holdfast.flows.functions import Functions
+from holdfast.flows.functions import listener as listening
 from holdfast.flows.functions.door import Door
 from holdfast.flows.functions.listener import Listener
 from holdfast.flows.functions.log import Log
@@ -115,7 +117,7 @@ def test_d20_values_of_python_are_their_bytes(world: World) -> None:
     asking(world, talk)
 
 
-@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get"])
 def test_d20_other_methods_are_405(world: World, method: str) -> None:
     def talk(asker: Asker) -> None:
         status, headers, _ = asker.ask(method, scope="instance", key="x")
@@ -312,7 +314,8 @@ BROKEN = {
     "a chunk without a size": b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n12345\r\n0\r\n\r\n",
     "a chunk of a negative size": b"Transfer-Encoding: chunked\r\n\r\n-5\r\n12345\r\n0\r\n\r\n",
     "a chunk that is longer": b"Transfer-Encoding: chunked\r\n\r\n3\r\n12345\r\n0\r\n\r\n",
-    "two lengths": b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
+    "two lengths": b"Content-Length: 5\r\nContent-Length: 4\r\n\r\n12345",
+    "a length and chunks": b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
     "a negative length": b"Content-Length: -5\r\n\r\n12345",
     "no length": b"Content-Length: abc\r\n\r\n12345",
     "another coding": b"Transfer-Encoding: gzip\r\n\r\n12345",
@@ -351,21 +354,59 @@ def test_a_refused_body_is_told_why(world: World) -> None:
     asking(world, talk)
 
 
-def test_hostile_connections_do_not_keep_others(world: World) -> None:
-    def talk(asker: Asker) -> None:
-        host, _, port = asker.address.rpartition(":")
-        held = [socket.create_connection((host, int(port)), timeout=10) for _ in range(40)]
-        for number, connection in enumerate(held):
-            connection.sendall(
-                [b"", b"POST /var", b"\x00\xff" * 100 + b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n"][number % 4]
-            )
-        try:
-            assert asker.set("instance", "x", b"1") == 200
-        finally:
-            for connection in held:
-                connection.close()
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """A door that nothing is granted at, and that has little patience."""
+    monkeypatch.setattr(listening, "_HEAD", 0.3)
+    monkeypatch.setattr(listening, "_LINGER", (0.3, 4 << 20))
+    made = Listener(Door(), "127.0.0.1", 0, threading.RLock(), lambda: True)
+    try:
+        yield made
+    finally:
+        made.close()
 
-    asking(world, talk)
+
+def _connected(listener: Listener) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", urlsplit(listener.variables).port or 0), timeout=5)
+
+
+def test_who_sends_no_request_does_not_keep_others(listener: Listener) -> None:
+    beginnings = [
+        b"",
+        b"POST /var",
+        b"GET /var HTTP/1.1\r\nX: ",
+        b"\x00\xff" * 100 + b"\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ]
+    with ExitStack() as held:
+        slow = [held.enter_context(_connected(listener)) for _ in range(64)]
+        for connection, beginning in zip(slow, cycle(beginnings), strict=False):
+            connection.sendall(beginning)
+        with _connected(listener) as connection:
+            connection.sendall(b"GET /var?aid=x HTTP/1.1\r\n\r\n")
+            for _ in range(8):  # one of those is no more patient if it says something now and then
+                time.sleep(0.05)
+                with suppress(OSError):
+                    slow[1].sendall(b"x")
+            assert connection.recv(12) == b"HTTP/1.1 403"
+
+
+@pytest.mark.parametrize("body", [b"1\r\nx\r\n", b"0\r\n", b"0\r\na: b\r\n"])
+def test_who_is_refused_and_goes_on_is_not_listened_to_for_ever(listener: Listener, body: bytes) -> None:
+    with _connected(listener) as connection:
+        connection.sendall(b"POST /var?aid=x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 403"
+        connection.sendall(body)
+        until(lambda: _breaks(connection, b"a: b\r\n" if body[:1] == b"0" else body), 2)
+
+
+def _breaks(connection: socket.socket, data: bytes) -> bool:
+    """Whether the other side takes no more."""
+    try:
+        connection.sendall(data)
+    except ConnectionError:
+        return True
+    return False
 
 
 def test_what_the_store_refuses_is_told(world: World) -> None:

@@ -206,7 +206,7 @@ def _set(grant: Grant, scope: BaseScope[Any], key: str, content_type: str, body:
 
 
 def _log(grant: Grant, body: Readable) -> Reply:
-    text = b""
+    text = bytearray()
     while len(text) <= _LOG_MOST and (piece := body.read(_PIECE)):
         text += piece
     if len(text) > _LOG_MOST:

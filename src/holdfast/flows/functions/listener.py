@@ -9,17 +9,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedReader, BufferedWriter
 from socketserver import TCPServer
 from typing import Any
 
+from ..failures import Failure
 from .door import LOG, VAR, Door
+from .patient import Patient
+from .watch import Watch
 
 __all__ = ["Listener"]
 
 _MOST = 64  # connections at a time
-_IDLE = 60.0  # seconds that a connection may say nothing
+_HEAD = 5.0  # seconds for all of the head of a request: who sends none takes a place from others
+_IDLE = 60.0  # seconds for each piece of a body, and of an answer
 _LOOK = 0.5  # seconds between two looks at whether anybody still needs the door
-_LINGER = 4 << 20  # bytes of a refused body that are read, so that its sender comes to read why
+_LINGER = 1.0, 4 << 20  # seconds and bytes of a refused body that are read, so that its sender comes to read why
 _PIECE, _LINE = 1 << 16, 1000  # bytes of a body that are read at once, and of a line in it
 
 _logger = logging.getLogger("holdfast.flows")
@@ -108,10 +113,20 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "holdfast", ""
-    timeout = _IDLE
-    wbufsize = 1 << 16
-    disable_nagle_algorithm = True
     server: _Server
+
+    def setup(self) -> None:
+        self.connection = self.request
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        self._watch = Watch()
+        self._watch.begin(_HEAD)
+        self.rfile = BufferedReader(Patient(self.connection, self._watch), _PIECE)
+        self.wfile = BufferedWriter(Patient(self.connection, self._watch), _PIECE)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("do_"):  # the door says which methods there are
+            return self._serve
+        raise AttributeError(name)
 
     def _serve(self) -> None:
         self.close_connection = True
@@ -121,47 +136,52 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.door.answer(path, self.command, query, headers, body)
+        reply = self.server.door.answer(path, self.command, query, headers, _Body(body, self._watch))
         self.send_response(reply.status)
         for name, value in (*reply.headers, ("Connection", "close")):
             self.send_header(name, value)
         self.end_headers()
         for piece in reply.body if self.command != "HEAD" else ():
+            self._watch.begin(_IDLE)
             self.wfile.write(piece)
         self.wfile.flush()
-        with suppress(OSError, ValueError):  # a body is read, as to end now would take the answer from who still sends
+        seconds, left = _LINGER
+        self._watch.begin(seconds)
+        with suppress(OSError, ValueError, Failure):  # to end now would take the answer from who still sends
             self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(1.0)
-            left = _LINGER
-            while left > 0 and (piece := body.read(_PIECE)):
+            while left > 0 and (piece := next(body, b"")):
                 left -= len(piece)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve  # noqa: N815
 
     def handle_expect_100(self) -> bool:
         going = super().handle_expect_100()
         self.wfile.flush()  # else it waits with what comes behind it, and the sender waits for it
         return going
 
+    def finish(self) -> None:
+        with suppress(OSError, Failure):
+            self.wfile.close()
+        self.rfile.close()
+
     def log_message(self, format: str, *args: Any) -> None:
         _logger.debug(format, *args)
 
 
-def _body(handler: BaseHTTPRequestHandler) -> _Body | None:
-    """The body of a request; None where it cannot be told how long it is."""
-    coding, length = handler.headers.get("Transfer-Encoding"), handler.headers.get("Content-Length", "")
-    if coding is not None:
-        return _Body(_chunks(handler.rfile)) if coding.strip().lower() == "chunked" and not length else None
-    return _Body(_sized(handler.rfile, int(length or 0))) if re.fullmatch("[0-9]{0,15}", length) else None
+def _body(handler: BaseHTTPRequestHandler) -> Iterator[bytes] | None:
+    """The pieces of the body of a request; None where it cannot be told how long it is."""
+    coding, length = (", ".join(handler.headers.get_all(name, ())) for name in ("Transfer-Encoding", "Content-Length"))
+    if coding:
+        return _chunks(handler.rfile) if coding.strip().lower() == "chunked" and not length else None
+    return _sized(handler.rfile, int(length or 0)) if re.fullmatch("[0-9]{0,15}", length) else None
 
 
 class _Body:
-    """Pieces that are read one at a time."""
+    """A body that is read piece by piece, each of which has its time."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, pieces: Iterator[bytes], watch: Watch) -> None:
+        self._pieces, self._watch = pieces, watch
 
     def read(self, size: int, /) -> bytes:
+        self._watch.begin(_IDLE)
         return next(self._pieces, b"")
 
 

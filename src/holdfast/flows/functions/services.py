@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from io import BufferedReader, RawIOBase
+from io import BufferedReader
 from typing import TYPE_CHECKING, Any
 
 from ..failures import Failure
 from .answers import Answer, brief, error_of
 from .codes import ANSWER, CANCELLED, FAILED, TIMEOUT, UNREACHABLE
+from .patient import Patient
 from .settings import Service
 from .watch import Watch
 
@@ -72,7 +72,7 @@ def _connected(service: Service, watch: Watch) -> Iterator[tuple[HTTPConnection,
             watch.look()
             raise Failure(UNREACHABLE, f"no function answers at {service.url}: {error}") from error
         with connection.sock as inner:
-            connection.sock = _Patient(inner, watch)
+            connection.sock = _Connection(inner, watch)
             yield connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
@@ -120,6 +120,21 @@ def _cancel(service: Service, headers: Mapping[str, bytes]) -> None:
         connection.getresponse().close()
 
 
+class _Connection(Patient):
+    """A connected socket, as :mod:`http.client` uses it."""
+
+    def makefile(self, mode: str) -> BufferedReader:
+        return _Bounded(self, _PIECE)
+
+    def sendall(self, data: Any) -> None:
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[self.write(view[:_PIECE]) :]
+
+    def close(self) -> None:
+        """Nothing: the answer may still be read."""
+
+
 class _Bounded(BufferedReader):
     """A reader that does not read all that there is, as :mod:`http.client` asks it to for a chunk of the size -1."""
 
@@ -127,37 +142,3 @@ class _Bounded(BufferedReader):
         if size is None or size < 0:
             raise ValueError("it says a size below 0")
         return super().read(size)
-
-
-class _Patient(RawIOBase):
-    """A connected socket, as :mod:`http.client` uses it, whose waits end when the watch says so."""
-
-    def __init__(self, inner: socket.socket, watch: Watch) -> None:
-        super().__init__()
-        self._inner, self._watch = inner, watch
-
-    def makefile(self, mode: str) -> BufferedReader:
-        return _Bounded(self, _PIECE)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, target: Any, /) -> int:
-        while True:
-            self._wait()
-            with suppress(TimeoutError):
-                return self._inner.recv_into(target)
-
-    def sendall(self, data: Any) -> None:
-        view = memoryview(data).cast("B")
-        while view:
-            self._wait()
-            with suppress(TimeoutError):
-                view = view[self._inner.send(view[:_PIECE]) :]
-
-    def _wait(self) -> None:
-        self._watch.look()
-        self._inner.settimeout(max(self._watch.pause(), 0.001))
-
-    def close(self) -> None:
-        """Nothing: the answer may still be read, and who made the connection ends it."""
