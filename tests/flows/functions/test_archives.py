@@ -8,6 +8,7 @@ import io
 import random
 import shutil
 import tarfile
+import threading
 import time
 from pathlib import Path
 
@@ -156,6 +157,22 @@ def test_d19_too_many_entries(world: World, data: bytes) -> None:
     world.put("instance", "x", data)
     with failing(FILES, "more than 100 files", "raise entries"):
         world.shell("true", file("x", type="tar"), entries=100)
+
+
+def test_many_directories_are_not_unpacked_to_their_end_when_it_is_cancelled(tmp_path: Path) -> None:
+    ended = threading.Event()
+    data = tar(*[special(f"d{n}", tarfile.DIRTYPE) for n in range(200)])
+
+    class Archive(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 10_000:
+                ended.set()
+            return super().read(size)
+
+    room = Room(FILES, "it", 1_000_000, 1000, "unpacked", Watch(ended))
+    with failing("holdfast.function.cancelled"):
+        unpack(Archive(data), str(tmp_path), room, None, "it")
+    assert len(list(tmp_path.iterdir())) < 30
 
 
 def test_headers_that_say_large_things_take_no_memory(world: World) -> None:

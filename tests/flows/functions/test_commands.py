@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.flows.functions import commands
+
 from .acting import World, alive, failing, file, until
 
 ANSWER = "holdfast.function.answer"
@@ -43,6 +45,12 @@ def test_d17_the_environment_is_bounded(world: World, monkeypatch: pytest.Monkey
     assert set(found) - direktiv == {"PATH", "HOME", "LANG", "TMPDIR", "PASSED", "SAID"}
     assert (found["PASSED"], found["SAID"], found["LANG"]) == ("on", "a=b", "de_DE")
     assert found["TMPDIR"].startswith(str(world.folder))
+
+
+def test_what_is_configured_goes_before_what_is_usual(world: World) -> None:
+    settings = {"command": ["printenv", "TMPDIR", "PATH"], "environment": ["TMPDIR=/var/large", "PATH=/usr/bin:/bin"]}
+    found = base64.b64decode(world.functions({"f": settings}).call(world.action()))
+    assert found == b"/var/large\n/usr/bin:/bin\n"
 
 
 def test_d17_no_shell_unless_asked(world: World) -> None:
@@ -140,7 +148,8 @@ HANGING = {
 
 
 @pytest.mark.parametrize("name", HANGING)
-def test_a_command_that_hangs_has_a_time_out(world: World, name: str) -> None:
+def test_a_command_that_hangs_has_a_time_out(world: World, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_GRACE", 0.2)
     pids = world.path / "pids"
     began = time.monotonic()
     with failing("holdfast.function.timeout", "0.3 seconds"):
@@ -203,7 +212,28 @@ def test_a_command_is_told_before_it_is_made_to_end(world: World) -> None:
     assert marker.read_text() == "1\n"
 
 
-def test_who_left_the_group_and_keeps_the_output_is_not_waited_for(world: World) -> None:
+def test_a_second_interrupt_does_not_leave_the_command(world: World) -> None:
+    """The first is told to the command, which does not listen; the second comes while that is waited for."""
+    pids = world.path / "pids"
+    script = f"trap 'touch {pids}.told' TERM; echo $$ > {pids}.new; mv {pids}.new {pids}; while :; do sleep 0.02; done"
+
+    def interrupt() -> None:
+        for marker in (pids, Path(f"{pids}.told")):
+            until(marker.exists)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        world.shell(script)
+    thread.join()
+    assert not alive(int(pids.read_text()))
+
+
+def test_who_left_the_group_and_keeps_the_output_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_LEFT", 0.2)
     program = "import os, sys, time\nif os.fork() == 0:\n os.setsid()\n time.sleep(4)\nelse:\n print(1)\n"
     functions = world.functions({"f": {"command": [sys.executable, "-c", program]}})
     began = time.monotonic()

@@ -87,6 +87,13 @@ def test_targets_that_would_leave_the_directory(world: World, target: str) -> No
     assert world.left() == []
 
 
+@pytest.mark.parametrize("target", ["a\ud800", "a" * 256, "/".join(["a" * 200] * 30)])
+def test_targets_that_no_file_can_have(world: World, target: str) -> None:
+    world.put("instance", "x", b"1")
+    with failing(FILES, "cannot be laid out"):
+        world.shell("true", file("x", target))
+
+
 @pytest.mark.parametrize("target", ["out", "out/instance/x", "./out/workflow"])
 def test_out_is_no_target(world: World, target: str) -> None:
     world.put("instance", "x", b"1")

@@ -148,7 +148,7 @@ class Functions:
             return post(target, {f"Direktiv-{name}": value for name, value in facts.items()}, body, watch, most)
         facts = {**facts, "Error-File": f"{folder}.error"}
         environment = {f"DIREKTIV_{name.upper().replace('-', '_')}": value for name, value in facts.items()}
-        return run(target, {**environment, "TMPDIR": folder}, facts["Error-File"], body, watch, log, most)
+        return run(target, environment, facts["Error-File"], body, watch, log, most)
 
     def _take(self, answer: Answer, action: Action, folder: str, watch: Watch, log: Log) -> Any:
         limits = self._limits

@@ -44,7 +44,8 @@ def run(
         Failure: it cannot be started, was ended by a signal, or writes too much; or the call is to end.
     """
     watch.look()
-    with _start(command, {**environment_of(command), **environment}) as process:
+    inherited = {"TMPDIR": environment["DIREKTIV_TEMPDIR"], **environment_of(command)}
+    with _start(command, {**inherited, **environment}) as process:
         try:
             talk = _Talk(process, body, watch, log, most)
             found = talk.hold()
@@ -68,8 +69,7 @@ def _start(command: Command, environment: dict[str, str]) -> subprocess.Popen[by
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
-        told = f"the command {command.arguments[0]} cannot be started: {error.strerror}: {error.filename}"
-        raise Failure(UNREACHABLE, told) from error
+        raise Failure(UNREACHABLE, f"the command {command.arguments[0]} cannot be started: {error}") from error
 
 
 def _told(path: str) -> Failure | None:
@@ -171,10 +171,12 @@ def _kill(process: subprocess.Popen[bytes], number: int) -> None:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End a command with all of its group: it is told to, and made to."""
-    if not _has_ended(process):
-        _kill(process, signal.SIGTERM)
-        deadline = time.monotonic() + _GRACE
-        while not _has_ended(process) and time.monotonic() < deadline:
-            time.sleep(_LONG)
-    _kill(process, signal.SIGKILL)
-    process.wait()
+    try:
+        if not _has_ended(process):
+            _kill(process, signal.SIGTERM)
+            deadline = time.monotonic() + _GRACE
+            while not _has_ended(process) and time.monotonic() < deadline:
+                time.sleep(_LONG)
+    finally:  # also when somebody interrupts this again
+        _kill(process, signal.SIGKILL)
+        process.wait()

@@ -44,7 +44,7 @@ def lay(files: tuple[File, ...], place: Place, folder: str, room: Room, watch: W
         what = f"the file {file.target!r}, which is the variable {file.key!r} of scope {file.scope},"
         try:
             _lay(file, scope, os.path.join(folder, *target), mode, room, watch, what)
-        except (HoldfastError, OSError, EOFError, zlib.error) as error:
+        except (HoldfastError, OSError, EOFError, zlib.error, UnicodeError) as error:
             raise Failure(FILES, f"{what} cannot be laid out: {error}") from error
 
 

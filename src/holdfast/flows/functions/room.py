@@ -32,8 +32,9 @@ class Room:
         """One file or directory more.
 
         Raises:
-            Failure: that is one too many.
+            Failure: that is one too many, or the call may not go on.
         """
+        self._watch.look()
         self._more -= 1
         if self._more < 0:
             raise self._too_much(f"{self._entries} files and directories", "entries")
