@@ -10,6 +10,7 @@ import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..flows.functions import Functions
 from ..tokens import Tokens
 from .app import App, make_app
 from .base import Limits, Service
+from .direktiv.identity import tidy as tidy_ids
 from .guard import is_loopback
 from .journal import Journal
 from .remote.routes import Remote
@@ -33,7 +35,7 @@ except ImportError as missing:
 __all__ = ["Server", "serve"]
 
 _BACKLOG = 2048
-_TIDY = 60.0  # seconds between two looks for uploads that nobody committed
+_TIDY = 60.0  # seconds between two looks for what nobody needs any more
 
 
 class Server(uvicorn.Server):
@@ -115,9 +117,11 @@ class Server(uvicorn.Server):
 
 
 async def _tidy(service: Service) -> None:
-    """Delete uploads that nobody committed, now and then, for ever."""
+    """Delete uploads that nobody committed, and ids of what is gone, now and then, for ever."""
     while True:
         await asyncio.sleep(_TIDY)
+        with suppress(HoldfastError):
+            await service.driver.away(partial(tidy_ids, service.store))
         remote = service.kernel.companions.get(Remote)
         if remote is not None:
             with suppress(HoldfastError):

@@ -4,6 +4,7 @@ A UUID is given when a variable is first shown or made, and stays with it when i
 integers with tags. The mark by name, in ``direktiv:names`` beside the variables, has the id; the mark by id, in
 ``direktiv:ids`` of the namespace, has the place and the name. An id counts only while the mark by name has it too: a
 mark by id that is out of date, as after a rename in Python, leads nowhere. Marks below a workflow move and go with it.
+Those by name of an instance go when it ends; those by id, in ``direktiv:instances`` of the namespace, soon after.
 """
 
 from __future__ import annotations
@@ -15,19 +16,21 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from ...address import Path, format_path, parse_path
-from ...api import Scope
-from ...catalog.base import ABSENT, Change, Put
-from ...errors import ConflictError, NotFoundError
+from ...api import Scope, Store
+from ...catalog.base import ABSENT, Change, Delete, Put
+from ...errors import ConflictError, InvalidArgumentError, NotFoundError
 from ...hashing import NONE
 from ...model import Record
 from ...options import tags_text
 from ..base import Service
 
-__all__ = ["Known", "batches", "find", "forget", "give", "identify", "remember", "repoint", "take", "vacate"]
+__all__ = ["Known", "batches", "find", "forget", "give", "identify", "remember", "repoint", "take", "tidy"]
+__all__ += ["vacate"]
 
 T = TypeVar("T")
 
 _KIND = "direktiv"
+_IDS, _INSTANCES = "ids", "instances"
 _FEW = 2000  # variables whose marks are looked up one by one
 _BATCH = 500  # ids that are given in one commit
 
@@ -56,7 +59,8 @@ def _names(scope: Any) -> Any:
 
 
 def _ids(scope: Any, path: Path) -> Any:
-    return scope._at(path[:1]).scope(_KIND, "ids")
+    of_instance = len(path) > 1 and path[1][0] == "instance"
+    return scope._at(path[:1]).scope(_KIND, _INSTANCES if of_instance else _IDS)
 
 
 def _mark(record: Record) -> Known:
@@ -83,7 +87,7 @@ def _place(path: Path) -> str:
 
 def find(namespace: Scope, id: str) -> tuple[Scope, str, Known] | None:
     """Scope, name and mark of the variable with this id; read in the transaction of ``namespace``, if it is in one."""
-    hint = _record(_ids(namespace, namespace.path), id)
+    hint = _record(namespace.scope(_KIND, _IDS), id) or _record(namespace.scope(_KIND, _INSTANCES), id)
     if hint is None:
         return None
     tags = hint.tags
@@ -214,3 +218,19 @@ def vacate(scope: Scope) -> None:
                 take(inside, mark.key, _mark(mark).id)
     for emptied in (names, scope):
         emptied.drop(missing_ok=True, only_empty=True)
+
+
+def tidy(store: Store) -> None:
+    """Delete the marks by id of variables of instances that have ended: those that lead nowhere."""
+    for namespace in store.children("namespace"):
+        ids = namespace.scope(_KIND, _INSTANCES)
+        for batch in batches(mark for mark in ids.list() if not _leads(namespace, mark.key)):
+            with suppress(ConflictError, NotFoundError):  # one of them was given again at this moment
+                store._kernel.catalog.commit([Delete(ids.path, mark.key, None, mark.version) for mark in batch])
+
+
+def _leads(namespace: Scope, id: str) -> bool:
+    try:
+        return find(namespace, id) is not None
+    except (InvalidArgumentError, LookupError):  # a mark that is none
+        return False
