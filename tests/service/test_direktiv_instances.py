@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,8 @@ import pytest
 import holdfast
 from holdfast.flows.engine import Engine
 from holdfast.flows.instances import Instances
+from holdfast.service.base import Limits
+from holdfast.service.direktiv.identity import tidy
 from holdfast.tokens import Tokens
 
 from ..flows.samples import COUNTER
@@ -282,7 +285,8 @@ def test_d29_a_list_has_the_newest_first_and_pages(api: Flowing) -> None:
     assert listed(f"?after={newest[1]}") == newest[2:]
     assert listed(f"?after={newest[1]}&limit=1") == newest[2:3]
     assert listed("?status=failed") == [ids[4], ids[1]]
-    assert listed("?path=flow.yaml&limit=2") == [ids[3], ids[2]]
+    for path in ("flow.yaml", "/flow.yaml", "./flow.yaml"):
+        assert listed(f"?path={path}&limit=2") == [ids[3], ids[2]]
     assert listed("?filter.field=AS&filter.type=CONTAINS&filter.val=fail") == [ids[4], ids[1]]
     assert listed("?filter.field=STATUS&filter.type=MATCH&filter.val=complete") == [ids[3], ids[2], ids[0]]
     created = api.info(ids[2])["createdAt"]
@@ -327,12 +331,89 @@ states:
     assert [(line["id"], line["msg"]) for line in page] == [(2, "two")]
 
 
-def test_a_record_that_is_no_instance_does_not_break_the_list(api: Flowing) -> None:
+_FORGED = [
+    [1], "text", {}, {"begun": 1e300}, {"ended": "now"}, {"id": 3}, {"id": str(uuid4())}, {"path": None},
+    {"message": 5}, {"lineage": 7}, {"flow": [1]}, {"status": [1]}, {"metadata": "{"},
+    {"status": "pending", "runner": "x" * 3000},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", _FORGED, ids=range(len(_FORGED)))
+def test_a_record_that_is_no_instance_is_none_and_does_not_break_the_list(api: Flowing, wrong: Any) -> None:
     api.flow(NOOP)
     id = api.run().headers["direktiv-instance-id"]
-    for wrong in ({"status": "pending"}, [1], "text", {"status": "complete", "id": 3}):
-        api.scope.scope("run", str(uuid4())).put("instance", wrong)
-    assert [found["id"] for found in api.ask("GET", "instances").json["data"]] == [id]
+    forged = str(uuid4())
+    if isinstance(wrong, dict) and wrong:
+        wrong = {**api.scope.scope("run", id).get("instance"), "id": forged, **wrong}
+    api.scope.scope("run", forged).put("instance", wrong)
+    for query in ("", "?filter.field=AS&filter.type=CONTAINS&filter.val=fl"):
+        assert [found["id"] for found in api.ask("GET", f"instances{query}").json["data"]] == [id]
+    for where in (f"instances/{forged}", f"instances/{forged}/output", f"logs?instance={forged}"):
+        assert error(api.ask("GET", where)) == MISSING
+    for method, body in (("PATCH", {"status": "cancelled"}), ("PATCH", {"status": "pending"}), ("DELETE", None)):
+        assert error(api.ask(method, f"instances/{forged}", body)) == MISSING
+
+
+def test_instances_that_are_removed_while_they_are_listed_do_not_break_the_list(api: Flowing, service) -> None:
+    api.flow(NOOP)
+    ids = [api.run().headers["direktiv-instance-id"] for _ in range(60)]
+
+    def listing() -> set[int]:
+        other, found = api._replace(client=service[0].another()), set()
+        while (reply := other.ask("GET", "instances")).status == 200 and reply.json["data"]:
+            found.add(reply.status)
+        other.client.close()
+        return {*found, reply.status}
+
+    with ThreadPoolExecutor(4) as pool:
+        lists = [pool.submit(listing) for _ in range(4)]
+        assert {api.ask("DELETE", f"instances/{id}").status for id in ids} == {200}
+        assert [found.result() for found in lists] == [{200}] * 4
+
+
+def test_a_long_list_is_sent_as_it_is_made(api: Flowing) -> None:
+    """Definitions may have a megabyte each, and a page a thousand of them."""
+    text = NOOP + "# " + "é" * 500_000
+    api.flow(text)
+    ids = [api.run().headers["direktiv-instance-id"] for _ in range(3)]
+    reply = api.ask("GET", "instances")
+    assert "content-length" not in reply.headers
+    assert reply.json["meta"] == {"total": 3}
+    assert [found["id"] for found in reply.json["data"]] == ids[::-1]
+    assert {of(found["definition"]).decode() for found in reply.json["data"]} == {text}
+
+
+def test_a_long_log_is_sent_as_it_is_made(api: Flowing) -> None:
+    api.flow("states:\n- {id: a, type: noop, log: 'jq(\"x\" * 60000)', transition: b}\n" + "".join(
+        f"- {{id: {here}, type: noop, log: 'jq(\"{here}\" * 60000)', transition: {there}}}\n"
+        for here, there in zip("bcdefghi", "cdefghij", strict=True)
+    ) + "- {id: j, type: noop}\n")  # fmt: skip
+    reply = api.ask("GET", f"logs?instance={api.run().headers['direktiv-instance-id']}")
+    assert "content-length" not in reply.headers
+    lines = reply.json["data"]
+    assert [line["msg"] for line in lines] == [char * 60_000 for char in "xbcdefghi"] + ["complete"]
+    assert reply.json["meta"]["startingFrom"] == lines[0]["time"]
+
+
+def test_output_and_metadata_of_any_length_are_read_as_bytes(tmp_path: Path, functions: Called) -> None:
+    with flowing(tmp_path, functions, Limits(json=2000)) as (_, make):
+        api = make("prod")
+        api.flow("states:\n- {id: a, type: noop, metadata: 'jq([range(1000)])', transform: 'jq({n: [range(.n)]})'}\n")
+        for n, status in ((10, 200), (1000, 400)):
+            reply = api.run(body={"n": n})
+            where = f"instances/{reply.headers['direktiv-instance-id']}"
+            told = api.ask("GET", f"{where}/output")
+            assert told.status == status
+            assert status == 200 or told.code == "resource_too_large"
+            raw = api.ask("GET", f"{where}/output?raw=true")
+            assert (raw.status, raw.headers["content-type"], raw.body) == (200, "application/json", reply.body)
+            assert api.ask("GET", f"{where}/metadata?raw=true").json == list(range(1000))
+        id = api.start(api.flow(DELAY % "60"))
+        for name in ("output", "metadata"):
+            raw = api.ask("GET", f"instances/{id}/{name}?raw=true")
+            assert (raw.status, raw.body) == (404, b"")
+        api.ask("PATCH", f"instances/{id}", {"status": "cancelled"})
+        api.client.close()
 
 
 # --- cancelling, going on, removing -----------------------------------------------------------------------------------
@@ -388,6 +469,21 @@ def test_an_instance_that_crashed_is_told_so_and_gone_on_with(api: Flowing) -> N
     assert api.ask("PATCH", f"instances/{id}", {"status": "pending"}).status == 200
     assert api.ended(id)["status"] == "complete"
     assert "resumed" in api.log(id)
+
+
+def test_an_instance_that_crashed_has_not_failed_with_the_error_that_it_had_raised(api: Flowing) -> None:
+    api.flow("""
+states:
+- {id: a, type: error, error: my.code, message: first, transition: b}
+- {id: b, type: delay, duration: PT60S}
+""")
+    engine = Engine(api.service.store)
+    id = engine.start(api.scope, "/flow.yaml")
+    until(lambda: api.info(id)["errorCode"] == "my.code")
+    engine.close()
+    found = api.info(id)
+    assert (found["status"], found["errorCode"]) == ("crashed", None)
+    assert b"resumed" in of(found["errorMessage"])
 
 
 def test_many_who_look_at_once_see_that_an_instance_crashed(api: Flowing) -> None:
@@ -499,6 +595,27 @@ states:
     body = {"name": "late", "mimeType": "a/b", "data": base64("x"), "instanceId": id}
     assert error(api.ask("POST", "variables", body)) == MISSING
     assert not api.scope.instance(id).present
+
+
+def test_d2_nothing_is_left_of_the_ids_of_an_instances_variables(api: Flowing) -> None:
+    api.flow(DELAY % "60")
+    ended, runs = api.start(), api.start()
+    for id in (ended, runs):
+        made = api.make("x", instanceId=id)
+        api.scope.instance(id).put("y", b"y", content_type="text/plain")
+        assert api.names(instanceId=id) == ["x", "y"]
+    api.make("x")
+    api.ask("PATCH", f"instances/{ended}", {"status": "cancelled"})
+    api.ended(ended)
+    marks = api.scope.scope("direktiv", "instances")
+    marks.put("forged", 1, tags={"at": "no path"})
+    assert len(list(marks.keys())) == 5
+    tidy(api.service.store)
+    assert sorted(record.tags["name"] for record in marks.list()) == ["x", "y"]
+    assert api.data("GET", f"variables/{made['id']}")["reference"] == runs
+    assert api.names(instanceId=runs) == ["x", "y"]
+    api.ask("PATCH", f"instances/{runs}", {"status": "cancelled"})
+    assert api.names() == ["x"]
 
 
 def test_d2_a_variable_is_put_before_the_instance_has_any(api: Flowing) -> None:

@@ -22,12 +22,13 @@ from .talk import Client, Reply, process_of
 ROOT = Path(__file__).parents[2]
 BASE = "/api/v2/namespaces/prod"
 CALL = "functions: [{id: f, image: work}]\nstates:\n- {id: a, type: action, action: {function: f}}\n"
-WORK = "if [ -e %s ]; then echo '{}'; else touch out/namespace/x; sleep 3; fi"
+WORK = "if [ -e %s ]; then echo '{}'; else trap : TERM; touch out/namespace/x; sleep 3; sleep 3; fi"
 
 
 @contextmanager
 def serving(folder: Path, *words: str) -> Iterator[tuple[Popen[str], Client]]:
-    """A service in a process of its own, whose only function waits until there is the file ``go``."""
+    """A service in a process of its own, whose only function takes long, and does not end when it is told to, until
+    there is the file ``go``."""
     toml = folder / "functions.toml"
     work = WORK % (folder / "go")
     toml.write_text(
@@ -89,6 +90,28 @@ def test_what_a_killed_service_left_is_told_of_cleaned_up_and_gone_on_with(tmp_p
         assert client.get(f"{BASE}/variables?name=x").json["data"] == []
 
 
+def test_what_others_wrote_in_a_namespace_keeps_no_instance_of_another_from_being_gone_on_with(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, client):
+        prepare(client, DELAY % "0.1")
+        id = start(client)
+        until(lambda: status(client, id) == "complete")
+        facts = client.get(f"/v1/values/namespace:prod/run:{id}/instance?as=json").json
+        client.ask("POST", "/api/v2/namespaces", {"name": "before"})
+        pending = {**facts, "status": "pending", "runner": None}
+        forged = [{"status": "pending"}, pending, {**pending, "path": 3}, {**pending, "definition": 3}]
+        for number, wrong in enumerate(forged):
+            own = f"00000000-0000-0000-0000-{number:012}"
+            wrong |= {"id": own} if number else {}
+            assert client.put(f"/v1/values/namespace:before/run:{own}/instance", wrong).status == 201
+        id = start(client)
+        process.kill()
+        process.wait()
+    with serving(tmp_path, "--resume") as (process, client):
+        until(lambda: status(client, id) == "complete")
+        assert process.stderr is not None
+        assert any(f"{forged[3]['id']} in namespace:before is not gone on with" in line for line in process.stderr)
+
+
 def test_a_service_that_is_told_to_end_lets_flows_end(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, client), ThreadPoolExecutor(1) as pool:
         prepare(client, DELAY % "1")
@@ -104,18 +127,19 @@ def test_a_service_that_is_told_to_end_lets_flows_end(tmp_path: Path) -> None:
 
 def test_what_does_not_end_in_time_is_stopped_and_can_be_gone_on_with(tmp_path: Path) -> None:
     with serving(tmp_path, "--shutdown-time", "1") as (process, client), ThreadPoolExecutor(1) as pool:
-        prepare(client, DELAY % "4")
+        prepare(client, CALL)
         waiting = pool.submit(wait, client)
         id = start(client)
-        until(lambda: len(client.get(f"{BASE}/instances").json["data"]) == 2)
+        until(lambda: len(list((tmp_path / "actions").glob("*/*/out/namespace/x"))) == 2)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         reply = waiting.result(20)
         assert (reply.status, reply.code) == (503, "closed")
         assert process.wait(20) == 0
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 6
         assert process.stderr is not None
         assert "2 instances of flows were stopped" in process.stderr.read()
+    (tmp_path / "go").touch()
     with serving(tmp_path) as (_, client):
         other = reply.headers["direktiv-instance-id"]
         for each in (id, other):

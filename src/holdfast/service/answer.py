@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-__all__ = ["JSON", "Answer", "Headers", "json_answer"]
+__all__ = ["JSON", "Answer", "Headers", "as_json", "json_answer"]
 
 Headers = list[tuple[bytes, bytes]]
 """Header fields as ASGI has them, names in lower case."""
@@ -32,10 +32,14 @@ class Answer(NamedTuple):
     body: bytes | AsyncIterator[bytes] | None = b""
 
 
+def as_json(value: Any) -> bytes:
+    """A value as JSON."""
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # large integers, and text that is no UTF-8
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 def json_answer(status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> Answer:
     """An answer in JSON."""
-    try:
-        data = msgspec.json.encode(value)
-    except (TypeError, ValueError, OverflowError, RecursionError):  # large integers, and text that is no UTF-8
-        data = json.dumps(value, separators=(",", ":")).encode()
-    return Answer(status, [JSON, *headers], data)
+    return Answer(status, [JSON, *headers], as_json(value))

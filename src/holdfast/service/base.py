@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
 from functools import cached_property, partial
 from time import monotonic
 from typing import Any, NamedTuple
@@ -118,6 +118,17 @@ class Service:
     def scope(self, path: Path) -> Scope:
         """The scope of a path."""
         return self.store._at(path)
+
+    async def pieces(self, made: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """The body of an answer whose pieces are made in a thread, each when the one before has been sent."""
+        away = self.driver.away
+        try:
+            while (piece := await away(partial(next, made, None))) is not None:
+                yield piece
+        finally:
+            close = getattr(made, "close", None)
+            if close is not None:
+                await away(close, must=True)
 
     def stop(self) -> None:
         """Let those who wait for changes go, as the service is about to end."""

@@ -10,26 +10,50 @@ from threading import Lock
 from time import monotonic
 from typing import Any
 
+import msgspec
+
 from ..aio.driver import Driver
 from ..api import Scope, Store
-from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
+from ..errors import DecodeError, HoldfastError, InvalidArgumentError, NotFoundError
 from ..flows.engine import Engine
 from ..flows.failures import Failure
 from ..flows.functions import Functions
 from ..flows.functions.door import Door
 from ..flows.instance import Limits
-from ..flows.instances import Instances
+from ..flows.instances import InstanceInfo, Instances
 from ..flows.record import CRASHED, PENDING
 from ..flows.workers import Tell
 from .problems import Refusal
 
-__all__ = ["Flows"]
+__all__ = ["UNREADABLE", "Flows", "recorded"]
 
 _SHARE = 0.8  # of the time that ending may take: then what still runs is stopped, and who waits for it is told so
 _LOOK = 0.05  # seconds between two looks whether all have ended
 _BATCH = 200  # instances that are looked at before others may go on
 _LATER = 40.0  # seconds after which it is known of all whether those who ran them are alive
 _NAMED = 10  # instances that a report names
+_STOPPED = "stopped"
+
+UNREADABLE = (NotFoundError, DecodeError)
+"""What :func:`recorded` raises for something that is not to keep others from being seen: none, or a damaged one."""
+
+
+def recorded(known: Instances, id: str) -> InstanceInfo:
+    """What is recorded of an instance.
+
+    Raises:
+        NotFoundError: there is none of this id, or others, who may write there, wrote something that is none.
+        DecodeError: it is damaged.
+    """
+    try:
+        info = msgspec.convert(tuple(known.get(id)), InstanceInfo)
+        if info.id == id:
+            return info
+    except UNREADABLE:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        pass
+    raise NotFoundError(f"what is recorded as the instance {id} is none")
 
 
 class Flows:
@@ -55,14 +79,21 @@ class Flows:
         self.engine = Engine(store, functions, limits=Limits(seconds=seconds), threads=most)
         self.door = Door() if functions is None else functions.door
         self.ended: dict[str, int] = {}
-        self.active = 0
+        self._tells: dict[object, Tell] = {}  # of what runs
         self._ending = False
         self._lock = Lock()
+
+    @property
+    def active(self) -> int:
+        """How many run."""
+        return len(self._tells)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
     def start(self, namespace: Scope, path: str, given: bytes, tell: Tell) -> str:
         """Begin an instance, and give its id; see :meth:`Engine.start <holdfast.flows.engine.Engine.start>`.
+
+        ``tell`` is called with ``stopped`` also when this ends, before what runs then has been stopped.
 
         Raises:
             Refusal: 503, there are too many, or this is ending.
@@ -87,11 +118,12 @@ class Flows:
             if self.active >= self._most:
                 told = f"more than {self._most} instances of flows at once: try again"
                 raise Refusal(503, "busy", told, [(b"retry-after", b"1")])
-            self.active += 1
+            own = object()
+            self._tells[own] = tell
 
         def done(status: str) -> None:
             with self._lock:
-                self.active -= 1
+                del self._tells[own]
                 self.ended[status] = self.ended.get(status, 0) + 1
             tell(status)
 
@@ -99,7 +131,7 @@ class Flows:
             return begin(done)
         except BaseException as error:
             with self._lock:
-                self.active -= 1
+                del self._tells[own]
             if isinstance(error, Failure):  # of a file that is too large to be a definition
                 raise InvalidArgumentError(str(error)) from None
             raise
@@ -119,6 +151,12 @@ class Flows:
             tell: takes a message and its level.
             resume: whether to go on with them.
         """
+        try:
+            await self._look_back(tell, resume)
+        except HoldfastError as error:
+            tell(f"instances of flows that crashed before cannot be looked for: {error}", "error")
+
+    async def _look_back(self, tell: Callable[[str, str], None], resume: bool) -> None:
         away = self._driver.away
         pending: dict[str, list[str]] = {}
         for namespace in await away(lambda: [scope.name for scope in self._store.children("namespace")]):
@@ -142,8 +180,8 @@ class Flows:
     def _unfinished(known: Instances, ids: list[str]) -> list[tuple[str, str]]:
         found = []
         for id in ids:
-            with suppress(NotFoundError):  # removed just now
-                info = known.get(id)
+            with suppress(*UNREADABLE):
+                info = recorded(known, id)
                 if info.status in (PENDING, CRASHED) and not info.lineage:  # a subflow is gone on with by what calls it
                     found.append((id, info.status))
         return found
@@ -159,7 +197,7 @@ class Flows:
                 except Refusal:
                     await asyncio.sleep(1.0)
                     continue
-                except HoldfastError as error:
+                except Exception as error:  # of whatever others wrote there
                     tell(f"the instance {id} in namespace:{namespace} is not gone on with: {error}", "error")
                 break
 
@@ -175,9 +213,12 @@ class Flows:
         end = monotonic() + _SHARE * seconds
         while self.active and monotonic() < end and not at_once():
             await asyncio.sleep(_LOOK)
-        stopped = self.active
+        with self._lock:
+            left = list(self._tells.values())
+        for tell in left:  # before it has been stopped, which takes its time: those who wait are not to be broken off
+            tell(_STOPPED)
         await asyncio.to_thread(self.close)
-        return stopped
+        return len(left)
 
     def close(self) -> None:
         """Stop what runs, which can be resumed, and close the functions."""

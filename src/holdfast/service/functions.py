@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
@@ -119,18 +119,7 @@ def _answer_of(service: Service, reply: Reply) -> Answer:
     if isinstance(reply.body, list | tuple):
         headers = [field for field in headers if field[0] != b"content-length"]
         return Answer(reply.status, headers, b"".join(reply.body))
-    return Answer(reply.status, headers, _pieces(service, iter(reply.body)))
-
-
-async def _pieces(service: Service, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    away = service.driver.away
-    try:
-        while (piece := await away(partial(next, pieces, None))) is not None:
-            yield piece
-    finally:
-        close = getattr(pieces, "close", None)
-        if close is not None:
-            await away(close, must=True)
+    return Answer(reply.status, headers, service.pieces(iter(reply.body)))
 
 
 _IN = {400: "scope or key is not legal", 403: "no action that runs has this aid", 409: "it was replaced meanwhile"}

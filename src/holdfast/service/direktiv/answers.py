@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from ...model import from_epoch
-from ..answer import JSON, Answer, json_answer
+from ..answer import JSON, Answer, as_json, json_answer
 from ..base import Exchange, Service
 from .problems import Problem
 
-__all__ = ["DONE", "answer_with", "base64", "data_answer", "stamp", "too_large"]
+__all__ = ["DONE", "answer_with", "base64", "data_answer", "page_answer", "stamp", "too_large"]
 
 _PART = 3 << 17  # bytes that are encoded at once: no other thread goes on meanwhile
+_PIECE = 1 << 18  # bytes of a page that are made at once
 
 DONE: Final = Answer(200, [JSON])
 """200 with an empty body."""
@@ -27,6 +29,32 @@ def data_answer(data: Any) -> Answer:
 async def answer_with(exchange: Exchange, work: Callable[[], Any]) -> Answer:
     """The answer with what ``work`` gives; a thread does the work and makes the JSON, which may be long."""
     return await exchange.service.driver.away(lambda: data_answer(work()))
+
+
+async def page_answer(exchange: Exchange, begin: Callable[[], tuple[Mapping[str, Any], Iterator[Any]]]) -> Answer:
+    """The answer with the ``meta`` and the items of a page, which ``begin`` gives.
+
+    A thread makes it, piece by piece while it is sent where it is long: a page may be larger than memory.
+    """
+    service = exchange.service
+
+    def make() -> tuple[bytes, bytes | None, Iterator[bytes]]:
+        pieces = _pieces(*begin())
+        return next(pieces), next(pieces, None), pieces
+
+    first, second, more = await service.driver.away(make)
+    return Answer(200, [JSON], first if second is None else service.pieces(chain((first, second), more)))
+
+
+def _pieces(meta: Mapping[str, Any], items: Iterator[Any]) -> Iterator[bytes]:
+    made = bytearray(b'{"meta":%s,"data":[' % as_json(meta))
+    for number, item in enumerate(items):
+        made += b"," if number else b""
+        made += as_json(item)
+        if len(made) >= _PIECE:
+            yield bytes(made)
+            made.clear()
+    yield bytes(made + b"]}")
 
 
 def base64(data: bytes) -> str:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from ...api import Scope
-from ...errors import NotFoundError
 from ...flows.failures import Codes
 from ...flows.instances import InstanceInfo, Instances, LogLine
 from ...flows.json_text import encode
 from ...flows.record import CANCELLED, COMPLETE, CRASHED, FAILED, PENDING, text_in
 from ..answer import JSON, Answer, json_answer
 from ..base import ClientDisconnected, Exchange, Service
+from ..flows import UNREADABLE, recorded
 from ..problems import Refusal
-from .answers import DONE, answer_with, base64, stamp, too_large
+from .answers import DONE, answer_with, base64, data_answer, page_answer, stamp, too_large
 from .bodies import InstanceChange, parse_uuid, query, read
 from .namespaces import namespace_of
-from .problems import Problem, invalid, missing
+from .problems import Problem, invalid
 from .selection import limit_of, offset_of, selection_of
 
 __all__ = ["create", "delete", "get", "listing", "logs", "metadata", "output", "update"]
+
+T = TypeVar("T")
 
 _BAD_ID = "instance id is invalid uuid string"
 _MARGIN = 0.9  # of the time that a request may take: after it, who waits is told that the instance goes on
@@ -80,17 +82,23 @@ async def _wait(exchange: Exchange, id: str, ended: asyncio.Future[str], mark: t
         return
     if exchange.leaving.done():
         raise ClientDisconnected
-    raise Refusal(504, "timeout", f"the instance {id} goes on: ask for it, and for its output, by this id", [mark])
+    raise _goes_on(id, mark)
+
+
+def _goes_on(id: str, mark: tuple[bytes, bytes]) -> Refusal:
+    return Refusal(504, "timeout", f"the instance {id} goes on: ask for it, and for its output, by this id", [mark])
 
 
 def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, bytes]) -> Answer:
     """The output of an instance as it is, or the error that it ended with."""
     known = service.flows.instances(namespace)
-    info = _info(known, id)
+    info = recorded(known, id)
     if info.status == COMPLETE:
         return Answer(200, [JSON, mark], _text(known, id, "output").encode())
     if info.status in (PENDING, CRASHED) and service.stopping:
         raise Refusal(503, "closed", f"the service is ending: the instance {id} can be gone on with", [mark])
+    if info.status == PENDING:  # somebody else runs it now
+        raise _goes_on(id, mark)
     code, message = _error_of(info)
     found = Problem(code or "crashed", message or f"the instance {id} is {info.status}")
     fields = [
@@ -111,23 +119,31 @@ async def update(exchange: Exchange) -> Answer:
     namespace = await namespace_of(exchange, "write")
     id, given = _id(exchange), await read(exchange, InstanceChange)
     flows = exchange.service.flows
-    work: Callable[[], object]
     if given.status == CANCELLED:
-        work = partial(flows.engine.cancel, namespace, id)
+        await _do(exchange, namespace, id, flows.engine.cancel)
     elif given.status == PENDING:
         exchange.need("read", namespace.path)
-        work = partial(flows.resume, namespace, id)
+        await _do(exchange, namespace, id, flows.resume)
     else:
         raise invalid("unsupported patch payload")
-    await exchange.service.driver.away(work)
     return DONE
 
 
 async def delete(exchange: Exchange) -> Answer:
     """Remove what is recorded of an instance that has ended or crashed."""
     namespace = await namespace_of(exchange, "write")
-    await exchange.service.driver.away(partial(exchange.service.flows.engine.remove, namespace, _id(exchange)))
+    await _do(exchange, namespace, _id(exchange), exchange.service.flows.engine.remove)
     return DONE
+
+
+async def _do(exchange: Exchange, namespace: Scope, id: str, what: Callable[[Scope, str], object]) -> None:
+    service = exchange.service
+
+    def work() -> None:
+        recorded(service.flows.instances(namespace), id)  # what is none is not touched
+        what(namespace, id)
+
+    await service.driver.away(work)
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------
@@ -137,26 +153,14 @@ def _id(exchange: Exchange) -> str:
     return parse_uuid(exchange.parameters["id"], _BAD_ID)
 
 
-def _info(known: Instances, id: str) -> InstanceInfo:
-    """What is recorded of an instance.
-
-    Raises:
-        Problem: there is none of this id; or others wrote something there that is none.
-    """
-    try:
-        return known.get(id)
-    except (NotFoundError, LookupError, TypeError, ValueError, AttributeError):
-        raise missing() from None
-
-
 def _text(known: Instances, id: str, name: str) -> str:
-    return text_in(known.scope(id), known.facts(id).value, name) or ""
+    return str(text_in(known.scope(id), known.facts(id).value, name) or "")
 
 
 def _error_of(info: InstanceInfo) -> tuple[str | None, str | None]:
     if info.status == CANCELLED:
         return Codes.CANCELLED, "the instance was cancelled"
-    return info.error_code, info.error_message
+    return None if info.status == CRASHED else info.error_code, info.error_message
 
 
 def _shown(known: Instances, namespace: Scope, info: InstanceInfo) -> dict[str, Any]:
@@ -186,7 +190,7 @@ def _above(above: dict[str, Any]) -> dict[str, Any]:
 
 def _one(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
     known = service.flows.instances(namespace)
-    info = _info(known, id)
+    info = recorded(known, id)
     output = _text(known, id, "output") if info.status == COMPLETE else ""
     more = {"outputLength": len(output.encode()), "metadataLength": len(_metadata(info))}
     return {**_shown(known, namespace, info), **more}
@@ -213,22 +217,24 @@ async def metadata(exchange: Exchange) -> Answer:
 
 
 async def _with_text(exchange: Exchange, name: str) -> Answer:
-    service, namespace = exchange.service, await namespace_of(exchange, "read")
-    id = _id(exchange)
+    service, namespace, id = exchange.service, await namespace_of(exchange, "read"), _id(exchange)
+    raw = query(exchange, "raw") == "true"
 
-    def work() -> dict[str, Any]:
+    def work() -> Answer:
         known = service.flows.instances(namespace)
-        info = _info(known, id)
+        info = recorded(known, id)
         if name == "metadata":
             data = _metadata(info)
         else:
             data = _text(known, id, name).encode() if info.status == COMPLETE else b""
+        if raw:
+            return Answer(200, [JSON], data) if data else Answer(404, [])
         if len(data) > service.limits.json:
             raise too_large(service)
         found = {**_shown(known, namespace, info), f"{name}Length": len(data)}
-        return {**found, name: base64(data)} if data else found
+        return data_answer({**found, name: base64(data)} if data else found)
 
-    return await answer_with(exchange, work)
+    return await service.driver.away(work)
 
 
 async def listing(exchange: Exchange) -> Answer:
@@ -239,24 +245,28 @@ async def listing(exchange: Exchange) -> Answer:
     if after:
         after = parse_uuid(after, "query param after invalid uuid string")
 
-    def work() -> Answer:
+    def begin() -> tuple[dict[str, Any], Iterator[Any]]:
         known = exchange.service.flows.instances(namespace)
         ids = known.ids()
         if chosen is not None:
-            ids = [id for id, info in _infos(known, ids) if chosen(info)]
+            ids = list(_each(ids, lambda id: id if chosen(recorded(known, id)) else None))
         total = len(ids)
         if after:
             ids = [id for id in ids if id < after]
-        found = [_shown(known, namespace, info) for _, info in islice(_infos(known, ids[offset:]), limit)]
-        return json_answer(200, {"meta": {"total": total}, "data": found})
+        shown = _each(ids[offset:], lambda id: _shown(known, namespace, recorded(known, id)))
+        return {"total": total}, islice(shown, limit)
 
-    return await exchange.service.driver.away(work)
+    return await page_answer(exchange, begin)
 
 
-def _infos(known: Instances, ids: list[str]) -> Any:
+def _each(ids: Iterable[str], make: Callable[[str], T | None]) -> Iterator[T]:
+    """What is made of each of them; those left out that were removed just now, or of which nothing is made."""
     for id in ids:
-        with suppress(Problem):  # removed just now
-            yield id, _info(known, id)
+        found = None
+        with suppress(*UNREADABLE):
+            found = make(id)
+        if found is not None:
+            yield found
 
 
 async def logs(exchange: Exchange) -> Answer:
@@ -265,15 +275,16 @@ async def logs(exchange: Exchange) -> Answer:
     id = parse_uuid(query(exchange, "instance"), "query param instance invalid uuid string")
     limit, after = limit_of(exchange), offset_of(exchange, "after")
 
-    def work() -> Answer:
+    def begin() -> tuple[dict[str, Any], Iterator[Any]]:
         known = exchange.service.flows.instances(namespace)
-        info = _info(known, id)
-        lines = islice(enumerate(known.log(id), 1), after, after + limit)
-        found = [_line(namespace, info, number, line) for number, line in lines]
-        meta = {"previousPage": None, "startingFrom": found[0]["time"] if found else None}
-        return json_answer(200, {"meta": meta, "data": found})
+        info = recorded(known, id)
+        numbered = islice(enumerate(known.log(id), 1), after, after + limit)
+        lines = (_line(namespace, info, number, line) for number, line in numbered)
+        first = list(islice(lines, 1))
+        meta = {"previousPage": None, "startingFrom": first[0]["time"] if first else None}
+        return meta, chain(first, lines)
 
-    return await exchange.service.driver.away(work)
+    return await page_answer(exchange, begin)
 
 
 def _line(namespace: Scope, info: InstanceInfo, number: int, line: LogLine) -> dict[str, Any]:

@@ -84,8 +84,12 @@ _INSTANCE = {
     ),
     "DELETE": _verb(instances.delete, "Remove what is recorded of an instance that has ended.", "removed"),
 }
-_OUTPUT = {"GET": _verb(instances.output, "An instance with its output.", "the instance")}
-_METADATA = {"GET": _verb(instances.metadata, "An instance with its metadata.", "the instance")}
+_OUTPUT = {
+    "GET": _verb(instances.output, "An instance with its output.", "the instance, or the bytes of its output", (_RAW,))
+}
+_METADATA = {
+    "GET": _verb(instances.metadata, "An instance with its metadata.", "the instance, or the bytes of these", (_RAW,))
+}
 _LOGS = {
     "GET": _verb(
         instances.logs, "Lines of the log of an instance.", "lines",

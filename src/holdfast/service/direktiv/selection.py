@@ -8,7 +8,7 @@ from typing import Any
 
 from ...flows.instances import InstanceInfo
 from ..base import Exchange
-from .bodies import query
+from .bodies import clean, query
 from .problems import invalid
 
 __all__ = ["limit_of", "offset_of", "selection_of"]
@@ -85,7 +85,7 @@ def selection_of(exchange: Exchange) -> _Choice | None:
 
 def _named(exchange: Exchange) -> list[tuple[str, Any]]:
     path = query(exchange, "path")
-    return [("STATUS", query(exchange, "status")), ("AS", path and f"/{path.lstrip('/')}")]
+    return [("STATUS", query(exchange, "status")), ("AS", path and clean(f"/{path}"))]
 
 
 def _time(text: str) -> datetime:
