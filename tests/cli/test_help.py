@@ -67,23 +67,34 @@ def test_every_command_has_examples_that_parse(name: str) -> None:
     assert name == "tour" or "--store" in shown.out
 
 
-def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+def loaded(*words: str) -> set[str]:
+    """The modules that there are after a command."""
     source = """
 import sys
 from holdfast.cli import main
 try:
     main()
 finally:
-    print(*sorted(name for name in sys.modules if "." not in name), file=sys.stderr)
+    print(*sorted(sys.modules), file=sys.stderr)
 """
+    ended = subprocess.run(
+        [sys.executable, "-c", source, *words], capture_output=True, text=True, env=environment(), check=True
+    )
+    return set(ended.stderr.split())
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     at = ["--store", str(tmp_path)]
     for words in (["--help"], ["put", "namespace:a/b", "--value", "1", *at], ["ls", *at]):
-        ended = subprocess.run(
-            [sys.executable, "-c", source, *words], capture_output=True, text=True, env=environment(), check=True
-        )
-        loaded = set(ended.stderr.split())
-        assert "typer" in loaded
-        assert not loaded & {"numpy", "pandas", "polars", "pyarrow", "PIL", "cloudpickle"}
+        modules = loaded(*words)
+        assert "typer" in modules
+        assert not modules & {"numpy", "pandas", "polars", "pyarrow", "PIL", "cloudpickle"}
+
+
+def test_a_call_loads_its_own_command_alone(store: holdfast.Store, at: list[str]) -> None:
+    every = {f"holdfast.cli.{name}" for name in ("tour", "put", "cat", "exchange", "run", "serve", "memo", "runs")}
+    assert loaded("--help") >= every
+    assert loaded("ls", *at) & {"holdfast.cli.ls", *every} == {"holdfast.cli.ls"}
 
 
 @pytest.mark.parametrize(

@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from inspect import cleandoc
+from keyword import iskeyword
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
-from . import memo, runs, token
 from .arguments import StoreOption, hand_down
-from .cat import cat
 from .commands import Commands
-from .du import du
-from .exchange import export, import_, sync
-from .gc import gc
-from .get import get
-from .ls import ls
-from .put import put
-from .rm import rm
-from .run import run
-from .serve import serve
-from .stat import stat
-from .tour import tour
-from .verify import verify
 
 __all__ = ["app", "main", "root"]
+
+_MODULES = {
+    "tour": "tour", "put": "put", "get": "get", "cat": "cat", "ls": "ls", "stat": "stat", "rm": "rm", "du": "du",
+    "gc": "gc", "verify": "verify", "export": "exchange", "import": "exchange", "sync": "exchange", "run": "run",
+    "serve": "serve", "memo": "memo", "runs": "runs", "token": "token",
+}  # fmt: skip
+_GROUPS = {
+    "memo": ("ls", "explain", "forget", "stats"),
+    "runs": ("ls", "show", "resume", "cancel", "rm"),
+    "token": ("create", "ls", "revoke"),
+}
+
+
+class _OnDemand(Mapping[str, Any]):
+    """All commands by name, each imported and built when it is asked for: most calls need one of them."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            module = import_module(f".{_MODULES[name]}", __package__)
+            made = typer.Typer(name=name, add_completion=False)
+            if name in _GROUPS:
+                made.callback(invoke_without_command=True, help=_flowing(module.__doc__ or ""))(hand_down)
+            for each in _GROUPS.get(name, (name,)):
+                _add(made, module, each)
+            self._built[name] = typer.main.get_command(made)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+def _add(group: typer.Typer, module: ModuleType, name: str) -> None:
+    function = getattr(module, f"{name}_" if iskeyword(name) else name)
+    group.command(name, help=_flowing(function.__doc__ or ""))(function)
 
 
 def _flowing(text: str) -> str:
@@ -36,33 +65,19 @@ def _flowing(text: str) -> str:
     return "\n\n".join(part if part.startswith("\b") else part.replace("\n", " ") for part in paragraphs)
 
 
+class _Application(Commands):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = _OnDemand()
+
+
 app = typer.Typer(
     name="holdfast",
-    cls=Commands,
+    cls=_Application,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 """All commands."""
-
-
-def _group_of(module: ModuleType) -> typer.Typer:
-    name = module.__name__.rpartition(".")[2]
-    return typer.Typer(name=name, help=_flowing(module.__doc__ or ""), callback=hand_down, invoke_without_command=True)
-
-
-_memo, _runs, _token = _group_of(memo), _group_of(runs), _group_of(token)
-_GROUPS = {
-    app: (tour, put, get, cat, ls, stat, rm, du, gc, verify, export, import_, sync, run, serve),
-    _memo: (memo.ls, memo.explain, memo.forget, memo.stats),
-    _runs: (runs.ls, runs.show, runs.resume, runs.cancel, runs.rm),
-    _token: (token.create, token.ls, token.revoke),
-}
-for _group, _commands in _GROUPS.items():
-    for _command in _commands:
-        _group.command(_command.__name__.rstrip("_"), help=_flowing(_command.__doc__ or ""))(_command)
-app.add_typer(_memo)
-app.add_typer(_runs)
-app.add_typer(_token)
 
 
 def _version(wanted: bool) -> None:
