@@ -219,8 +219,12 @@ def held_by_another(name: str) -> BusyError:
 
 
 def is_held(kernel: Kernel, name: str) -> bool:
-    """Whether somebody who lives holds this lease. Looking takes nothing, and keeps nobody from taking it."""
-    held, folder = kernel.catalog.holder(name), kernel.locks
+    """Whether somebody who lives holds this lease. Looking takes nothing, and keeps nobody from taking it.
+
+    Raises:
+        InvalidArgumentError: it is no name of a lease.
+    """
+    held, folder = kernel.catalog.holder(_check_name(name)), kernel.locks
     if held is None:
         return False
     return folder is None or not _is_here(held.owner) or _has_lock(_owner_path(folder, held.owner))

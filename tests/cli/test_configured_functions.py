@@ -82,4 +82,5 @@ def test_flows_in_python_have_them(folder: Path) -> None:
             flows.run("/f.yaml")
     write(folder, holdfast_toml=SHOUT)
     with holdfast.open(folder / "data") as store:
-        assert store.namespace("prod").flows.run("/f.yaml", {"said": "hold"}) == {"said": "hold", "return": {}}
+        output = store.namespace("prod").flows.run("/f.yaml", {"said": "hold"})
+    assert output == {"said": "hold", "return": {"SAID": "HOLD"}}
