@@ -555,7 +555,7 @@ def test_d18_two_files_of_one_name_in_one_place_fail(
     api.flow(f"{text}{ACT % ('g', '{}')}    files: {of_action}\n")
     reply = api.run()
     assert error(reply)[1] == "holdfast.function.files"
-    assert "'same'" in error(reply)[2]
+    assert "two files would be laid at 'same'" in error(reply)[2]
     assert told.requests == []
 
 
