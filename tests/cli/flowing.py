@@ -53,6 +53,9 @@ states:
 """Writes a variable, and calls a command that waits until there is a file ``go`` beside ``functions.toml``."""
 
 FUNCTIONS = """\
+[actions]
+door = "127.0.0.1:0"
+
 [functions.wait]
 shell = true
 command = 'echo $$ > pid; echo waiting >&2; while [ ! -e go ]; do sleep 0.05; done; echo \\"gone\\"'
