@@ -371,6 +371,23 @@ def test_waiting_holds_no_request_for_longer_than_one_may_take(tmp_path: Path, f
         api.client.close()
 
 
+def test_who_waits_is_told_of_an_instance_whose_output_finds_no_room(tmp_path: Path, functions: Called) -> None:
+    with flowing(tmp_path, functions, Limits(memory=300_000)) as (service, make):
+        api = make("prod")
+        api.flow("states:\n- {id: a, type: noop, transform: 'jq({n: [range(50000)]})'}\n")
+        client = service.client
+        with socket.create_connection((client.host, client.port), timeout=20) as link:
+            head = "POST /api/v2/namespaces/prod/instances?path=flow.yaml HTTP/1.1\r\nHost: localhost\r\n"
+            link.sendall(f"{head}Content-Length: 250000\r\n\r\n".encode() + b" " * 200_000)
+            reply = until(lambda: (found := api.run()).status == 504 and found)
+        assert reply.code == "timeout"
+        id = reply.headers["direktiv-instance-id"]
+        assert api.status(id) == "complete"
+        found = until(lambda: (found := api.ask("GET", f"instances/{id}/output?raw=true")).status == 200 and found)
+        assert found.json == {"n": list(range(50_000))}
+        api.client.close()
+
+
 def test_a_client_that_goes_away_leaves_its_instance_and_frees_its_place(tmp_path: Path, functions: Called) -> None:
     with flowing(tmp_path, functions, Limits(requests=2)) as (service, make):
         api = make("prod")

@@ -69,7 +69,10 @@ async def create(exchange: Exchange) -> Answer:
     exchange.need("read", namespace.path)
     answer = await service.driver.away(partial(_result, service, namespace, id, mark))
     assert isinstance(answer.body, bytes)
-    exchange.hold(len(answer.body))
+    try:
+        exchange.hold(len(answer.body))
+    except Refusal:  # which says that nothing was done
+        raise _later(id, "has ended, and there is no room for its output now", mark) from None
     return answer
 
 
@@ -82,11 +85,11 @@ async def _wait(exchange: Exchange, id: str, ended: asyncio.Future[str], mark: t
         return
     if exchange.leaving.done():
         raise ClientDisconnected
-    raise _goes_on(id, mark)
+    raise _later(id, "goes on", mark)
 
 
-def _goes_on(id: str, mark: tuple[bytes, bytes]) -> Refusal:
-    return Refusal(504, "timeout", f"the instance {id} goes on: ask for it, and for its output, by this id", [mark])
+def _later(id: str, how: str, mark: tuple[bytes, bytes]) -> Refusal:
+    return Refusal(504, "timeout", f"the instance {id} {how}: ask for it, and for its output, by this id", [mark])
 
 
 def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, bytes]) -> Answer:
@@ -98,7 +101,7 @@ def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, byte
     if info.status in (PENDING, CRASHED) and service.stopping:
         raise Refusal(503, "closed", f"the service is ending: the instance {id} can be gone on with", [mark])
     if info.status == PENDING:  # somebody else runs it now
-        raise _goes_on(id, mark)
+        raise _later(id, "goes on", mark)
     code, message = _error_of(info)
     found = Problem(code or "crashed", message or f"the instance {id} is {info.status}")
     fields = [
