@@ -406,7 +406,7 @@ class Exchange:
 
     @cached_property
     def leaving(self) -> asyncio.Future[None]:
-        """Done when the client has gone away. Only for handlers that do not read the body."""
+        """Done when the client has gone away. What is left of the body then is not read any more."""
 
         async def watch() -> None:
             while (await self._receive())["type"] == "http.request":

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ from ..flows.workers import Tell
 from .problems import Refusal
 
 __all__ = ["UNREADABLE", "Flows", "recorded"]
+
+T = TypeVar("T")
 
 _SHARE = 0.8  # of the time that ending may take: then what still runs is stopped, and who waits for it is told so
 _LOOK = 0.05  # seconds between two looks whether all have ended
@@ -99,8 +101,7 @@ class Flows:
             Refusal: 503, there are too many, or this is ending.
             NotFoundError, InvalidArgumentError: there is no such workflow; it, or the input, is not legal.
         """
-        id: str = self._counted(tell, lambda done: self.engine.start(namespace, path, given, tell=done))
-        return id
+        return self._counted(tell, lambda done: self.engine.start(namespace, path, given, tell=done))
 
     def resume(self, namespace: Scope, id: str) -> None:
         """Go on with an instance that crashed.
@@ -111,7 +112,7 @@ class Flows:
         """
         self._counted(lambda _: None, lambda done: self.engine.resume(namespace, id, tell=done))
 
-    def _counted(self, tell: Tell, begin: Callable[[Tell], Any]) -> Any:
+    def _counted(self, tell: Tell, begin: Callable[[Tell], T]) -> T:
         with self._lock:
             if self._ending:
                 raise Refusal(503, "closed", "the service is ending", [(b"retry-after", b"5")])

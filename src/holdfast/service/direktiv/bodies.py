@@ -17,7 +17,7 @@ from ..budget import FREE
 from .problems import Problem, invalid
 
 __all__ = ["FileChange", "InstanceChange", "Mirror", "NewFile", "NewNamespace", "NewVariable", "VariableChange"]
-__all__ += ["clean", "decode", "parse_uuid", "query", "read"]
+__all__ += ["clean", "decode", "number", "parse_uuid", "query", "read"]
 
 T = TypeVar("T")
 
@@ -160,3 +160,17 @@ def clean(path: str) -> str:
 def query(exchange: Exchange, name: str) -> str:
     """A query parameter: the first one if it is given several times, empty text if it is missing."""
     return exchange.query.get(name, [""])[0]
+
+
+def number(exchange: Exchange, name: str) -> int | None:
+    """A query parameter that is a whole number from 0 on; None if it is missing.
+
+    Raises:
+        Problem: it is no such number.
+    """
+    text = query(exchange, name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise invalid(f"query param {name} invalid number")
+    return int(text)

@@ -20,10 +20,10 @@ from ..base import ClientDisconnected, Exchange, Service
 from ..flows import UNREADABLE, recorded
 from ..problems import Refusal
 from .answers import DONE, answer_with, base64, data_answer, page_answer, stamp, too_large
-from .bodies import InstanceChange, parse_uuid, query, read
+from .bodies import InstanceChange, number, parse_uuid, query, read
 from .namespaces import namespace_of
 from .problems import Problem, invalid
-from .selection import limit_of, offset_of, selection_of
+from .selection import limit_of, selection_of
 
 __all__ = ["create", "delete", "get", "listing", "logs", "metadata", "output", "update"]
 
@@ -243,7 +243,7 @@ async def _with_text(exchange: Exchange, name: str) -> Answer:
 async def listing(exchange: Exchange) -> Answer:
     """Instances, the newest first, and how many there are."""
     namespace = await namespace_of(exchange, "read")
-    chosen, limit, offset = selection_of(exchange), limit_of(exchange), offset_of(exchange)
+    chosen, limit, offset = selection_of(exchange), limit_of(exchange), number(exchange, "offset") or 0
     after = query(exchange, "after")
     if after:
         after = parse_uuid(after, "query param after invalid uuid string")
@@ -276,13 +276,13 @@ async def logs(exchange: Exchange) -> Answer:
     """Lines of the log of the instance that ``instance`` names, from its beginning; ``after`` is the id of a line."""
     namespace = await namespace_of(exchange, "read")
     id = parse_uuid(query(exchange, "instance"), "query param instance invalid uuid string")
-    limit, after = limit_of(exchange), offset_of(exchange, "after")
+    limit, after = limit_of(exchange), number(exchange, "after") or 0
 
     def begin() -> tuple[dict[str, Any], Iterator[Any]]:
         known = exchange.service.flows.instances(namespace)
         info = recorded(known, id)
         numbered = islice(enumerate(known.log(id), 1), after, after + limit)
-        lines = (_line(namespace, info, number, line) for number, line in numbered)
+        lines = (_line(namespace, info, n, line) for n, line in numbered)
         first = list(islice(lines, 1))
         meta = {"previousPage": None, "startingFrom": first[0]["time"] if first else None}
         return meta, chain(first, lines)

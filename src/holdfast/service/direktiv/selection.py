@@ -8,10 +8,10 @@ from typing import Any
 
 from ...flows.instances import InstanceInfo
 from ..base import Exchange
-from .bodies import clean, query
+from .bodies import clean, number, query
 from .problems import invalid
 
-__all__ = ["limit_of", "offset_of", "selection_of"]
+__all__ = ["limit_of", "selection_of"]
 
 _MOST = 1000  # items of one page
 
@@ -40,25 +40,7 @@ def limit_of(exchange: Exchange) -> int:
     Raises:
         Problem: it is no number.
     """
-    return min(_whole(exchange, "limit", _MOST) or _MOST, _MOST)
-
-
-def offset_of(exchange: Exchange, name: str = "offset") -> int:
-    """How many are passed over first.
-
-    Raises:
-        Problem: it is no number.
-    """
-    return _whole(exchange, name, 0)
-
-
-def _whole(exchange: Exchange, name: str, default: int) -> int:
-    text = query(exchange, name)
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise invalid(f"query param {name} invalid number")
-    return int(text)
+    return min(number(exchange, "limit") or _MOST, _MOST)
 
 
 def selection_of(exchange: Exchange) -> _Choice | None:

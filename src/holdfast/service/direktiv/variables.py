@@ -25,7 +25,7 @@ from ..base import Exchange, Service
 from ..v1.content import content_answer
 from ..v1.values import look
 from .answers import DONE, answer_with, base64, data_answer, stamp, too_large
-from .bodies import NewVariable, VariableChange, clean, decode, parse_uuid, query, read
+from .bodies import NewVariable, VariableChange, clean, decode, number, parse_uuid, query, read
 from .identity import Known, batches, find, give, identify, remember, take
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid, missing
@@ -167,12 +167,10 @@ def _level(exchange: Exchange, namespace: Scope) -> Scope:
 
 
 def _limit(exchange: Exchange) -> int | None:
-    text = query(exchange, "limit")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+    found = number(exchange, "limit")
+    if found == 0:
         raise invalid("query param limit invalid number")
-    return int(text)
+    return found
 
 
 def _records(scope: Scope, **options: Any) -> Iterable[Record]:
