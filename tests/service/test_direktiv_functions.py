@@ -358,13 +358,13 @@ def test_more_instances_than_there_may_be_are_refused(tmp_path: Path, functions:
 
 
 def test_waiting_holds_no_request_for_longer_than_one_may_take(tmp_path: Path, functions: Called) -> None:
-    with flowing(tmp_path, functions, Limits(request_time=2.0)) as (_, make):
+    with flowing(tmp_path, functions, Limits(request_time=1.0)) as (_, make):
         api = make("prod")
-        api.flow(DELAY % "3")
+        api.flow(DELAY % "1.2")
         began = time.monotonic()
         reply = api.run()
         assert (reply.status, reply.code) == (504, "timeout")
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 1.2
         id = reply.headers["direktiv-instance-id"]
         assert id in reply.json["error"]["message"]
         assert api.ended(id)["status"] == "complete"
@@ -391,13 +391,13 @@ def test_who_waits_is_told_of_an_instance_whose_output_finds_no_room(tmp_path: P
 def test_a_client_that_goes_away_leaves_its_instance_and_frees_its_place(tmp_path: Path, functions: Called) -> None:
     with flowing(tmp_path, functions, Limits(requests=2)) as (service, make):
         api = make("prod")
-        api.flow(DELAY % "1.5")
+        api.flow(DELAY % "1")
         where = "/api/v2/namespaces/prod/instances?path=flow.yaml&wait=true"
         for _ in range(3):
             with socket.create_connection((api.client.host, api.client.port), timeout=20) as link:
                 link.sendall(f"POST {where} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
-                time.sleep(0.2)
-        until(lambda: "holdfast_requests_active 0" in service.client.get("/metrics").body.decode(), 1.0)
+                time.sleep(0.1)
+        until(lambda: "holdfast_requests_active 0" in service.client.get("/metrics").body.decode(), 0.6)
         ids = [found["id"] for found in api.ask("GET", "instances").json["data"]]
         assert len(ids) == 3
         for id in ids:
