@@ -97,7 +97,7 @@ def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, byte
     known = service.flows.instances(namespace)
     info = recorded(known, id)
     if info.status == COMPLETE:
-        return Answer(200, [JSON, mark], _text(known, id, "output").encode())
+        return Answer(200, [JSON, mark], _output(known, info))
     if info.status in (PENDING, CRASHED) and service.stopping:
         raise Refusal(503, "closed", f"the service is ending: the instance {id} can be gone on with", [mark])
     if info.status == PENDING:  # somebody else runs it now
@@ -156,8 +156,16 @@ def _id(exchange: Exchange) -> str:
     return parse_uuid(exchange.parameters["id"], _BAD_ID)
 
 
-def _text(known: Instances, id: str, name: str) -> str:
-    return str(text_in(known.scope(id), known.facts(id).value, name) or "")
+def _output(known: Instances, info: InstanceInfo) -> bytes:
+    """Its data at its end, as JSON; nothing if it is not complete."""
+    if info.status != COMPLETE:
+        return b""
+    return (text_in(known.scope(info.id), known.facts(info.id).value, "output") or "").encode()
+
+
+def _metadata(known: Instances, info: InstanceInfo) -> bytes:
+    """What its last state with metadata said, as JSON; nothing if there was none."""
+    return b"" if info.metadata is None else encode(info.metadata)
 
 
 def _error_of(info: InstanceInfo) -> tuple[str | None, str | None]:
@@ -194,13 +202,8 @@ def _above(above: dict[str, Any]) -> dict[str, Any]:
 def _one(service: Service, namespace: Scope, id: str) -> dict[str, Any]:
     known = service.flows.instances(namespace)
     info = recorded(known, id)
-    output = _text(known, id, "output") if info.status == COMPLETE else ""
-    more = {"outputLength": len(output.encode()), "metadataLength": len(_metadata(info))}
+    more = {"outputLength": len(_output(known, info)), "metadataLength": len(_metadata(known, info))}
     return {**_shown(known, namespace, info), **more}
-
-
-def _metadata(info: InstanceInfo) -> bytes:
-    return b"" if info.metadata is None else encode(info.metadata)
 
 
 async def get(exchange: Exchange) -> Answer:
@@ -211,25 +214,22 @@ async def get(exchange: Exchange) -> Answer:
 
 async def output(exchange: Exchange) -> Answer:
     """An instance with its output; it has one when it is complete."""
-    return await _with_text(exchange, "output")
+    return await _with_text(exchange, "output", _output)
 
 
 async def metadata(exchange: Exchange) -> Answer:
     """An instance with what its last state with metadata said."""
-    return await _with_text(exchange, "metadata")
+    return await _with_text(exchange, "metadata", _metadata)
 
 
-async def _with_text(exchange: Exchange, name: str) -> Answer:
+async def _with_text(exchange: Exchange, name: str, text: Callable[[Instances, InstanceInfo], bytes]) -> Answer:
     service, namespace, id = exchange.service, await namespace_of(exchange, "read"), _id(exchange)
     raw = query(exchange, "raw") == "true"
 
     def work() -> Answer:
         known = service.flows.instances(namespace)
         info = recorded(known, id)
-        if name == "metadata":
-            data = _metadata(info)
-        else:
-            data = _text(known, id, name).encode() if info.status == COMPLETE else b""
+        data = text(known, info)
         if raw:
             return Answer(200, [JSON], data) if data else Answer(404, [])
         if len(data) > service.limits.json:
