@@ -333,8 +333,8 @@ states:
 
 _FORGED = [
     [1], "text", {}, {"begun": 1e300}, {"ended": "now"}, {"id": 3}, {"id": str(uuid4())}, {"path": None},
-    {"message": 5}, {"lineage": 7}, {"flow": [1]}, {"status": [1]}, {"metadata": "{"},
-    {"status": "pending", "runner": "x" * 3000},
+    {"message": 5}, {"flow": [1]}, {"status": [1]}, {"metadata": "{"}, {"status": "pending", "runner": "x" * 3000},
+    {"lineage": 7}, {"lineage": [{"id": "x"}]}, {"lineage": [{"id": "x", "state": "a", "branch": "b"}]},
 ]  # fmt: skip
 
 

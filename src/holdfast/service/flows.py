@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from threading import Lock
 from time import monotonic
-from typing import TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import msgspec
 
@@ -40,6 +40,12 @@ UNREADABLE = (NotFoundError, DecodeError)
 """What :func:`recorded` raises for something that is not to keep others from being seen: none, or a damaged one."""
 
 
+class _Above(TypedDict):
+    id: str
+    state: str
+    branch: Annotated[str, msgspec.Meta(pattern="^[0-9]+/[0-9]+/[0-9]+$")]
+
+
 def recorded(known: Instances, id: str) -> InstanceInfo:
     """What is recorded of an instance.
 
@@ -49,6 +55,7 @@ def recorded(known: Instances, id: str) -> InstanceInfo:
     """
     try:
         info = msgspec.convert(tuple(known.get(id)), InstanceInfo)
+        msgspec.convert(info.lineage, tuple[_Above, ...])
         if info.id == id:
             return info
     except UNREADABLE:
