@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 from uuid import uuid4
 
@@ -484,6 +485,24 @@ states:
     found = api.info(id)
     assert (found["status"], found["errorCode"]) == ("crashed", None)
     assert b"resumed" in of(found["errorMessage"])
+
+
+def test_an_instance_that_crashes_does_not_tell_where_the_store_is(tmp_path: Path, functions: Called) -> None:
+    with flowing(tmp_path, functions) as (_, make):
+        api = make("prod")
+        large = "{key: x, scope: namespace, value: 'jq([range(9999)])'}"
+        api.flow(f"states:\n- {{id: a, type: setter, variables: [{large}]}}\n")
+        assert api.run().status == 200
+        rmtree(tmp_path / "store" / "files")
+        (tmp_path / "store" / "files").touch()
+        reply = api.run()
+        assert error(reply)[:2] == (500, "crashed")
+        found = api.info(reply.headers["direktiv-instance-id"])
+        assert found["status"] == "crashed"
+        for told in (error(reply)[2], str(reply.headers), of(found["errorMessage"]).decode()):
+            assert "the store/files" in told
+            assert str(tmp_path) not in told
+        api.client.close()
 
 
 def test_many_who_look_at_once_see_that_an_instance_crashed(api: Flowing) -> None:

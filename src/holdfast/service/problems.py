@@ -21,7 +21,7 @@ from ..errors import (
 )
 from .answer import Answer, Headers, json_answer
 
-__all__ = ["Refusal", "answer_of", "problem", "public", "status_and_code", "status_of"]
+__all__ = ["Refusal", "answer_of", "problem", "public", "public_text", "status_and_code", "status_of"]
 
 _STATUS: Sequence[tuple[type[HoldfastError], int]] = (
     (AccessError, 403),
@@ -67,7 +67,12 @@ def public(error: Exception, folder: str | None) -> Exception:
     if isinstance(error, StoreNotFoundError):
         return StoreNotFoundError("the store of this service is gone: tell who runs it")
     hides = folder and isinstance(error, HoldfastError) and folder in error.message
-    return type(error)(str(error).replace(folder or "", "the store")) if hides else error
+    return type(error)(public_text(str(error), folder)) if hides else error
+
+
+def public_text(text: str, folder: str | None) -> str:
+    """The same of a message that was recorded."""
+    return text.replace(folder, "the store") if folder else text
 
 
 def problem(code: str, message: str, request_id: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from ...flows.record import CANCELLED, COMPLETE, CRASHED, FAILED, PENDING, text_
 from ..answer import JSON, Answer, json_answer
 from ..base import ClientDisconnected, Exchange, Service
 from ..flows import UNREADABLE, recorded
-from ..problems import Refusal
+from ..problems import Refusal, public_text
 from .answers import DONE, answer_with, base64, data_answer, page_answer, stamp, too_large
 from .bodies import InstanceChange, number, parse_uuid, query, read
 from .namespaces import namespace_of
@@ -102,7 +102,7 @@ def _result(service: Service, namespace: Scope, id: str, mark: tuple[bytes, byte
         raise Refusal(503, "closed", f"the service is ending: the instance {id} can be gone on with", [mark])
     if info.status == PENDING:  # somebody else runs it now
         raise _later(id, "goes on", mark)
-    code, message = _error_of(info)
+    code, message = _error_of(namespace, info)
     found = Problem(code or "crashed", message or f"the instance {id} is {info.status}")
     fields = [
         mark,
@@ -168,14 +168,15 @@ def _metadata(known: Instances, info: InstanceInfo) -> bytes:
     return b"" if info.metadata is None else encode(info.metadata)
 
 
-def _error_of(info: InstanceInfo) -> tuple[str | None, str | None]:
+def _error_of(namespace: Scope, info: InstanceInfo) -> tuple[str | None, str | None]:
     if info.status == CANCELLED:
         return Codes.CANCELLED, "the instance was cancelled"
-    return None if info.status == CRASHED else info.error_code, info.error_message
+    message = None if info.error_message is None else public_text(info.error_message, namespace._kernel.folder)
+    return None if info.status == CRASHED else info.error_code, message
 
 
 def _shown(known: Instances, namespace: Scope, info: InstanceInfo) -> dict[str, Any]:
-    code, message = _error_of(info)
+    code, message = _error_of(namespace, info)
     return {
         "id": info.id,
         "createdAt": stamp(info.begun.timestamp()),
