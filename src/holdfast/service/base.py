@@ -119,7 +119,7 @@ class Service:
         """The scope of a path."""
         return self.store._at(path)
 
-    async def pieces(self, made: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def streamed(self, made: Iterator[bytes]) -> AsyncIterator[bytes]:
         """The body of an answer whose pieces are made in a thread, each when the one before has been sent."""
         away = self.driver.away
         try:

@@ -119,7 +119,7 @@ def _answer_of(service: Service, reply: Reply) -> Answer:
     if isinstance(reply.body, list | tuple):
         headers = [field for field in headers if field[0] != b"content-length"]
         return Answer(reply.status, headers, b"".join(reply.body))
-    return Answer(reply.status, headers, service.pieces(iter(reply.body)))
+    return Answer(reply.status, headers, service.streamed(iter(reply.body)))
 
 
 _IN = {400: "scope or key is not legal", 403: "no action that runs has this aid", 409: "it was replaced meanwhile"}

@@ -43,7 +43,7 @@ async def page_answer(exchange: Exchange, begin: Callable[[], tuple[Mapping[str,
         return next(pieces), next(pieces, None), pieces
 
     first, second, more = await service.driver.away(make)
-    return Answer(200, [JSON], first if second is None else service.pieces(chain((first, second), more)))
+    return Answer(200, [JSON], first if second is None else service.streamed(chain((first, second), more)))
 
 
 def _pieces(meta: Mapping[str, Any], items: Iterator[Any]) -> Iterator[bytes]:
