@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from ..failures import Failure
 
-__all__ = ["Answer", "brief", "error_of", "value_of"]
+__all__ = ["Answer", "brief", "error_of"]
 
 _LONGEST = 10_000  # characters of a message
 
@@ -24,14 +21,6 @@ class Answer(NamedTuple):
 
     body: bytes
     failure: Failure | None = None
-
-
-def value_of(body: bytes) -> Any:
-    """A result as a flow sees it: the JSON value that it is, else its bytes as base64."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return b64encode(body).decode()
 
 
 def error_of(code: str, message: str) -> Failure | None:

@@ -10,12 +10,11 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any, Self
 
-import msgspec
-
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError
 from ..failures import Failure
+from ..json_text import encode, from_bytes
 from .action import Action
-from .answers import Answer, value_of
+from .answers import Answer
 from .codes import FILES, OUTPUT, UNKNOWN, UNREACHABLE
 from .commands import run
 from .door import Door
@@ -162,7 +161,7 @@ class Functions:
             raise Failure(answer.failure.code, told) from failure
         if answer.failure is not None:
             raise answer.failure
-        return value_of(answer.body)
+        return from_bytes(answer.body)
 
     # --- what is open while actions run -------------------------------------------------------------------------------
 
@@ -224,8 +223,8 @@ class Functions:
 
 def _encoded(value: Any) -> bytes:
     try:
-        return msgspec.json.encode(value)
-    except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        return encode(value)
+    except ValueError as error:
         raise Failure(UNKNOWN, f"the input of the function has no form as JSON: {error}") from error
 
 
