@@ -20,6 +20,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 import holdfast
+from holdfast.errors import ClosedError
 from holdfast.flows.functions import Functions
 from holdfast.flows.functions import listener as listening
 from holdfast.flows.functions.door import Door
@@ -261,6 +262,17 @@ def test_the_core_takes_and_gives_streams(world: World) -> None:
         status, headers, body = door.answer("/var", "GET", query, {}, io.BytesIO())
         assert (status, dict(headers)) == (200, {"Content-Type": "text/x", "Content-Length": "1000000"})
         assert b"".join(body) == b"12" * 500_000
+
+
+def test_d20_a_variable_is_not_read_on_when_its_action_has_ended(world: World) -> None:
+    door = Door()
+    world.put("instance", "x", b"12" * 5_000_000)
+    with door.granting(world.place, Log(world.lines.append, 1000)) as grant:
+        reply = door.answer("/var", "GET", f"aid={grant.id}&scope=instance&key=x", {}, io.BytesIO())
+        body = iter(reply.body)
+        assert next(body)
+    with pytest.raises(ClosedError, match="has ended"):
+        next(body)
 
 
 def test_a_variable_that_is_replaced_before_it_is_read_is_not_mixed(world: World, store: holdfast.Store) -> None:

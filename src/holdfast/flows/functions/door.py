@@ -17,7 +17,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
-from ...errors import ConflictError, HoldfastError, InvalidArgumentError, StorageFullError
+from ...errors import ClosedError, ConflictError, HoldfastError, InvalidArgumentError, StorageFullError
 from ...scope import BaseScope
 from ...storages.base import OCTETS
 from ..place import SCOPES, Place, is_name
@@ -29,6 +29,7 @@ __all__ = ["LOG", "VAR", "Door", "Grant", "Readable", "Reply"]
 VAR, LOG = "/var", "/log"
 """The paths that are answered."""
 
+_ENDED = "the action with this aid has ended"
 _PIECE = 1 << 18
 _LOG_MOST = 1 << 20  # bytes of one message for the log
 _METHODS = {VAR: ("GET", "POST"), LOG: ("POST",)}
@@ -47,7 +48,8 @@ class Reply(NamedTuple):
     Attributes:
         status: of HTTP.
         headers: names and values; the length of the body is among them.
-        body: in pieces.
+        body: in pieces. Where the rest must not be told, as the action has ended or the variable was replaced, the next
+            one raises a HoldfastError.
     """
 
     status: int
@@ -75,10 +77,15 @@ class Grant:
         self._open = True
         self._lock = Lock()
 
+    @property
+    def open(self) -> bool:
+        """Whether it runs; asked between the pieces of what is long."""
+        return self._open
+
     def look(self) -> None:
-        """Asked between the pieces of what is long."""
+        """Refuse what comes when it has ended."""
         if not self._open:
-            raise _Refused(403, "access_denied", "the action with this aid has ended")
+            raise _Refused(403, "access_denied", _ENDED)
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -184,7 +191,8 @@ def _get(grant: Grant, scope: BaseScope[Any], key: str) -> Reply:
 def _sent(grant: Grant, variable: Variable) -> Iterator[bytes]:
     left = variable.size
     for piece in variable.pieces:
-        grant.look()
+        if not grant.open:
+            raise ClosedError(_ENDED)
         left -= len(piece)
         if left < 0:  # it was replaced, and collected, since its size was told
             raise ConflictError("the variable was replaced while it was read: read it again")
