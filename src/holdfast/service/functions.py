@@ -122,7 +122,8 @@ def _answer_of(service: Service, reply: Reply) -> Answer:
     return Answer(reply.status, headers, service.streamed(iter(reply.body)))
 
 
-_IN = {400: "scope or key is not legal", 403: "no action that runs has this aid", 409: "it was replaced meanwhile"}
+_IN = {400: "scope or key is not legal", 403: "no action that runs has this aid"}
+_KEPT = {409: "the namespace was dropped meanwhile", 507: "it has no room for that"}
 _AID = Parameter("aid", "the id of the action, as its function was told it")
 _OF_VAR = (_AID, Parameter("scope", "namespace, workflow or instance"), Parameter("key", "the variable's name"))
 _VAR = {

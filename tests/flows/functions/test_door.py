@@ -253,6 +253,20 @@ def test_d20_what_comes_after_the_end_of_its_action_is_not_stored(world: World, 
     assert world.get("instance", "x") is None
 
 
+def test_a_namespace_that_is_dropped_meanwhile_is_a_conflict(world: World) -> None:
+    door, body = Door(), _Slow(1)
+    replies: list[Any] = []
+    with door.granting(world.place, Log(world.lines.append, 1000)) as grant:
+        query = f"aid={grant.id}&scope=namespace&key=x"
+        thread = threading.Thread(target=lambda: replies.append(door.answer("/var", "POST", query, {}, body)))
+        thread.start()
+        assert body.asked.wait(10)
+        world.place.namespace.drop()
+        body.go.set()
+        thread.join()
+    assert replies[0].status == 409
+
+
 def test_the_core_takes_and_gives_streams(world: World) -> None:
     door = Door()
     with door.granting(world.place, Log(world.lines.append, 1000)) as grant:

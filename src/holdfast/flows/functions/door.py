@@ -32,6 +32,7 @@ VAR, LOG = "/var", "/log"
 _ENDED = "the action with this aid has ended"
 _PIECE = 1 << 18
 _LOG_MOST = 1 << 20  # bytes of one message for the log
+_STATUS = {InvalidArgumentError: 400, ConflictError: 409, StorageFullError: 507}
 _METHODS = {VAR: ("GET", "POST"), LOG: ("POST",)}
 
 
@@ -133,9 +134,7 @@ class Door:
         except _Refused as refused:
             return refused.reply
         except HoldfastError as error:
-            status = 500
-            if isinstance(error, InvalidArgumentError | StorageFullError):
-                status = 400 if isinstance(error, InvalidArgumentError) else 507
+            status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), 500)
             return _reply(status, {"error": {"code": error.code, "message": str(error)}})
 
     def _answer(self, path: str, method: str, query: str, headers: Mapping[str, str], body: Readable) -> Reply:
