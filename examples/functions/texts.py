@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def work(folder: Path) -> dict[str, int]:
-    texts = sorted(path for path in (folder / "texts").rglob("*") if path.is_file())
+    texts = sorted(path for path in (folder / "texts").iterdir() if path.is_file())
     if not texts:
         raise FileNotFoundError("there is nothing in texts/")
     target = folder / "out" / "workflow" / "sorted"

@@ -23,7 +23,7 @@ import holdfast
 from holdfast.errors import ClosedError
 from holdfast.flows.functions import Functions
 from holdfast.flows.functions import listener as listening
-from holdfast.flows.functions.door import Door
+from holdfast.flows.functions.door import Door, Grant, Reply
 from holdfast.flows.functions.listener import Listener
 from holdfast.flows.functions.log import Log
 
@@ -238,33 +238,37 @@ class _Slow:
         return self._pieces.pop(0)
 
 
+def _posting(door: Door, grant: Grant, scope: str, body: _Slow) -> Callable[[], Reply]:
+    """Post a body, up to the piece that does not come yet; what is given lets it come and gives the answer."""
+    replies: list[Reply] = []
+    query = f"aid={grant.id}&scope={scope}&key=x"
+    thread = threading.Thread(target=lambda: replies.append(door.answer("/var", "POST", query, {}, body)))
+    thread.start()
+    assert body.asked.wait(10)
+
+    def go_on() -> Reply:
+        body.go.set()
+        thread.join()
+        return replies[0]
+
+    return go_on
+
+
 @pytest.mark.parametrize("at", [1, 2])
 def test_d20_what_comes_after_the_end_of_its_action_is_not_stored(world: World, at: int) -> None:
-    door, body = Door(), _Slow(at)
-    replies: list[Any] = []
+    door = Door()
     with door.granting(world.place, Log(world.lines.append, 1000)) as grant:
-        query = f"aid={grant.id}&scope=instance&key=x"
-        thread = threading.Thread(target=lambda: replies.append(door.answer("/var", "POST", query, {}, body)))
-        thread.start()
-        assert body.asked.wait(10)
-    body.go.set()
-    thread.join()
-    assert replies[0].status == 403
+        go_on = _posting(door, grant, "instance", _Slow(at))
+    assert go_on().status == 403
     assert world.get("instance", "x") is None
 
 
 def test_a_namespace_that_is_dropped_meanwhile_is_a_conflict(world: World) -> None:
-    door, body = Door(), _Slow(1)
-    replies: list[Any] = []
+    door = Door()
     with door.granting(world.place, Log(world.lines.append, 1000)) as grant:
-        query = f"aid={grant.id}&scope=namespace&key=x"
-        thread = threading.Thread(target=lambda: replies.append(door.answer("/var", "POST", query, {}, body)))
-        thread.start()
-        assert body.asked.wait(10)
+        go_on = _posting(door, grant, "namespace", _Slow(1))
         world.place.namespace.drop()
-        body.go.set()
-        thread.join()
-    assert replies[0].status == 409
+        assert go_on().status == 409
 
 
 def test_the_core_takes_and_gives_streams(world: World) -> None:

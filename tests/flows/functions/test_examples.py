@@ -44,7 +44,8 @@ def configured(world: World, language: str) -> Iterator[Functions]:
 
 @pytest.mark.parametrize("language", ["python", "node", "shell"])
 def test_an_example(world: World, language: str) -> None:
-    world.put("namespace", "texts", tar(("a.txt", b"pear plum\napple\n"), ("b.txt", b"two\none\n")))
+    texts = tar(("a.txt", b"pear plum\napple\n"), ("b.txt", b"two\none\n"), ("deep/a.txt", b"not looked at\n"))
+    world.put("namespace", "texts", texts)
     files = [file("texts", type="tar", scope="namespace")]
     with configured(world, language) as functions:
         name = f"examples/texts-{language}:v1"
