@@ -385,11 +385,16 @@ def test_a_refused_body_is_told_why(world: World) -> None:
 
 
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
-    """A door that nothing is granted at, and that has little patience."""
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch, door: Door) -> Iterator[Listener]:
+    """It listens for a door, and has little patience."""
     monkeypatch.setattr(listening, "_HEAD", 0.3)
     monkeypatch.setattr(listening, "_LINGER", (0.3, 4 << 20))
-    made = Listener(Door(), "127.0.0.1", 0, threading.RLock(), lambda: True)
+    made = Listener(door, "127.0.0.1", 0, threading.RLock(), lambda: True)
     try:
         yield made
     finally:
@@ -419,6 +424,38 @@ def test_who_sends_no_request_does_not_keep_others(listener: Listener) -> None:
                 with suppress(OSError):
                     slow[1].sendall(b"x")
             assert connection.recv(12) == b"HTTP/1.1 403"
+
+
+def test_a_function_may_take_its_time(world: World, door: Door, listener: Listener) -> None:
+    """To send what it is still computing, or to work on what it gets."""
+    data = os.urandom(30_000_000)
+    world.put("instance", "x", data)
+    with door.granting(world.place, Log(world.lines.append, 1000)) as grant, ExitStack() as held:
+        query = f"?aid={grant.id}&scope=instance&key="
+        getting, setting = held.enter_context(_connected(listener)), held.enter_context(_connected(listener))
+        getting.sendall(f"GET /var{query}x HTTP/1.1\r\n\r\n".encode())
+        setting.sendall(f"POST /var{query}y HTTP/1.1\r\nContent-Length: 1\r\n\r\n".encode())
+        time.sleep(0.5)
+        setting.sendall(b"1")
+        assert setting.recv(12) == b"HTTP/1.1 200"
+        with getting.makefile("rb") as answer:
+            assert answer.read().endswith(data)
+    assert world.get("instance", "y") == b"1"
+
+
+def test_a_request_ends_with_its_action(world: World, door: Door, listener: Listener) -> None:
+    world.put("instance", "x", bytes(30_000_000))
+    with ExitStack() as held:
+        getting, setting = held.enter_context(_connected(listener)), held.enter_context(_connected(listener))
+        with door.granting(world.place, Log(world.lines.append, 1000)) as grant:
+            query = f"?aid={grant.id}&scope=instance&key="
+            getting.sendall(f"GET /var{query}x HTTP/1.1\r\n\r\n".encode())
+            setting.sendall(f"POST /var{query}y HTTP/1.1\r\nContent-Length: 2\r\n\r\n1".encode())
+            assert getting.recv(12) == b"HTTP/1.1 200"
+        with getting.makefile("rb") as got, setting.makefile("rb") as answer:
+            assert b" 200 " not in answer.read()
+            assert len(got.read()) < 30_000_000
+    assert world.get("instance", "y") is None
 
 
 @pytest.mark.parametrize("body", [b"1\r\nx\r\n", b"0\r\n", b"0\r\na: b\r\n"])

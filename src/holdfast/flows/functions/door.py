@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import ClosedError, ConflictError, HoldfastError, InvalidArgumentError, StorageFullError
@@ -70,22 +70,18 @@ class Grant:
         id: 256 random bits, in hex.
         place: whose variables those are.
         log: what it may write into.
+        ended: set when it opens nothing any more.
     """
 
     def __init__(self, place: Place, log: Log) -> None:
         self.id = secrets.token_hex(32)
         self.place, self.log = place, log
-        self._open = True
+        self.ended = Event()
         self._lock = Lock()
 
-    @property
-    def open(self) -> bool:
-        """Whether it runs; asked between the pieces of what is long."""
-        return self._open
-
     def look(self) -> None:
-        """Refuse what comes when it has ended."""
-        if not self._open:
+        """Asked between the pieces of what is long."""
+        if self.ended.is_set():
             raise _Refused(403, "access_denied", _ENDED)
 
     @contextmanager
@@ -98,7 +94,7 @@ class Grant:
     def end(self) -> None:
         """It opens nothing any more; what is being written is not stored."""
         with self._lock:
-            self._open = False
+            self.ended.set()
 
 
 class Door:
@@ -118,6 +114,11 @@ class Door:
         finally:
             del self._grants[digest]
             grant.end()
+
+    def end_of(self, query: str) -> Event | None:
+        """What is set when the action ends that a request with this query is of; None for a request that is of none."""
+        grant = self._grant(_query(query))
+        return None if grant is None else grant.ended
 
     def answer(self, path: str, method: str, query: str, headers: Mapping[str, str], body: Readable) -> Reply:
         """Answer a request.
@@ -145,7 +146,9 @@ class Door:
             allow = ", ".join(methods)
             raise _Refused(405, "request_method_not_allowed", f"{path} takes {allow}", ("Allow", allow))
         asked = _query(query)
-        grant = self._granted(asked.get("aid", ""))
+        grant = self._grant(asked)
+        if grant is None:
+            raise _Refused(403, "access_denied", "no action that runs has this aid")
         if path.rstrip("/") == LOG:
             return _log(grant, body)
         scope = _scope(grant.place, asked.get("scope", ""))
@@ -156,11 +159,11 @@ class Door:
             return _get(grant, scope, key)
         return _set(grant, scope, key, headers.get("content-type") or OCTETS, body)
 
-    def _granted(self, id: str) -> Grant:
+    def _grant(self, asked: Mapping[str, str]) -> Grant | None:
+        id = asked.get("aid", "")
         grant = self._grants.get(_digest(id))
-        if grant is None or not hmac.compare_digest(grant.id.encode(), id.encode(errors="replace")):
-            raise _Refused(403, "access_denied", "no action that runs has this aid")
-        return grant
+        same = grant is not None and hmac.compare_digest(grant.id.encode(), id.encode(errors="replace"))
+        return grant if same else None
 
 
 def _digest(id: str) -> bytes:
@@ -190,7 +193,7 @@ def _get(grant: Grant, scope: BaseScope[Any], key: str) -> Reply:
 def _sent(grant: Grant, variable: Variable) -> Iterator[bytes]:
     left = variable.size
     for piece in variable.pieces:
-        if not grant.open:
+        if grant.ended.is_set():
             raise ClosedError(_ENDED)
         left -= len(piece)
         if left < 0:  # it was replaced, and collected, since its size was told

@@ -21,8 +21,7 @@ from .watch import Watch
 __all__ = ["Listener"]
 
 _MOST = 64  # connections at a time
-_HEAD = 5.0  # seconds for all of the head of a request: who sends none takes a place from others
-_IDLE = 60.0  # seconds for each piece of a body, and of an answer
+_HEAD = 5.0  # seconds to say which action a request is of; then it has as long as that runs
 _LOOK = 0.5  # seconds between two looks at whether anybody still needs the door
 _LINGER = 1.0, 4 << 20  # seconds and bytes of a refused body that are read, so that its sender comes to read why
 _PIECE, _LINE = 1 << 16, 1000  # bytes of a body that are read at once, and of a line in it
@@ -135,14 +134,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(400)
             return
         path, _, query = self.path.partition("?")
+        end = self.server.door.end_of(query)
+        if end is not None:
+            self._watch.until(end)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        reply = self.server.door.answer(path, self.command, query, headers, _Body(body, self._watch))
+        reply = self.server.door.answer(path, self.command, query, headers, _Body(body))
         self.send_response(reply.status)
         for name, value in (*reply.headers, ("Connection", "close")):
             self.send_header(name, value)
         self.end_headers()
         for piece in reply.body if self.command != "HEAD" else ():
-            self._watch.begin(_IDLE)
             self.wfile.write(piece)
         self.wfile.flush()
         seconds, left = _LINGER
@@ -175,13 +176,12 @@ def _body(handler: BaseHTTPRequestHandler) -> Iterator[bytes] | None:
 
 
 class _Body:
-    """A body that is read piece by piece, each of which has its time."""
+    """Pieces that are read one at a time."""
 
-    def __init__(self, pieces: Iterator[bytes], watch: Watch) -> None:
-        self._pieces, self._watch = pieces, watch
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
 
     def read(self, size: int, /) -> bytes:
-        self._watch.begin(_IDLE)
         return next(self._pieces, b"")
 
 

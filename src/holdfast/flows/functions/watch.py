@@ -26,6 +26,11 @@ class Watch:
         """Its time begins now."""
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
 
+    def until(self, end: Event) -> None:
+        """It may go on until this is set, too; and has no time of its own any more."""
+        self._ends += (end,)
+        self.rest()
+
     def rest(self) -> None:
         """What is done from here on takes no time of the call."""
         self._deadline = None
