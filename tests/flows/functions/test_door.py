@@ -391,7 +391,8 @@ def door() -> Door:
 
 @pytest.fixture
 def listener(monkeypatch: pytest.MonkeyPatch, door: Door) -> Iterator[Listener]:
-    """It listens for a door, and has little patience."""
+    """It listens for a door, and has little room and patience."""
+    monkeypatch.setattr(listening, "_MOST", 8)
     monkeypatch.setattr(listening, "_HEAD", 0.3)
     monkeypatch.setattr(listening, "_LINGER", (0.3, 4 << 20))
     made = Listener(door, "127.0.0.1", 0, threading.RLock(), lambda: True)
@@ -414,7 +415,7 @@ def test_who_sends_no_request_does_not_keep_others(listener: Listener) -> None:
         b"GET / HTTP/9.9\r\n\r\n",
     ]
     with ExitStack() as held:
-        slow = [held.enter_context(_connected(listener)) for _ in range(64)]
+        slow = [held.enter_context(_connected(listener)) for _ in range(8)]
         for connection, beginning in zip(slow, cycle(beginnings), strict=False):
             connection.sendall(beginning)
         with _connected(listener) as connection:

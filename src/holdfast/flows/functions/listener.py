@@ -20,7 +20,7 @@ from .watch import Watch
 
 __all__ = ["Listener"]
 
-_MOST = 64  # connections at a time
+_MOST = 256  # connections at a time: several for each action, as one may send what it gets
 _HEAD = 5.0  # seconds to say which action a request is of; then it has as long as that runs
 _LOOK = 0.5  # seconds between two looks at whether anybody still needs the door
 _LINGER = 1.0, 4 << 20  # seconds and bytes of a refused body that are read, so that its sender comes to read why
