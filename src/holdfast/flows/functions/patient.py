@@ -13,7 +13,7 @@ __all__ = ["Patient"]
 
 
 class Patient(RawIOBase):
-    """A connected socket whose waits end when the watch says so; whoever made the socket closes it."""
+    """A connected socket, of which each wait ends where the watch says so; it is closed by who made it."""
 
     def __init__(self, inner: socket.socket, watch: Watch) -> None:
         super().__init__()
@@ -26,12 +26,14 @@ class Patient(RawIOBase):
         return True
 
     def readinto(self, target: Any, /) -> int:
+        """Fill a part of ``target`` with what has come; gives how much, 0 at the end."""
         while True:
             self._wait()
             with suppress(TimeoutError):
                 return self._inner.recv_into(target)
 
     def write(self, data: Any, /) -> int:
+        """Send a part of some bytes; gives how much."""
         while True:
             self._wait()
             with suppress(TimeoutError):
