@@ -144,7 +144,9 @@ def test_a_definition_that_is_not_legal(tmp_path: Path) -> None:
         (("flow.yaml", "--input", "text"), 2, "--input takes JSON"),
         (("flow.yaml", "--input", "@none.json"), 3, "no file none.json"),
         (("flow.yaml", "--timeout", "soon"), 2, "--timeout takes a time"),
-        (("flow.yaml", "--functions", "none.toml"), 2, "none.toml cannot be read"),
+        (("flow.yaml", "--functions", "none.toml"), 3, "no file none.toml"),
+        ((".",), 2, ". is a folder: name the file of a flow in it"),
+        (("./",), 2, "./ is a folder: name the file of a flow in it"),
         (("flow.yaml", "--namespace", ""), 2, "name"),
         (("latin.yaml",), 2, "latin.yaml:1: (the whole): a definition is text in UTF-8"),
     ],
@@ -175,6 +177,18 @@ def test_subflows_beside_the_file_are_registered_with_it(store: holdfast.Store, 
     assert ended.json == {"return": {"return": {"last": 1}}}
     assert "registered /team/last.yaml, a subflow\nregistered /team/parts/child.yaml, a subflow\n" in ended.err
     assert instances(store) == ["complete"] * 3
+
+
+def test_a_subflow_is_told_of_when_it_is_new_or_changed(at: list[str], tmp_path: Path) -> None:
+    write(tmp_path, parent_yaml=PARENT, **{"parts/child_yaml": LAST})
+    told = [run("run", tmp_path / "parent.yaml", *at).err.count("registered") for _ in range(2)]
+    write(tmp_path, **{"parts/child_yaml": LAST.replace("1", "2")})
+    assert [*told, run("run", tmp_path / "parent.yaml", *at).err.count("registered")] == [1, 0, 1]
+    write(tmp_path, **{"parts/child_yaml": LAST})
+    assert run("run", tmp_path / "parent.yaml", *at, "--quiet").err == ""
+    write(tmp_path, **{"parts/child_yaml": LAST.replace("1", "3")})
+    ended = run("run", tmp_path / "parent.yaml", *at, "--json")
+    assert [json.loads(line)["text"] for line in ended.err.splitlines()] == ["complete"]
 
 
 def test_a_subflow_that_is_nowhere(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
@@ -296,3 +310,39 @@ def test_one_that_is_killed_is_gone_on_with(
     assert instances(store) == ["complete"]
     assert once.created == once.updated  # what the setter wrote was not written again
     assert run("runs", "resume", "latest", *at).code == 2
+
+
+SLOW = """
+[functions.wait]
+shell = true
+command = 'trap "sleep 0.5; exit" TERM; echo $$ > pid; while :; do sleep 0.02; done'
+"""
+
+
+def test_a_terminal_that_is_closed_ends_functions_too(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
+    write(tmp_path, flow_yaml=CALLING, functions_toml=SLOW)
+    with begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process:
+        waiting(tmp_path)
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        assert any("stopped: holdfast runs resume" in line for line in process.stderr)
+        process.send_signal(signal.SIGHUP)  # of the shell, which tells its children; it does not hurry
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 129
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+    assert instances(store) == ["crashed"]
+
+
+def test_nohup_stays(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
+    write(tmp_path, flow_yaml=CALLING, functions_toml=FUNCTIONS)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a child inherits
+    try:
+        with begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process:
+            waiting(tmp_path)
+            process.send_signal(signal.SIGHUP)
+            (tmp_path / "go").touch()
+            assert process.wait(20) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert instances(store) == ["complete"]

@@ -95,15 +95,19 @@ def test_a_graph_has_no_log_and_is_neither_cancelled_nor_resumed(three: list[str
 def test_what_there_is_not(three: list[str], at: list[str]) -> None:
     for words in (("show", "x"), ("cancel", "x"), ("resume", "x"), ("rm", "x")):
         assert run("runs", *words, *at).code == 3
-    ended = run("runs", "show", "", *at)
+    ended = run("runs", "show", "0", *at)
     assert ended.code == 3
-    assert "3 runs have ids that begin with" in ended.err
+    assert "2 runs have ids that begin with 0: runs ls shows them" in ended.err
+    for words in (("show", ""), ("cancel", ""), ("resume", ""), ("rm", ""), ("rm", three[0], "")):
+        ended = run("runs", *words, *at, "--scope", "namespace:prod")  # where there is one, which nobody named
+        assert ended.code == 2
+        assert "name a run by its id" in ended.err
     assert run("runs", "cancel", three[0], *at).code == 2
     assert "only one that crashed is resumed" in run("runs", "resume", three[0], *at).err
 
 
 def test_runs_are_removed(three: list[str], at: list[str], store: holdfast.Store) -> None:
-    assert run("runs", "rm", three[2], *at).out == "removed 1 run\n"
+    assert run("runs", "rm", three[2], "latest", *at).out == "removed 1 run\n"
     assert run("runs", "rm", "--older-than", "1d", *at).out == "removed 0 runs\n"
     assert run("runs", "rm", "--older-than", "0s", *at, "--json").json == {"runs": [three[1], three[0]]}
     assert run("runs", "ls", *at).out == ""
@@ -136,11 +140,11 @@ def test_one_that_goes_on_is_followed_and_stays(store: holdfast.Store, at: list[
         with begun(tmp_path, "runs", "show", "latest", "--follow", "--json", *at) as follower:
             assert follower.stderr is not None
             assert follower.stdout is not None
-            assert follower.stderr.readline().endswith("call: calling\n")
+            assert json.loads(follower.stderr.readline())["text"] == "calling"
             (tmp_path / "go").touch()
             told, out = follower.stderr.read(), follower.stdout.read()
         assert json.loads(out)["output"] == {"said": "gone"}
-        assert [line.split(maxsplit=1)[1] for line in told.splitlines()] == ["waiting", "complete"]
+        assert [json.loads(line)["text"] for line in told.splitlines()] == ["waiting", "complete"]
         assert json.loads(process.communicate(timeout=20)[0]) == {"said": "gone"}
 
 

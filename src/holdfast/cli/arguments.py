@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,16 +18,23 @@ from ..kernel import CATALOG_FILE
 from ..model import Record
 from ..store import OpenKernel
 
+if TYPE_CHECKING:
+    from ..flows.functions import Functions
+
 __all__ = [
     "AddressArgument",
     "AddressesArgument",
+    "BelowOption",
     "ContentOption",
+    "FunctionsOption",
     "JsonOption",
     "Place",
     "PlaceArgument",
+    "QuietOption",
     "StorageOption",
     "StoreOption",
     "complete_address",
+    "functions_from",
     "hand_down",
     "missing_below",
     "open_store",
@@ -59,6 +66,20 @@ def open_store(store: str | None, *, create: bool = False, storage: str | None =
     if not (create or folder == MEMORY or is_server(folder)) and not os.path.exists(os.path.join(folder, CATALOG_FILE)):
         raise StoreNotFoundError(f"no store in {folder}: holdfast put makes one")
     return Store(OpenKernel(config, create=create))
+
+
+def functions_from(file: str | None) -> Functions:
+    """The functions that flows may call: those of ``--functions``, of the environment or of ``holdfast.toml``.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidArgumentError: it is not legal.
+    """
+    from ..flows.functions import configured  # all of flows, which few commands need
+
+    if file is not None and not os.path.exists(file):
+        raise NotFoundError(f"no file {file}")
+    return configured(file)
 
 
 def parse(store: Store, address: str) -> tuple[Place, str | None]:
@@ -151,6 +172,9 @@ AddressesArgument = Annotated[
 ]
 """Any number of addresses."""
 
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Do not show its log.")]
+"""``--quiet`` of what runs a flow."""
+
 StoreOption = Annotated[
     str | None,
     typer.Option(
@@ -170,6 +194,22 @@ ContentOption = Annotated[
     str | None, typer.Option("--content", metavar="NAME", help="Which content, of an object that has several.")
 ]
 """``--content``."""
+
+BelowOption = Annotated[
+    str,
+    typer.Option(
+        "--scope", metavar="PATH", help="Only what is in this scope or below it.", autocompletion=complete_address
+    ),
+]
+"""``--scope`` of a listing."""
+
+FunctionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--functions", metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml."
+    ),
+]
+"""``--functions``."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, errors too.")]
 """``--json``."""

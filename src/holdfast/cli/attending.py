@@ -1,57 +1,82 @@
-"""Waiting for an instance of a flow that this process runs, with its log on stderr."""
+"""Instances of flows that this process runs: their log on stderr meanwhile, and signals that end them."""
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from ..api import Scope
 from ..errors import FlowFailed, HoldfastError
 from ..flows.engine import Engine
+from ..flows.functions import Functions
 from ..flows.record import CANCELLED
-from .logs import LogReader, line_json, line_text
+from .logs import LogReader, tell
 from .printing import note
 
 __all__ = ["attend"]
 
 _LOOK = 0.2  # seconds between two looks at the log
 _PATIENCE = 10.0  # seconds for an instance that is cancelled to end
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def attend(engine: Engine, namespace: Scope, id: str, seconds: float | None, as_json: bool, quiet: bool) -> Any:
-    """Wait for the end of an instance that runs here, tell its log meanwhile, and give its output.
+def attend(
+    namespace: Scope,
+    caller: Functions,
+    begin: Callable[[Engine], str],
+    seconds: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> tuple[str, Any]:
+    """Run an instance in this process to its end, telling its log meanwhile; gives its id and its output.
 
-    Ctrl-C cancels it. SIGTERM does not: what it did is recorded, and it can be resumed.
+    Ctrl-C cancels it. SIGTERM, and the SIGHUP of a terminal that is closed, do not: what it did is recorded, and it can
+    be resumed. Either way the functions that it calls have ended before this does.
+
+    Args:
+        caller: calls functions, and is closed.
+        begin: starts the instance or goes on with it, and gives its id.
+        seconds: for how long it may run; None for as long as it takes.
 
     Raises:
-        FlowFailed: it failed; or it took longer than so many seconds, and was cancelled.
+        FlowFailed: it failed; or it took longer, and was cancelled.
     """
-    tell = partial(_tell, LogReader(namespace, id), as_json, quiet)
-    with _ending_at_sigterm(id):
+    with _stopped_by_signals(), Engine(namespace, caller) as engine:
+        id = begin(engine)
+        log = LogReader(namespace, id)
+
+        def look() -> None:
+            with suppress(HoldfastError):  # what cannot be read now is read the next time
+                for line in log.new():
+                    if not quiet:
+                        tell(line, as_json)
+
         try:
-            return _output(engine, namespace, id, seconds, tell)
+            return id, _output(engine, namespace, id, seconds, look)
         except KeyboardInterrupt:
             note(f"cancelling {id}: its end is waited for; Ctrl-C again does not wait")
             engine.cancel(namespace, id)
             with suppress(FlowFailed, TimeoutError):
                 engine.wait(namespace, id, _PATIENCE)
             raise
+        except SystemExit:
+            with suppress(OSError):  # the terminal may be what is gone
+                note(f"stopped: holdfast runs resume {id} goes on with it")
+            raise
         finally:
-            tell()
+            look()
 
 
-def _output(engine: Engine, namespace: Scope, id: str, seconds: float | None, tell: Callable[[], None]) -> Any:
+def _output(engine: Engine, namespace: Scope, id: str, seconds: float | None, look: Callable[[], None]) -> Any:
     end = None if seconds is None else time.monotonic() + seconds
     while end is None or time.monotonic() < end:
         try:
             return engine.wait(namespace, id, _LOOK if end is None else min(_LOOK, max(0, end - time.monotonic())))
         except TimeoutError:
-            tell()
+            look()
     engine.cancel(namespace, id)
     try:
         return engine.wait(namespace, id)
@@ -62,22 +87,23 @@ def _output(engine: Engine, namespace: Scope, id: str, seconds: float | None, te
 
 
 @contextmanager
-def _ending_at_sigterm(id: str) -> Iterator[None]:
-    """A block that SIGTERM ends as an exception does, so that what runs is stopped in good order."""
+def _stopped_by_signals() -> Iterator[None]:
+    """A block that SIGTERM and SIGHUP end as an exception does, so that what runs is stopped in good order.
 
-    def end(number: int, frame: object) -> None:
-        note(f"stopped: holdfast runs resume {id} goes on with it")
-        raise SystemExit(128 + number)
+    Those that follow the first one change nothing: a shell that is closed sends several. One that is ignored, as by
+    nohup, stays so.
+    """
+    came: list[int] = []
 
-    before = signal.signal(signal.SIGTERM, end)
+    def stop(number: int, frame: object) -> None:
+        came.append(number)
+        if len(came) == 1:
+            raise SystemExit(128 + number)
+
+    taken = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _tell(reader: LogReader, as_json: bool, quiet: bool) -> None:
-    with suppress(HoldfastError):  # what cannot be read now is read the next time
-        for line in reader.new():
-            if not quiet:
-                note(json.dumps(line_json(line)) if as_json else line_text(line))
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -9,10 +9,10 @@ from typing import Any
 from ..api import Scope
 from ..flows.instances import Instances, LogLine
 from ..flows.record import LOG, PENDING
-from .printing import time_json
+from .printing import remark, time_json
 from .wording import shown
 
-__all__ = ["LogReader", "line_json", "line_text"]
+__all__ = ["LogReader", "line_json", "line_text", "tell"]
 
 
 class LogReader:
@@ -54,3 +54,8 @@ def line_text(line: LogLine) -> str:
 def line_json(line: LogLine) -> dict[str, Any]:
     """A line of a log as ``--json`` shows it."""
     return {"time": time_json(line.time), "level": line.level, "state": line.state, "text": line.text}
+
+
+def tell(line: LogLine, as_json: bool) -> None:
+    """Tell of a line of a log on stderr."""
+    remark(as_json, line_json(line), line_text(line))

@@ -20,7 +20,7 @@ from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
 from ..memoize.shelf import CALLS, CODES, KIND, digests
 from ..model import Record
 from ..upkeep.verifier import scopes_from
-from .arguments import JsonOption, Place, StoreOption, complete_address, open_store, parse_scope
+from .arguments import BelowOption, JsonOption, Place, StoreOption, complete_address, open_store, parse_scope
 from .commands import MISS
 from .printing import answer, document, json_line, note, print_columns, record_json, time_json
 from .progress import progress
@@ -35,7 +35,6 @@ _SHORT = 8  # digits of a digest, for a person
 
 _WHICH = "Its name, as in forecast.model.simulate, the end of that, or the scope with its results."
 _FUNCTION = typer.Argument(metavar="FUNCTION", help=_WHICH, autocompletion=complete_address, show_default=False)
-_BELOW = typer.Option("--scope", metavar="PATH", help="Only below this scope.", autocompletion=complete_address)
 _MOST = typer.Option(metavar="N", min=0, help=f"Most lines: {_LIMIT}; for --json all.")
 _CALL = typer.Option(metavar="CALL", help="Only this call, as memo ls names it, of whichever code.")
 _OLDER = typer.Option("--older-than", metavar="TIME", help="Only results older than 7d, 12h, 15m.", show_default=False)
@@ -45,7 +44,7 @@ _ARGUMENTS = typer.Argument(metavar="ARGUMENTS", help="NAME=VALUE, '[...]' by po
 
 def ls(
     function: Annotated[str | None, _FUNCTION] = None,
-    below: Annotated[str, _BELOW] = "",
+    below: BelowOption = "",
     limit: Annotated[int | None, _MOST] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,

@@ -11,7 +11,10 @@ from typing import Any
 
 from ..model import Record
 
-__all__ = ["answer", "document", "json_line", "note", "paint", "print_columns", "record_json", "time_json"]
+__all__ = [
+    "answer", "document", "json_line", "note", "paint", "print_columns", "record_json", "remark",
+    "time_json",
+]  # fmt: skip
 
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "36"}
 
@@ -37,6 +40,11 @@ def answer(as_json: bool, facts: Any, text: str, write: Callable[[Any], None] = 
 def note(text: str) -> None:
     """Say something beside the output, on stderr."""
     print(text, file=sys.stderr)
+
+
+def remark(as_json: bool, facts: Any, text: str) -> None:
+    """Say on stderr what goes on: as one JSON object, or as text for a person."""
+    note(json.dumps(facts) if as_json else text)
 
 
 def time_json(when: datetime | None) -> str | None:

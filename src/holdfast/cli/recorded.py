@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -69,8 +69,8 @@ class Recorded(ABC):
         """Print all about it behind its first line; raises as :meth:`details`."""
 
     @abstractmethod
-    def follow(self, tell: Callable[[str], None]) -> Recorded:
-        """Wait until it ends, and tell what happens meanwhile; gives what it is then."""
+    def follow(self, as_json: bool) -> Recorded:
+        """Wait until it ends, telling on stderr what happens meanwhile; gives what it is then."""
 
     @abstractmethod
     def cancel(self) -> None:

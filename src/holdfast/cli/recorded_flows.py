@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..api import Scope
 from ..errors import HoldfastError, InvalidArgumentError
 from ..flows.instances import Instances
 from ..flows.record import COMPLETE, CRASHED, PENDING
-from .logs import LogReader, line_json, line_text
+from .arguments import functions_from
+from .logs import LogReader, line_json, line_text, tell
 from .printing import document, print_columns
 from .recorded import Recorded
 from .wording import shown
+
+if TYPE_CHECKING:
+    from ..flows.engine import Engine
 
 __all__ = ["FlowRun"]
 
@@ -87,13 +90,13 @@ class FlowRun(Recorded):
         if log:
             print_columns([[line_text(line)] for line in self._instances.log(self.id)])
 
-    def follow(self, tell: Callable[[str], None]) -> FlowRun:
+    def follow(self, as_json: bool) -> FlowRun:
         """Tell the lines of its log."""
         reader = LogReader(self.scope, self.id)
         while True:
             run = FlowRun(self.scope, self.id)
             for line in reader.new():
-                tell(line_text(line))
+                tell(line, as_json)
             if not run.goes_on:
                 return run
             time.sleep(_PAUSE)
@@ -114,13 +117,13 @@ class FlowRun(Recorded):
 
     def resume(self, functions: str | None, as_json: bool, quiet: bool) -> None:
         """Go on with it, as ``holdfast run`` does."""
-        from ..flows.engine import Engine
-        from ..flows.functions import configured
         from .attending import attend
 
-        with Engine(self.scope, configured(functions)) as engine:
+        def begin(engine: Engine) -> str:
             engine.resume(self.scope, self.id)
-            output = attend(engine, self.scope, self.id, None, as_json, quiet)
+            return self.id
+
+        _, output = attend(self.scope, functions_from(functions), begin, None, as_json, quiet)
         FlowRun(self.scope, self.id).answer(output, as_json)
 
     def answer(self, output: Any, as_json: bool) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from ..api import Scope
 from ..errors import InvalidArgumentError
 from ..graph.plan import STATES
 from ..graph.runs import UNDER_WAY, NodeInfo
-from .printing import print_columns, time_json
+from .printing import print_columns, remark, time_json
 from .recorded import Recorded
 from .wording import shown, size_text
 
@@ -74,7 +73,7 @@ class GraphRun(Recorded):
         print(f"asked for {shown(', '.join(info.targets[:10]))}{' and more' if info.targets[10:] else ''}")
         print_columns([_node_row(node) for node in self.scope.runs.nodes(self.id)], right=(3, 4))
 
-    def follow(self, tell: Callable[[str], None]) -> GraphRun:
+    def follow(self, as_json: bool) -> GraphRun:
         """Tell which nodes come to an end."""
         known: set[str] = set()
         while True:
@@ -82,7 +81,7 @@ class GraphRun(Recorded):
             for node in self.scope.runs.nodes(self.id):
                 if node.ended is not None and node.name not in known:
                     known.add(node.name)
-                    tell("  ".join(cell for cell in _node_row(node) if cell))
+                    remark(as_json, _node_facts(node), "  ".join(cell for cell in _node_row(node) if cell))
             if not run.goes_on:
                 return run
             time.sleep(_PAUSE)

@@ -8,7 +8,7 @@ from posixpath import dirname
 from typing import NamedTuple
 
 from ..api import Scope
-from ..errors import DefinitionError, NotFoundError
+from ..errors import DefinitionError, InvalidArgumentError, NotFoundError
 from ..flows.definition import Act, Call, Definition, Foreach, Parallel
 from ..flows.reading import read
 from ..flows.workflows import clean_path, register, text_of
@@ -33,8 +33,10 @@ class Gathered(NamedTuple):
     files: dict[str, tuple[str, str]]
     elsewhere: list[tuple[str, str, str]]
 
-    def register(self, namespace: Scope) -> None:
+    def register(self, namespace: Scope, quiet: bool) -> None:
         """Make them the workflows of their paths; nothing if one is missing.
+
+        Unless ``quiet``, tell which subflows there are now that were not, or were other ones.
 
         Raises:
             DefinitionError: the flow calls a workflow that is nowhere.
@@ -49,8 +51,9 @@ class Gathered(NamedTuple):
                     f"register that one first, by holdfast run FILE --as {target}, or put its file there"
                 ) from None
         for target, (file, text) in reversed(self.files.items()):
+            told = quiet or target == self.path or _is(namespace, target, text)
             register(namespace, target, text, file)
-            if target != self.path:
+            if not told:
                 note(f"registered {shown(target)}, a subflow")
 
 
@@ -60,10 +63,11 @@ def gather(path: str, file: str, check: _Check) -> Gathered:
     Raises:
         NotFoundError: there is no such file.
         DefinitionError: one is not legal.
-        InvalidArgumentError: it is no path of a workflow.
+        InvalidArgumentError: the file is a folder; or it is no path of a workflow.
     """
+    text = _text(file)
     path = clean_path(path)
-    found = Gathered(path, {path: (file, _text(file))}, [])
+    found = Gathered(path, {path: (file, text)}, [])
     waiting = [path]
     while waiting:
         here = waiting.pop()
@@ -81,12 +85,22 @@ def gather(path: str, file: str, check: _Check) -> Gathered:
     return found
 
 
+def _is(namespace: Scope, path: str, text: str) -> bool:
+    """Whether this is what is registered already."""
+    try:
+        return text_of(namespace, path) == text
+    except NotFoundError:
+        return False
+
+
 def _text(file: str) -> str:
     try:
         with open(file, encoding="utf-8") as opened:
             return opened.read()
     except FileNotFoundError:
         raise NotFoundError(f"no file {file}; what is registered already is run by --as PATH alone") from None
+    except IsADirectoryError:
+        raise InvalidArgumentError(f"{file} is a folder: name the file of a flow in it") from None
     except UnicodeDecodeError as error:
         raise DefinitionError(f"{file}:1: (the whole): a definition is text in UTF-8: {error}") from None
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InvalidArgumentError, NotFoundError
-from .arguments import JsonOption, StorageOption, StoreOption, open_store
+from .arguments import (
+    FunctionsOption,
+    JsonOption,
+    QuietOption,
+    StorageOption,
+    StoreOption,
+    functions_from,
+    open_store,
+)
 from .wording import duration
+
+if TYPE_CHECKING:
+    from ..flows.engine import Engine
 
 __all__ = ["run"]
 
@@ -18,9 +29,7 @@ _FLOW = typer.Argument(metavar="FLOW", help="File of its definition; without one
 _NAMESPACE = typer.Option("--namespace", "-n", metavar="NAME", help="Where it is registered; made if need be.")
 _AS = typer.Option("--as", metavar="PATH", help="Its path there; by default / and the file's name.", show_default=False)
 _INPUT = typer.Option("--input", "-i", metavar="JSON", help="Its input: JSON, @FILE, or - for stdin.")
-_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
 _TIMEOUT = typer.Option(metavar="TIME", help="Cancel it after 90s, 15m, 12h.", show_default=False)
-_QUIET = typer.Option("--quiet", "-q", help="Do not show its log.")
 
 
 def run(
@@ -28,9 +37,9 @@ def run(
     namespace: Annotated[str, _NAMESPACE] = "default",
     path: Annotated[str | None, _AS] = None,
     given: Annotated[str | None, _INPUT] = None,
-    functions: Annotated[str | None, _FUNCTIONS] = None,
+    functions: FunctionsOption = None,
     timeout: Annotated[str | None, _TIMEOUT] = None,
-    quiet: Annotated[bool, _QUIET] = False,
+    quiet: QuietOption = False,
     store: StoreOption = None,
     storage: StorageOption = None,
     as_json: JsonOption = False,
@@ -39,8 +48,8 @@ def run(
 
     Its file is checked as a whole, and registered in the namespace, so that its workflow's variables are found again;
     so are the files of its subflows where they lie beside it under the paths that it names. What it logs goes to
-    stderr. Ctrl-C cancels it. One that was killed is gone on with by: holdfast runs resume. The store is made if need
-    be. With --json all about the run, and each line of its log as an object.
+    stderr. Ctrl-C cancels it. One that was killed, or whose terminal was closed, is gone on with by: holdfast runs
+    resume. The store is made if need be. With --json all about the run, and each line of its log as an object.
 
     \b
     Examples:
@@ -50,26 +59,27 @@ def run(
       holdfast run --as /team/forecast.yaml --namespace prod
     """
     named = path or os.path.basename(flow or "")
-    if not named:
+    if flow is None and path is None:
         raise InvalidArgumentError("name the FLOW to run: a file, or by --as what is registered already")
-    from ..flows.engine import Engine  # all of flows, which few commands need
-    from ..flows.functions import configured
-    from .attending import attend
+    from .attending import attend  # all of flows, which few commands need
     from .recorded_flows import FlowRun
     from .registering import gather
 
     seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
     data = _input(given)
-    caller = configured(functions)
+    caller = functions_from(functions)
     gathered = None if flow is None else gather(named, flow, caller.check)
     with open_store(store, create=flow is not None, storage=storage) as opened:
         home = opened.namespace(namespace)
-        with Engine(home, caller) as engine:
-            if gathered is not None:
-                gathered.register(home)
-            id = engine.start(home, named if gathered is None else gathered.path, data, invoker="cli")
-            output = attend(engine, home, id, seconds, as_json, quiet)
-            FlowRun(home, id).answer(output, as_json)
+        if gathered is not None:
+            gathered.register(home, quiet or as_json)
+        target = named if gathered is None else gathered.path
+
+        def begin(engine: Engine) -> str:
+            return engine.start(home, target, data, invoker="cli")
+
+        id, output = attend(home, caller, begin, seconds, as_json, quiet)
+        FlowRun(home, id).answer(output, as_json)
 
 
 def _input(given: str | None) -> bytes | None:

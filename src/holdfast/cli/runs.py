@@ -15,7 +15,7 @@ from ..api import Scope, Store
 from ..errors import HoldfastError, InvalidArgumentError, NotFoundError
 from ..graph.runs import KIND
 from ..upkeep.verifier import scopes_from
-from .arguments import JsonOption, StoreOption, complete_address, open_store, parse_scope
+from .arguments import BelowOption, FunctionsOption, JsonOption, QuietOption, StoreOption, open_store, parse_scope
 from .printing import answer, document, json_line, note, print_columns
 from .recorded import Recorded
 from .recorded_graphs import GraphRun
@@ -25,19 +25,16 @@ __all__ = ["cancel", "ls", "resume", "rm", "show"]
 
 _LIMIT = 100  # lines for a person, unless said otherwise
 
-_BELOW = typer.Option("--scope", metavar="PATH", help="Only below this scope.", autocompletion=complete_address)
 _MOST = typer.Option(metavar="N", min=0, help=f"Most lines: {_LIMIT}; for --json all.")
 _RUN = typer.Argument(metavar="RUN", help="Its id, the beginning of that, or latest.", show_default=False)
-_RUNS = typer.Argument(metavar="RUN...", help="Ids, or beginnings of ids.", show_default=False)
+_RUNS = typer.Argument(metavar="RUN...", help="Ids, beginnings of ids, or latest.", show_default=False)
 _FOLLOW = typer.Option("--follow", "-f", help="Go on showing what happens, until the run ends.")
 _LOG = typer.Option("--log", help="The log of a flow's run, too.")
 _OLDER = typer.Option("--older-than", metavar="TIME", help="All that began before 30d, 12h, 15m.", show_default=False)
-_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
-_QUIET = typer.Option("--quiet", "-q", help="Do not show its log.")
 
 
 def ls(
-    below: Annotated[str, _BELOW] = "",
+    below: BelowOption = "",
     limit: Annotated[int | None, _MOST] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -71,7 +68,7 @@ def ls(
 
 def show(
     run: Annotated[str, _RUN],
-    below: Annotated[str, _BELOW] = "",
+    below: BelowOption = "",
     log: Annotated[bool, _LOG] = False,
     follow: Annotated[bool, _FOLLOW] = False,
     store: StoreOption = None,
@@ -92,7 +89,7 @@ def show(
     with open_store(store) as opened:
         found = _one(opened, below, run)
         if follow:
-            found = found.follow(note)
+            found = found.follow(as_json)
         if as_json:
             document({**found.facts(), **found.details(log)})
         else:
@@ -102,9 +99,9 @@ def show(
 
 def resume(
     run: Annotated[str, _RUN],
-    below: Annotated[str, _BELOW] = "",
-    functions: Annotated[str | None, _FUNCTIONS] = None,
-    quiet: Annotated[bool, _QUIET] = False,
+    below: BelowOption = "",
+    functions: FunctionsOption = None,
+    quiet: QuietOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,7 +121,7 @@ def resume(
 
 def cancel(
     run: Annotated[str, _RUN],
-    below: Annotated[str, _BELOW] = "",
+    below: BelowOption = "",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -147,7 +144,7 @@ def cancel(
 def rm(
     runs: Annotated[list[str] | None, _RUNS] = None,
     older: Annotated[str, _OLDER] = "",
-    below: Annotated[str, _BELOW] = "",
+    below: BelowOption = "",
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -162,7 +159,7 @@ def rm(
         raise InvalidArgumentError("say which runs to remove: their ids, or --older-than")
     with open_store(store) as opened:
         if runs:
-            going = [_one(opened, below, run) for run in runs]
+            going = list({found.id: found for found in (_one(opened, below, run) for run in runs)}.values())
         else:
             age = duration(older, "--older-than")
             now = datetime.now(timezone.utc)
@@ -203,7 +200,10 @@ def _one(store: Store, below: str, run: str) -> Recorded:
 
     Raises:
         NotFoundError: there is none, or there are several.
+        InvalidArgumentError: nothing is named, as by a variable of a shell that is not set.
     """
+    if not run:
+        raise InvalidArgumentError("name a run by its id, the beginning of that, or latest: runs ls shows them")
     if run == "latest":
         found = list(islice((each for each in _all(store, below) if not each.within), 1))
     else:

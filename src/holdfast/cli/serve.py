@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .arguments import JsonOption, StorageOption, StoreOption, open_store
+from .arguments import FunctionsOption, JsonOption, StorageOption, StoreOption, functions_from, open_store
 from .printing import answer, json_line
 from .wording import size_from
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_FUNCTIONS = typer.Option(metavar="FILE", help="TOML file of functions; else HOLDFAST_FUNCTIONS, else holdfast.toml.")
 _INSTANCE_TIME = typer.Option(metavar="SECONDS", min=0.1, help="Of one instance in all; else as long as it takes.")
 
 
@@ -43,7 +42,7 @@ def serve(
     max_memory: Annotated[str, _size("What bodies and answers take in memory, together.")] = "1GB",
     max_instances: Annotated[int, _number("Instances of flows at once; one more is answered 503.", "N")] = 200,
     instance_time: Annotated[float | None, _INSTANCE_TIME] = None,
-    functions: Annotated[str | None, _FUNCTIONS] = None,
+    functions: FunctionsOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with instances of flows that crashed.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell of failures only, not of each request.")] = False,
     storage: StorageOption = None,
@@ -63,7 +62,6 @@ def serve(
       holdfast serve --store data --functions functions.toml --resume
       holdfast serve --store postgresql://db/holdfast --host 0.0.0.0 --port 8080 --max-body 1GB
     """
-    from ..flows.functions import configured
     from ..service.base import Limits
     from ..service.journal import Journal
 
@@ -81,7 +79,7 @@ def serve(
         instances=max_instances,
         instance_time=instance_time,
     )
-    caller = configured(functions)
+    caller = functions_from(functions)
     _run(store, storage, as_json, Journal(sys.stderr, all_requests=not quiet), {
         "host": host, "port": port, "limits": limits, "functions": caller, "resume": resume,
     })  # fmt: skip
