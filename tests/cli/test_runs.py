@@ -98,8 +98,8 @@ def test_what_there_is_not(three: list[str], at: list[str]) -> None:
     ended = run("runs", "show", "0", *at)
     assert ended.code == 3
     assert "2 runs have ids that begin with 0: runs ls shows them" in ended.err
-    for words in (("show", ""), ("cancel", ""), ("resume", ""), ("rm", ""), ("rm", three[0], "")):
-        ended = run("runs", *words, *at, "--scope", "namespace:prod")  # where there is one, which nobody named
+    for unnamed in ("show", "cancel", "resume", "rm"):  # where there is one, which nobody named
+        ended = run("runs", unnamed, "", *at, "--scope", "namespace:prod")
         assert ended.code == 2
         assert "name a run by its id" in ended.err
     assert run("runs", "cancel", three[0], *at).code == 2

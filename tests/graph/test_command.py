@@ -64,4 +64,4 @@ def test_a_run_that_goes_on_stays(scope: holdfast.Scope, threads: executors.Exec
 
     scope.run(plain(1), executor=threads, progress=watch)
     assert ended[0].code == 2
-    assert "goes on: end its program first" in ended[0].err
+    assert "goes on: end its program, or press Ctrl-C there" in ended[0].err

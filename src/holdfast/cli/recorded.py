@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, ClassVar
 
 from ..api import Scope
+from ..errors import InvalidArgumentError
 from .printing import paint, time_json
 from .wording import age_text, shown
 
@@ -41,6 +41,11 @@ class Recorded(ABC):
     @abstractmethod
     def goes_on(self) -> bool:
         """Whether somebody runs it."""
+
+    @property
+    @abstractmethod
+    def how_to_end(self) -> str:
+        """What ends it, while it goes on."""
 
     @property
     @abstractmethod
@@ -116,8 +121,11 @@ class Recorded(ABC):
         took = "" if self.ended is None else f", took {(self.ended - self.begun).total_seconds():.1f} s"
         return f"begun {age_text(self.begun)}{took}"
 
-    def stays(self) -> Iterator[str]:
-        """Why it is not to be removed; nothing if it may be."""
+    def check_over(self) -> None:
+        """Let it be removed.
+
+        Raises:
+            InvalidArgumentError: it goes on.
+        """
         if self.goes_on:
-            how = f"holdfast runs cancel {self.id}" if self.kind == "flow" else "end its program first"
-            yield f"the run {self.id} goes on: {how}"
+            raise InvalidArgumentError(f"the run {self.id} goes on: {self.how_to_end}")

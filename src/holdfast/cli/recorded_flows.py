@@ -47,6 +47,11 @@ class FlowRun(Recorded):
         return self.state == PENDING
 
     @property
+    def how_to_end(self) -> str:
+        """See :class:`Recorded`."""
+        return f"holdfast runs cancel {self.id}"
+
+    @property
     def within(self) -> bool:
         """Whether it is a subflow."""
         return bool(self._info.lineage)

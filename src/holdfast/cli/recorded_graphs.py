@@ -38,6 +38,11 @@ class GraphRun(Recorded):
         return self.state == UNDER_WAY
 
     @property
+    def how_to_end(self) -> str:
+        """See :class:`Recorded`."""
+        return "end its program, or press Ctrl-C there"
+
+    @property
     def within(self) -> bool:
         """See :class:`Recorded`."""
         return False
@@ -88,7 +93,7 @@ class GraphRun(Recorded):
 
     def cancel(self) -> NoReturn:
         """See :class:`Recorded`."""
-        raise InvalidArgumentError(f"{self.id} is a run of a graph: end its program, or press Ctrl-C there")
+        raise InvalidArgumentError(f"{self.id} is a run of a graph: {self.how_to_end}")
 
     def resume(self, functions: str | None, as_json: bool, quiet: bool) -> NoReturn:
         """See :class:`Recorded`."""

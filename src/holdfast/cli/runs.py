@@ -159,16 +159,16 @@ def rm(
         raise InvalidArgumentError("say which runs to remove: their ids, or --older-than")
     with open_store(store) as opened:
         if runs:
-            going = list({found.id: found for found in (_one(opened, below, run) for run in runs)}.values())
+            found = list({each.id: each for each in (_one(opened, below, run) for run in runs)}.values())
         else:
             age = duration(older, "--older-than")
             now = datetime.now(timezone.utc)
-            going = [run for run in _all(opened, below) if now - run.begun >= age and not run.goes_on]
-        for why in (why for run in going for why in run.stays()):
-            raise InvalidArgumentError(why)
-        for run in going:
-            run.remove()
-    answer(as_json, {"runs": [run.id for run in going]}, f"removed {count_text(len(going), 'run')}")
+            found = [each for each in _all(opened, below) if now - each.begun >= age and not each.goes_on]
+        for each in found:
+            each.check_over()
+        for each in found:
+            each.remove()
+    answer(as_json, {"runs": [each.id for each in found]}, f"removed {count_text(len(found), 'run')}")
 
 
 # --- finding them -----------------------------------------------------------------------------------------------------
