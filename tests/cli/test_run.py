@@ -95,6 +95,18 @@ def test_input(
     assert run("run", "flow.yaml", *at, "--input", given, input='{"c": 3}').json == data
 
 
+def test_input_that_is_no_json_is_told_of(at: list[str], tmp_path: Path) -> None:
+    write(tmp_path, flow_yaml="states: [{id: a, type: noop}]\n", broken_json='{"a": ')
+    words = ["run", str(tmp_path / "flow.yaml"), *at, "--input"]
+    first = run(*words, f"@{tmp_path}/broken.json").err.splitlines()[0]
+    assert first.startswith("the input is no JSON: the flow has it as base64, in .input (Expecting value: line 1")
+    assert run(*words, "-", input=b"\xff").err.startswith("the input is no JSON")
+    assert run(*words, "-", "--quiet", input=b"\xff").err == ""
+    assert "no JSON" not in run(*words, "-", input=b"").err  # nothing is {}
+    ended = process(*words, os.fsdecode(b'"\xff"'))
+    assert (ended.code, "--input takes JSON" in ended.err) == (2, True)
+
+
 def test_json(at: list[str], tmp_path: Path) -> None:
     write(tmp_path, counter_yaml=COUNTER)
     ended = run("run", tmp_path / "counter.yaml", *at, "--input", '{"by": "me"}', "--json")

@@ -18,6 +18,7 @@ from .arguments import (
     functions_from,
     open_store,
 )
+from .printing import note
 from .wording import duration
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def run(
     from .registering import gather
 
     seconds = None if timeout is None else duration(timeout, "--timeout").total_seconds()
-    data = _input(given)
+    data = _input(given, quiet or as_json)
     caller = functions_from(functions)
     gathered = None if flow is None else gather(named, flow, caller.check)
     with open_store(store, create=flow is not None, storage=storage) as opened:
@@ -82,22 +83,36 @@ def run(
         FlowRun(home, id).answer(output, as_json)
 
 
-def _input(given: str | None) -> bytes | None:
-    """The bytes of the input; those of a file or of stdin may be anything, as a service takes them, too."""
-    if given is None:
-        return None
-    if given == "-":
-        return sys.stdin.buffer.read()
-    if given.startswith("@"):
-        try:
-            with open(given[1:], "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            raise NotFoundError(f"no file {given[1:]}") from None
+def _input(given: str | None, quiet: bool) -> bytes | None:
+    """The bytes of the input; those of a file or of stdin may be anything, as a service takes them, too.
+
+    Unless ``quiet``, tell of those that are no JSON: a mistake shows late else.
+    """
     from ..flows.json_text import parse
 
+    if given is None:
+        return None
+    elsewhere = _elsewhere(given)
     try:
-        parse(given)
+        data = given.encode() if elsewhere is None else elsewhere
+        if data or elsewhere is None:
+            parse(data)
     except ValueError as error:
-        raise InvalidArgumentError(f"--input takes JSON, a text in double quotes, @FILE, or -: {error}") from None
-    return given.encode()
+        if elsewhere is None:
+            raise InvalidArgumentError(f"--input takes JSON, a text in double quotes, @FILE, or -: {error}") from None
+        if not quiet:
+            note(f"the input is no JSON: the flow has it as base64, in .input ({error})")
+    return data
+
+
+def _elsewhere(given: str) -> bytes | None:
+    """What the file has that is named, or stdin; None for a text that is the input itself."""
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if not given.startswith("@"):
+        return None
+    try:
+        with open(given[1:], "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise NotFoundError(f"no file {given[1:]}") from None
