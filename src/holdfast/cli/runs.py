@@ -30,7 +30,7 @@ _RUN = typer.Argument(metavar="RUN", help="Its id, the beginning of that, or lat
 _RUNS = typer.Argument(metavar="RUN...", help="Ids, beginnings of ids, or latest.", show_default=False)
 _FOLLOW = typer.Option("--follow", "-f", help="Go on showing what happens, until the run ends.")
 _LOG = typer.Option("--log", help="The log of a flow's run, too.")
-_OLDER = typer.Option("--older-than", metavar="TIME", help="All that began before 30d, 12h, 15m.", show_default=False)
+_OLDER = typer.Option("--older-than", metavar="TIME", help="All that are older than 30d, 12h, 15m.", show_default=False)
 
 
 def ls(
@@ -74,7 +74,7 @@ def show(
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one run: of a flow its states, its error or output, and its log; of a graph each of its nodes.
+    """Show one run: of a flow its states, and its error or output; of a graph each of its nodes.
 
     The latest is the newest one that is no subflow of another. A node has its state, name, function, seconds, bytes,
     and what it raised. Stored: its result was there. Unneeded: nothing needed it. Elsewhere: another run is about it.
