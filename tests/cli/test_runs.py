@@ -121,6 +121,8 @@ def test_the_latest_is_no_subflow(store: holdfast.Store, at: list[str]) -> None:
     flows.run("/p.yaml")
     assert run("runs", "show", "latest", *at, "--json").json["path"] == "/p.yaml"
     assert [each["path"] for each in run("runs", "ls", *at, "--json").lines if each["lineage"]] == ["/c.yaml"]
+    marked = [line.endswith("  /c.yaml, a subflow") for line in run("runs", "ls", *at).out.splitlines()]
+    assert sorted(marked) == [False, True]
 
 
 # --- runs of other processes ------------------------------------------------------------------------------------------

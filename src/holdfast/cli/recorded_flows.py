@@ -58,10 +58,10 @@ class FlowRun(Recorded):
 
     @property
     def what(self) -> str:
-        """The path of its workflow; and the error, or the state where it is."""
+        """The path of its workflow, and whether it is a subflow; and the error, or the state where it is."""
         info = self._info
         more = info.error_code or ("" if self.state == COMPLETE else f"at {info.state}")
-        return f"{info.path}  {more}".rstrip()
+        return f"{info.path}{', a subflow' if self.within else ''}  {more}".rstrip()
 
     def own_facts(self) -> dict[str, Any]:
         """See :class:`Recorded`."""

@@ -42,9 +42,9 @@ def ls(
     """List the runs of the store, the newest first.
 
     Each with its id, state, age, the scope where it ran, and what it ran: of a graph, how many nodes are in which
-    state; of a flow, the path of its workflow, and its error, or the state where it is. A graph's run that is broken
-    off, and a flow's that crashed, is one whose program has ended without saying so: the next run of the graph goes on
-    from there, and runs resume goes on with the flow. With --json one object a line.
+    state; of a flow, the path of its workflow, marked if it is a subflow, and its error, or the state where it is. A
+    graph's run that is broken off, and a flow's that crashed, is one whose program has ended without saying so: the
+    next run of the graph goes on from there, and runs resume goes on with the flow. With --json one object a line.
 
     \b
     Examples:
