@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.flows import unit
 from holdfast.flows.functions.action import Action
 
 from .conftest import Place
+from .kills import forked
 from .samples import ATOMIC, COUNTER
 from .test_instances import program, until
 
@@ -172,3 +175,45 @@ def test_d04_a_unit_that_was_killed_is_resumed_as_it_was(place: Place) -> None:
     place.engine.resume(place.namespace, id)
     place.engine.wait(place.namespace, id, 20)
     assert (workflow.get_bytes("x"), workflow.get_bytes("y")) == (b"1", b"1")
+
+
+def test_d04_who_gave_up_waiting_for_a_turn_may_wait_again(place: Place) -> None:
+    """Of two variables one was had already when the time was over."""
+    units = "atomic: [{scope: namespace, key: a}, {scope: namespace, key: b}]\n"
+    getter = "type: getter, variables: [{key: a, scope: namespace}]"
+    states = f"states:\n- {{id: a, {getter}, catch: [{{error: soft, transition: b}}]}}\n- {{id: b, {getter}}}\n"
+    place.register("timeouts: {interrupt: PT0.3S, kill: PT5S}\n" + units + states, "/both.yaml")
+    place.register(
+        "functions: [{id: echo, image: echo}]\natomic: [{scope: namespace, key: b}]\nstates:\n"
+        "- {id: a, type: getter, variables: [{key: b, scope: namespace}], transition: b}\n"
+        "- {id: b, type: action, action: {function: echo}}\n"
+    )
+    done = threading.Event()
+    place.calls.known["echo"] = lambda action: done.wait(30)
+    place.engine.start(place.namespace, "/flow.yaml")
+    until(lambda: place.calls.made)
+    threading.Timer(0.5, done.set).start()
+    assert place.engine.run(place.namespace, "/both.yaml")["var"] == {"a": None}
+
+
+def test_d04_a_unit_beyond_a_quota_ends_the_run(place: Place) -> None:
+    place.namespace.workflow("/flow.yaml").set_policy(max_bytes=100)
+    text = ATOMIC.replace("jq(.var.x)", "jq(.text)") + "  catch: [{error: quota}]\n"
+    failed = place.fails("timeouts: {kill: PT5S}\n" + text, {"text": "x" * 200})
+    assert failed.error_code == "direktiv.var.quota"
+
+
+def test_d04_a_fork_does_not_wait_for_a_turn_of_its_parent(place: Place) -> None:
+    slowly(place)
+    done = threading.Event()
+    place.calls.known["echo"] = lambda action: done.wait(30)
+    id = place.engine.start(place.namespace, "/flow.yaml")
+    until(lambda: place.calls.made)
+
+    def within() -> None:
+        assert not unit._turns
+
+    assert [turn.lock.locked() for turn in unit._turns.values()] == [True]
+    assert os.waitpid(forked(within), 0)[1] == 0
+    done.set()
+    place.engine.wait(place.namespace, id, 10)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from holdfast.errors import DefinitionError
+from holdfast.errors import DefinitionError, FlowFailed
 from holdfast.flows.failures import Failure
 from holdfast.flows.functions.action import Action, File
 
 from .conftest import Place
+from .test_instances import until
 
 FUNCTIONS = """
 functions:
@@ -111,6 +112,18 @@ def test_d13_retries_exceeded(place: Place) -> None:
     assert len(place.calls.made) == 3
     more = "    retries: {max_attempts: 2, codes: [other]}\n"
     assert place.fails(act("fail", more=more)).error_code == "my.code"
+
+
+def test_delays_that_grow_without_end(place: Place) -> None:
+    more = "    retries: {max_attempts: 400, multiplier: 10}\n"
+    assert place.fails(act("fail", more=more)).error_code == "direktiv.retries.exceeded"
+    assert len(place.calls.made) == 401
+
+
+def test_a_delay_that_was_broken_off_is_not_that_of_the_next_state(place: Place) -> None:
+    states = "- {id: a, type: delay, duration: PT60S, catch: [{error: soft, transition: b}]}\n"
+    states += "- {id: b, type: delay, duration: PT0.1S}\n"
+    assert place.run(f"timeouts: {{interrupt: PT0.1S, kill: PT2S}}\nstates:\n{states}")["error"]
 
 
 def test_a_state_that_takes_too_long(place: Place) -> None:
@@ -271,6 +284,52 @@ def test_subflows_that_are_not_there_or_not_legal(place: Place) -> None:
     assert place.fails(PARENT.format("none.yaml"), {"n": 1}).error_code == "direktiv.workflow.notFound"
     place.namespace.scope("file", "tree").put_chunks("bad.yaml", [b"states: 3"], tags={"type": "workflow"})
     assert place.fails(PARENT.format("bad.yaml"), {"n": 1}).error_code == "direktiv.workflow.invalid"
+
+
+def test_paths_of_subflows_that_are_none(place: Place) -> None:
+    assert place.fails(PARENT.format("/"), {"n": 1}).error_code == "direktiv.workflow.invalid"
+
+
+def test_a_subflow_that_is_cancelled_by_itself_is_an_error_of_its_caller(place: Place) -> None:
+    place.register("states:\n- {id: a, type: delay, duration: PT60S}\n", "/child.yaml")
+    place.register(PARENT.format("child.yaml"))
+    parent = place.engine.start(place.namespace, "/flow.yaml", {"n": 1})
+    known = place.engine.instances(place.namespace)
+    until(lambda: known.below(parent))
+    place.engine.cancel(place.namespace, known.below(parent)[0])
+    with pytest.raises(FlowFailed) as caught:
+        place.engine.wait(place.namespace, parent, 10)
+    assert (caught.value.status, caught.value.error_code) == ("failed", "direktiv.cancels.api")
+
+
+def test_a_subflow_that_crashes_is_gone_on_with_by_its_caller(place: Place) -> None:
+    def broken(action: Action) -> Any:
+        raise RuntimeError("a fault of the library")
+
+    place.register(act("echo"), "/child.yaml")
+    place.calls.known["echo"] = broken
+    parent = place.fails(PARENT.format("child.yaml"), {"n": 1})
+    assert parent.status == "crashed"
+    place.calls.known["echo"] = lambda action: "mended"
+    place.engine.resume(place.namespace, parent.instance)
+    assert place.engine.wait(place.namespace, parent.instance, 10)["return"] == {"n": 1, "return": "mended"}
+    assert place.engine.instances(place.namespace).page(0)[0] == 2
+
+
+def test_a_subflow_that_somebody_else_goes_on_with_is_waited_for(place: Place) -> None:
+    place.register(act("echo"), "/child.yaml")
+    place.calls.known["echo"] = lambda action: 1 / 0
+    parent = place.fails(PARENT.format("child.yaml"), {"n": 1}).instance
+    (child,) = place.engine.instances(place.namespace).below(parent)
+    done = threading.Event()
+    place.calls.known["echo"] = lambda action: done.wait(20)
+    place.engine.resume(place.namespace, child)
+    until(lambda: len(place.calls.made) == 2)
+    place.engine.resume(place.namespace, parent)
+    with pytest.raises(TimeoutError):
+        place.engine.wait(place.namespace, parent, 0.1)
+    done.set()
+    assert place.engine.wait(place.namespace, parent, 10)["return"] == {"n": 1, "return": True}
 
 
 def test_a_flow_that_calls_itself_without_end(place: Place) -> None:

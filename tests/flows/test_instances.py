@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 import holdfast
 from holdfast.catalog.base import Fence
 from holdfast.errors import ClosedError, DefinitionError, FlowFailed, InvalidArgumentError, NotFoundError
+from holdfast.flows import engine
 from holdfast.flows.engine import Engine
 from holdfast.flows.instance import Limits
 
@@ -85,6 +88,12 @@ def test_instances_are_listed_the_newest_first_and_with_all_facts(place: Place) 
     assert flows.get(ids[0]) == info
     assert [each.id for each in flows.list()] == ids[::-1]
     assert flows.output(ids[0]) == known.output(ids[0])
+
+
+def test_ids_are_in_the_order_in_which_they_were_made() -> None:
+    ids = [engine._new_id() for _ in range(1000)]
+    assert sum(before > after for before, after in pairwise(ids)) < 10  # else 500 of those of one millisecond
+    assert {UUID(id).version for id in ids} == {7}
 
 
 def test_runs_of_task_graphs_are_no_instances(place: Place) -> None:
@@ -270,12 +279,12 @@ def test_a_delay_ends_when_it_was_to(place: Place) -> None:
 def test_an_engine_that_closes_leaves_what_can_be_resumed(place: Place) -> None:
     place.register(SLEEP)
     calls = Calls()
-    with Engine(place.store, calls) as engine:
-        id = engine.start(place.namespace, "/flow.yaml", {"seconds": 60})
+    with Engine(place.store, calls) as closing:
+        id = closing.start(place.namespace, "/flow.yaml", {"seconds": 60})
         until(lambda: calls.made)
     assert calls.closed
     with pytest.raises(ClosedError):
-        engine.start(place.namespace, "/flow.yaml")
+        closing.start(place.namespace, "/flow.yaml")
     assert place.engine.instances(place.namespace).get(id).status == "crashed"
     place.calls.known["sleep"] = lambda action: None
     place.engine.resume(place.namespace, id)
@@ -368,9 +377,9 @@ def test_who_lost_the_lease_writes_no_more(place: Place) -> None:
 
 
 def test_a_flow_without_functions_needs_no_caller(place: Place) -> None:
-    with Engine(place.store) as engine:
+    with Engine(place.store) as bare:
         place.register(COUNTER)
-        assert engine.run(place.namespace, "/flow.yaml") == {"var": {"x": 1}}
+        assert bare.run(place.namespace, "/flow.yaml") == {"var": {"x": 1}}
         place.register(SLEEP)
         with pytest.raises(FlowFailed, match="no functions are configured"):
-            engine.run(place.namespace, "/flow.yaml", {"seconds": 1})
+            bare.run(place.namespace, "/flow.yaml", {"seconds": 1})

@@ -111,11 +111,15 @@ def _all(run: Instance, jobs: Sequence[_Job], all: bool) -> list[Any]:
     group = Group(run.group)
     several = _Jobs(jobs, all, group)
     threads: list[Thread] = []
-    while len(threads) + 1 < min(len(jobs), run.host.limits.threads) and run.host.threads.acquire(blocking=False):
-        threads.append(Thread(target=_helping, args=(run, several), name="holdfast-flow-call", daemon=True))
-        threads[-1].start()
     try:
+        while len(threads) + 1 < min(len(jobs), run.host.limits.threads) and run.host.threads.acquire(blocking=False):
+            thread = Thread(target=_helping, args=(run, several), name="holdfast-flow-call", daemon=True)
+            thread.start()
+            threads.append(thread)
         several.work()
+    except BaseException:
+        group.stop(CANCELLED)
+        raise
     finally:
         for thread in threads:
             thread.join()
@@ -143,46 +147,40 @@ def _helping(run: Instance, several: _Jobs) -> None:
 
 def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, group: Group) -> Any:
     """Call a function or a subflow, and again as its retries say."""
+    above = Above(group, run.unit.held, end)
+    seconds = 0.0 if call.retries is None else call.retries.delay
     for attempt in count():
         try:
-            _check(group, end)
-            return _try(run, call, data, n, attempt, end, group)
+            above.check()
+            return _try(run, call, data, n, attempt, above)
         except Fatal:
             raise
         except Failure as failure:
-            _check(group, end)
-            _wait(run, call.retries, attempt, failure, end, group)
+            above.check()
+            retries = _retries(call.retries, attempt, failure)
+            seconds = min(seconds, _LONGEST_DELAY)
+            run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
+            group.event.wait(seconds if end is None else min(seconds, max(0.0, end - time.monotonic())))
+            seconds *= retries.multiplier
     raise AssertionError
 
 
-def _check(group: Group, end: float | None) -> None:
-    group.check()
-    if end is not None and time.monotonic() >= end:
-        raise Failure(
-            Codes.SOFT_TIMEOUT, "the call took longer than it may: raise timeout of the state, or timeouts of the flow"
-        )
-
-
-def _wait(
-    run: Instance, retries: Retries | None, attempt: int, failure: Failure, end: float | None, group: Group
-) -> None:
-    """Wait until the next try of a call that failed, or raise what is to be raised."""
+def _retries(retries: Retries | None, attempt: int, failure: Failure) -> Retries:
+    """How a call that failed is tried again; raises what is to be raised where it is not."""
     if retries is None or not any(code.search(failure.code) for code in retries.codes):
         raise failure
     if attempt >= retries.most:
         raise Failure(Codes.RETRIES, f"tried {attempt + 1} times, and failed: {failure}") from None
-    seconds = min(retries.delay * retries.multiplier**attempt, _LONGEST_DELAY)
-    run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
-    group.event.wait(seconds if end is None else min(seconds, max(0.0, end - time.monotonic())))
+    return retries
 
 
-def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, end: float | None, group: Group) -> Any:
+def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Above) -> Any:
     function = call.function
     if function.subflow:
         (given,) = data.values(call.input)
         given = given if isinstance(given, dict) else {"input": given}
         branch = f"{run.step}/{n}/{attempt}"
-        return run.host.run_subflow(run, function.name, given, branch, Above(Group(group), run.unit.held, end))
+        return run.host.run_subflow(run, function.name, given, branch, above)
     caller = run.host.caller
     if caller is None:
         raise Failure("", f"the function {function.name} cannot be called: no functions are configured")
@@ -193,8 +191,8 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, end: float
     targets = {file.target for file in wins}
     twice = Counter(file.target for file in others)  # of one place, which fails, whatever the other place says
     files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
-    timeout = None if end is None else max(0.0, end - time.monotonic())
-    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, group.event)
+    timeout = None if above.deadline is None else max(0.0, above.deadline - time.monotonic())
+    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, above.group.event)
     return caller.call(action)
 
 

@@ -12,6 +12,7 @@ from posixpath import dirname
 from threading import BoundedSemaphore, Lock
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import WeakSet
 
 from ..errors import (
     ClosedError,
@@ -23,6 +24,7 @@ from ..errors import (
     NotFoundError,
 )  # fmt: skip
 from ..lease import Lease
+from ..model import Entry
 from ..scope import BaseScope
 from ..stopping import go_on
 from .expressions import Data
@@ -34,7 +36,7 @@ from .instances import Instances, lease_of
 from .json_text import encode, from_bytes, parse
 from .place import Place
 from .record import CANCELLED as WAS_CANCELLED
-from .record import COMPLETE, CRASHED, PENDING, PROGRESS, Change, Record, new_facts, text_in
+from .record import COMPLETE, CRASHED, FACTS, PENDING, PROGRESS, Change, Record, new_facts, text_in
 from .states import perform
 from .variables import LARGEST
 from .workers import CANCEL, MOST, Running, Tell, Workers
@@ -91,16 +93,17 @@ class Engine:
         self.caller = caller
         self.limits = limits or Limits()
         self._definitions = Definitions(caller)
-        self._begin()
+        self._closed = False
+        self.begin()
+        _engines.add(self)
 
-    def _begin(self) -> None:
-        self._process = os.getpid()
+    def begin(self) -> None:
+        """Run nothing yet, as after a fork, where what runs is the parent's."""
         self._lock = Lock()
         self._threads = BoundedSemaphore(_HELPERS)
         self._workers = Workers(self._most)
         self._lease: Lease | None = None
         self._runner: str | None = None
-        self._closed = False
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -178,23 +181,30 @@ class Engine:
     def _taken_over(self, namespace: BaseScope[Any], id: str, above: Above) -> Instance:
         known = self.instances(namespace)
         entry = known.facts(id)
-        facts = entry.value
-        if facts["status"] != PENDING or known.lasts(facts):
+        if entry.value["status"] != PENDING or known.lasts(entry.value):
             raise InvalidArgumentError(f"the instance {id} is {known.get(id).status}: only one that crashed is resumed")
-        definition = self._definitions.get(known.definition(id), facts["path"])
-        facts = {**facts, "trouble": None}
-        place = Place(namespace, facts["path"], facts["id"])
+        definition = self._definitions.get(known.definition(id), entry.value["path"])
         try:
-            record = self._held(place, facts, lambda record: record.take_over(facts, entry.version))
+            record, facts, text, unit = self._claimed(namespace, entry)
         except ConflictError:
             raise InvalidArgumentError(f"the instance {id} is resumed by another process at this moment") from None
-        progress = record.scope.get(PROGRESS, None)
-        if progress is None:
-            progress = {"data": text_in(record.scope, facts, "input"), "unit": None}
-        data, unit = Data(parse(progress.pop("data")), self.limits.jq), progress.pop("unit")
-        facts |= progress
+        data = Data(parse(text), self.limits.jq)
         record.log("resumed", "warning", facts["state"])
         return Instance(self._host, definition, record, facts, data, above, unit)
+
+    def _claimed(self, namespace: BaseScope[Any], entry: Entry[Any]) -> tuple[Record, dict[str, Any], str, Any]:
+        """The record of an instance that crashed, which is this process's from here on; its facts, data and unit.
+
+        Raises:
+            ConflictError: others were faster.
+        """
+        facts = {**entry.value, "trouble": None}
+        scope = Instances(namespace).scope(facts["id"])
+        progress = scope.get(PROGRESS, None) or {"data": text_in(scope, facts, "input"), "unit": None}
+        place = Place(namespace, facts["path"], facts["id"])
+        record = self._held(place, facts, lambda record: record.take_over(facts, entry.version))
+        text, unit = progress.pop("data"), progress.pop("unit")
+        return record, facts | progress, text, unit
 
     def wait(self, namespace: BaseScope[Any], id: str, timeout: float | None = None) -> Any:
         """Wait for the end of an instance, whoever runs it, and give its output.
@@ -238,15 +248,25 @@ class Engine:
         Raises:
             NotFoundError: there is none of this id.
         """
-        running, known = self._here(namespace, id), self.instances(namespace)
-        if running is not None:
-            running.instance.group.stop(CANCELLED)
-        elif known.lasts(known.facts(id).value):
-            known.scope(id).put(CANCEL, True)
-        elif known.facts(id).value["status"] == PENDING:
-            instance = self._taken_over(namespace, id, Above(Group()))
-            ended = {**instance.facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
-            instance.record.commit(Change(ended, line=("error", WAS_CANCELLED)))
+        while (running := self._here(namespace, id)) is None:
+            known = self.instances(namespace)
+            entry = known.facts(id)
+            if entry.value["status"] != PENDING:
+                return
+            with suppress(ConflictError):  # it was gone on with, it ended, or it was removed just now: look again
+                if known.lasts(entry.value):
+                    with known.scope(id).transaction() as inside:
+                        if inside.record(FACTS).version == entry.version:
+                            inside.put(CANCEL, True)
+                            return
+                else:
+                    record, facts, *_ = self._claimed(namespace, entry)
+                    ended = {**facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
+                    record.commit(Change(ended, line=("error", WAS_CANCELLED)))
+                    for child in known.below(id):
+                        self.cancel(namespace, child)
+                    return
+        running.instance.group.stop(CANCELLED)
 
     def remove(self, namespace: BaseScope[Any], id: str) -> None:
         """Remove what is recorded of an instance that has ended or crashed. What it has written stays.
@@ -263,7 +283,7 @@ class Engine:
 
     def instances(self, namespace: BaseScope[Any]) -> Instances:
         """The instances of a namespace as they are now, to list and to look at."""
-        lives = self._lease is not None and self._lease.held and self._process == os.getpid()
+        lives = self._lease is not None and self._lease.held
         return Instances(namespace, self._runner if lives else None)
 
     # --- subflows -----------------------------------------------------------------------------------------------------
@@ -280,34 +300,41 @@ class Engine:
         lineage = [*parent.facts["lineage"], {"id": caller.instance, "state": parent.moment.state, "branch": branch}]
         if len(lineage) > self.limits.depth:
             raise Failure(Codes.DEPTH, f"subflows may be in each other {self.limits.depth} levels deep")
-        known = self.instances(caller.namespace)
         try:
             place = Place(caller.namespace, clean_path(path, dirname(caller.path)), _id_below(caller.instance, branch))
-            child = self._child(known, place, given, lineage, above)
+            child = self._child(place, given, lineage, above._replace(group=Group(above.group)))
         except NotFoundError as error:
             raise Failure(Codes.NO_WORKFLOW, str(error)) from None
-        except DefinitionError as error:
+        except InvalidArgumentError as error:  # its path, or its definition
             raise Failure(Codes.INVALID_WORKFLOW, str(error)) from None
         if child is not None:
-            self._workers.perform(self._workers.add(child))
+            running = self._workers.add(child)
+            self._workers.perform(running)
             if child.output is not None:
                 return child.output
-            above.group.check()
-        info = known.get(place.instance)
+            above.check()
+            if running.status == CRASHED and running.error is not None:
+                raise running.error  # then the caller crashes, too, and both can be gone on with
+        while (info := self.instances(caller.namespace).get(place.instance)).status == PENDING:
+            above.group.event.wait(_LATE)  # somebody goes on with it, who is not its caller
+            above.check()
         if info.status == COMPLETE:
-            return known.output(info.id)  # type: ignore[no-any-return]
+            return self.instances(caller.namespace).output(info.id)  # type: ignore[no-any-return]
         code = Codes.CANCELLED if info.status == WAS_CANCELLED else info.error_code
         raise Failure(code or "", info.error_message or f"the subflow {path} was {info.status}")
 
-    def _child(
-        self, known: Instances, place: Place, given: dict[str, Any], lineage: _Lineage, above: Above
-    ) -> Instance | None:
-        """The instance of a subflow: a new one, or that of an earlier try of the same call; None if that has ended."""
+    def _child(self, place: Place, given: dict[str, Any], lineage: _Lineage, above: Above) -> Instance | None:
+        """The instance of a subflow: a new one, or that of an earlier try of the same call; None if that has ended, or
+        goes on."""
         try:
-            status = known.get(place.instance).status
+            status = self.instances(place.namespace).get(place.instance).status
+            return self._taken_over(place.namespace, place.instance, above) if status == CRASHED else None
         except NotFoundError:
             return self._instance(place, given, f"instance:{lineage[-1]['id']}", lineage, above)
-        return self._taken_over(place.namespace, place.instance, above) if status == CRASHED else None
+        except DefinitionError:
+            raise
+        except InvalidArgumentError:  # it does not need that any more
+            return None
 
     # --- this process -------------------------------------------------------------------------------------------------
 
@@ -330,8 +357,6 @@ class Engine:
 
     def _hold(self, lost: Lease | None) -> tuple[str, Lease]:
         """The name under which this process runs what it runs, and the lease that says so."""
-        if self._process != os.getpid():
-            self._begin()
         with self._lock:
             if self._closed:
                 raise ClosedError("this engine was closed: make another one")
@@ -346,7 +371,7 @@ class Engine:
     def close(self) -> None:
         """Stop what runs here, which can be resumed, and close the caller of functions."""
         with self._lock:
-            if self._closed or self._process != os.getpid():
+            if self._closed:
                 return
             self._closed = True
         self._workers.close((lambda: None) if self.caller is None else self.caller.close)
@@ -361,6 +386,17 @@ class Engine:
         self.close()
 
 
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for engine in list(_engines):
+        engine.begin()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def _result(running: Running) -> Any:
     instance = running.instance
     if instance.output is not None:
@@ -373,15 +409,17 @@ def _result(running: Running) -> Any:
 
 
 def _failed(path: str, id: str, status: str, code: str | None, message: str | None) -> FlowFailed:
-    what = f"{status} with {code}: {message}" if code else f"{status}: {message}" if message else status
-    failed = FlowFailed(f"the flow {path} {what} (instance {id})")
+    what = "was cancelled" if status == WAS_CANCELLED else status
+    why = f" with {code}: {message}" if code else f": {message}" if message else ""
+    failed = FlowFailed(f"the flow {path} {what}{why} (instance {id})")
     failed.instance, failed.status, failed.error_code = id, status, code or ""
     return failed
 
 
 def _new_id() -> str:
     """A UUID of version 7, by whose order later ones are behind earlier ones."""
-    return _id(time.time_ns() // 1_000_000, os.urandom(10))
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    return _id(milliseconds, (rest * 4096 // 1_000_000).to_bytes(2, "big") + os.urandom(8))
 
 
 def _id_below(parent: str, branch: str) -> str:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from threading import BoundedSemaphore, Thread
 from typing import Any, NamedTuple
 
-from ..errors import ConflictError, HoldfastError, QuotaExceededError
+from ..errors import ConflictError, QuotaExceededError
 from .definition import Act, Definition, Delay, Foreach, Logic, Parallel, State
 from .expressions import Data, Template
-from .failures import Cancelled, Codes, Failure, Fatal, Stopped
+from .failures import Cancelled, Codes, Failure, Fatal
 from .functions.action import Caller
 from .groups import CANCELLED as WAS_CANCELLED
-from .groups import Group
+from .groups import CLOSING, Group
 from .json_text import encode, shown
 from .place import Place
 from .record import CANCELLED, COMPLETE, FAILED, PENDING, Change, Record
@@ -101,6 +100,20 @@ class Above(NamedTuple):
     held: frozenset[str] = frozenset()
     deadline: float | None = None
 
+    def check(self) -> None:
+        """Raise if what is under it is not to go on.
+
+        Raises:
+            Cancelled, Stopped: it was stopped.
+            Failure: its time is over.
+        """
+        self.group.check()
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise Failure(
+                Codes.SOFT_TIMEOUT,
+                "the call took longer than it may: raise timeout of the state, or timeouts of the flow",
+            )
+
 
 def earliest(*times: float | None) -> float | None:
     """The first of these times, None for never."""
@@ -139,7 +152,6 @@ class Instance:
         self.output: dict[str, Any] | None = None
         self._data = data
         self.moment = Moment(self.facts["state"], data.value, self.step)
-        self._recorded_unit = unit
         self._writes: tuple[Write, ...] = ()
         self._unrecorded = False
         elapsed = record.place.namespace._kernel.catalog.now() - self.facts["begun"]
@@ -147,6 +159,8 @@ class Instance:
         self._interrupt = None if definition.interrupt is None else now + definition.interrupt
         self._kill = earliest(above.deadline, None if definition.kill is None else now + definition.kill)
         self.unit = Unit(record.place, definition.atomic, above.held, self.pause)
+        if unit is not None:
+            self.unit.restore(unit)
         self.apart = Group(self.group)
         self._background: list[Thread] = []
 
@@ -203,11 +217,9 @@ class Instance:
 
         Raises:
             Stopped: it goes on no further here.
-            HoldfastError: of the store. That it crashed is recorded, if that is possible.
+            BaseException: all else, such as an error of the store. It has crashed then: see :meth:`crashed`.
         """
         try:
-            if self._recorded_unit is not None:
-                self.unit.restore(self._recorded_unit)
             while self.facts["status"] == PENDING:
                 try:
                     self._one()
@@ -215,12 +227,8 @@ class Instance:
                     self._end(CANCELLED)
                 except Failure as failure:
                     self._end(FAILED, failure)
-        except Stopped:
-            raise
-        except BaseException as error:
-            self._crashed(error)
-            raise
         finally:
+            self.apart.stop(CLOSING)
             self.unit.end()
 
     def _one(self) -> None:
@@ -237,17 +245,22 @@ class Instance:
         del flow[:-_FLOW]
         try:
             self.check()
+            if self.unit.began is not None:
+                self.begin_unit()
             target = self._through(state)
         except Fatal:
             raise
         except Failure as failure:
             target = self._caught(state, failure)
-        while True:
+        try:
+            self._next(state, target)
+        except QuotaExceededError as error:
+            self._writes = ()
+            target = self._caught(state, Failure(Codes.QUOTA, str(error)))
             try:
-                return self._next(state, target)
-            except QuotaExceededError as error:
-                self._writes = ()
-                target = self._caught(state, Failure(Codes.QUOTA, str(error)))
+                self._next(state, target)
+            except QuotaExceededError:
+                raise Failure(Codes.QUOTA, str(error)) from None
 
     def _through(self, state: State) -> str | None:
         """Log, metadata, logic and transform of a state; gives where it leads."""
@@ -264,7 +277,6 @@ class Instance:
             if self._unrecorded:
                 self._commit(self.moment)
         result = self.host.perform(self, state.logic, data)
-        self.facts["wake"] = None
         self._data, self._writes = self.data_of(result.data), result.writes
         transform, target = result.way or (state.transform, state.transition)
         new = self._data.transformed(transform, () if target is None else self.definition.states[target].programs)
@@ -300,6 +312,7 @@ class Instance:
 
     def _next(self, state: State, target: str | None) -> None:
         """Go on to the next state, or end; what is written goes into the commit that says so."""
+        self.facts["wake"] = None
         if target is None:
             self._join()
             self._end(COMPLETE if self.facts["code"] is None else FAILED)
@@ -336,8 +349,9 @@ class Instance:
         """Record how it ended; or go on, where variables that are atomic were written to by others."""
         if status != COMPLETE:
             self.apart.stop(WAS_CANCELLED)
+            end = time.monotonic() + _PATIENCE
             for thread in self._background:
-                thread.join(_PATIENCE)
+                thread.join(max(0.0, end - time.monotonic()))
         facts = {**self.facts, "status": status, "step": self.step, "ended": self._now()}
         if failure is not None:
             facts["code"], facts["message"] = failure.code, failure.message
@@ -363,14 +377,16 @@ class Instance:
         self._data, self._writes = self.data_of(moment.data), ()
         self.facts["state"] = moment.state
 
-    def _crashed(self, error: BaseException) -> None:
-        """Record that it is not run by anybody any more, from which it can be resumed."""
-        if self.facts["status"] != PENDING:
-            return
-        self.facts |= {"runner": None, "trouble": f"{type(error).__name__}: {error}"[:_TROUBLE]}
-        with suppress(HoldfastError, Stopped, Failure):
-            self._writes = ()
-            self._commit(self.moment)
+    def crashed(self, error: BaseException) -> None:
+        """Record that it is not run by anybody any more, so that it can be resumed; or learn that it had ended.
+
+        Raises:
+            Stopped: it was removed, or others took over.
+            HoldfastError: it cannot be recorded now.
+        """
+        self.facts.update(self.record.crashed(f"{type(error).__name__}: {error}"[:_TROUBLE]))
+        if self.facts["status"] == COMPLETE:
+            self.output = self._data.value
 
     # --- calls that nobody waits for ----------------------------------------------------------------------------------
 

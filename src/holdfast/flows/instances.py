@@ -16,6 +16,8 @@ from .record import COMPLETE, CRASHED, FACTS, KIND, LOG, PENDING, PROGRESS, text
 
 __all__ = ["InstanceInfo", "Instances", "LogLine", "is_alive", "lease_of"]
 
+_TIME = len("01234567-89ab")  # of an id
+
 
 class InstanceInfo(NamedTuple):
     """An instance.
@@ -96,6 +98,13 @@ class Instances:
         names = [scope.name for scope in self._namespace.children(KIND)]
         return [name for name in reversed(names) if _is_id(name)]
 
+    def below(self, id: str) -> list[str]:
+        """The ids of the subflows that one has called."""
+        name = self.scope(id).name
+        near = [each for each in self.ids() if each[:_TIME] == name[:_TIME]]  # they have its time in them
+        lineages = ((each, self._namespace.scope(KIND, each).get(FACTS, {}).get("lineage")) for each in near)
+        return [each for each, lineage in lineages if lineage and lineage[-1]["id"] == name]
+
     def page(self, limit: int | None = None, skip: int = 0) -> tuple[int, list[InstanceInfo]]:
         """How many there are, and so many of them behind those that are skipped, the newest first."""
         ids = self.ids()
@@ -168,15 +177,15 @@ class Instances:
     def _shown(self, facts: dict[str, Any]) -> InstanceInfo:
         status, message = facts["status"], facts["message"]
         if status == PENDING:
-            lasts = self.lasts(facts)
-            # Who ran it may have ended it, and gone, since these facts were read.
             scope = self._namespace.scope(KIND, facts["id"])
-            facts = scope.get(FACTS, facts)
+            seen = None
+            while facts != seen and not self.lasts(facts):  # he may have ended it, or others have it, since it was read
+                seen, facts = facts, scope.get(FACTS, facts)
             status, message = facts["status"], facts["message"]
             if status == PENDING:
-                facts = {**facts, **(scope.get(PROGRESS, None) or {})}
-                if not lasts:
+                if facts == seen:
                     status, message = CRASHED, facts["trouble"] or "the process that ran it is gone: it can be resumed"
+                facts = {**facts, **(scope.get(PROGRESS, None) or {})}
         ended = facts["ended"]
         return InstanceInfo(
             facts["id"], facts["path"], status, _time(facts["begun"]), None if ended is None else _time(ended),

@@ -22,7 +22,7 @@ from contextlib import suppress
 from threading import RLock
 from typing import Any, NamedTuple
 
-from ..errors import ConflictError, HoldfastError, LeaseLost
+from ..errors import ConflictError, HoldfastError, LeaseLost, NotFoundError
 from ..lease import Lease
 from ..scope import BaseScope
 from .batch import Batch
@@ -185,15 +185,37 @@ class Record:
         with self._lock:
             self._commit(lambda batch: self._end(batch, change), 1 if change.expected else _TRIES)
         scope = self.place.scope("instance")
-        if scope.present:
-            scope.drop(missing_ok=True)
+        with suppress(HoldfastError):  # it has ended, and nothing is left in there
+            if scope.present:
+                scope.drop(missing_ok=True)
+
+    def crashed(self, trouble: str) -> dict[str, Any]:
+        """Write down that nobody runs it any more; gives its facts as they are recorded then.
+
+        Where it is stays as it was recorded last: what failed may be the answer to a commit that was made, and then
+        the instance is further than who ran it knows, or has ended.
+
+        Raises:
+            Stopped: the instance was removed, or others took over; nothing was written.
+        """
+        try:
+            facts: dict[str, Any] = self.scope.get(FACTS)
+        except NotFoundError:
+            raise Stopped from None
+        if facts["status"] == PENDING:
+            facts |= {"runner": None, "trouble": trouble}
+
+            def make(batch: Batch) -> None:
+                batch.put(self.scope, FACTS, facts)
+                self._put_lines(batch)
+
+            self._commit(make)
+        return facts
 
     def _go_on(self, batch: Batch, change: Change) -> None:
         self._variables(batch, change)
         progress = {name: change.facts[name] for name in _MOVING}
         batch.put(self.scope, PROGRESS, {**progress, "data": change.data, "unit": change.unit})
-        if change.facts["runner"] is None:
-            batch.put(self.scope, FACTS, change.facts)
         self._put_lines(batch)
 
     def _end(self, batch: Batch, change: Change) -> None:

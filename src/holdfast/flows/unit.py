@@ -8,6 +8,7 @@ where it first used one. A run that fails writes none of them.
 
 from __future__ import annotations
 
+import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from ..address import format_address
-from ..errors import BusyError, LeaseLost, StoreError
+from ..errors import BusyError, HoldfastError
 from ..lease import Lease
 from .failures import Codes, Failure
 from .json_text import encode, parse
@@ -49,6 +50,15 @@ _turns: WeakValueDictionary[tuple[str, str], _Turn] = WeakValueDictionary()
 _turns_lock = Lock()
 
 
+def _after_fork_in_child() -> None:
+    # Whoever has his turn in the parent does not run here, and would never end it.
+    global _turns, _turns_lock
+    _turns, _turns_lock = WeakValueDictionary(), Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class Unit:
     """The unit of one instance.
 
@@ -74,6 +84,7 @@ class Unit:
         self._leases: list[Lease] = []
         self._locks: list[_Turn] = []
         self._tries = 0
+        self._has = False
         self.began: Moment | None = None
         """Where it first used one of its variables; None while it did not."""
 
@@ -83,18 +94,18 @@ class Unit:
     @property
     def held(self) -> frozenset[str]:
         """Addresses of the variables that this instance, or one that called it, has for itself."""
-        return self._outer | self._addresses() if self.began is not None else self._outer
+        return self._outer | self._addresses() if self._has else self._outer
 
     def _addresses(self) -> frozenset[str]:
         return frozenset(format_address(self._place.scope(scope).path, key) for scope, key in self._keys)
 
     def begin(self, moment: Moment) -> None:
-        """Be at it from here on; does nothing when it is.
+        """Have the variables for itself from here on; does nothing when it has them.
 
         Raises:
             Failure: ``direktiv.var.conflict``: an instance that called this one has one of its variables for itself.
         """
-        if self.began is not None:
+        if self._has:
             return
         addresses = sorted(self._addresses())
         taken = self._outer.intersection(addresses)
@@ -102,9 +113,14 @@ class Unit:
             raise Failure(
                 Codes.CONFLICT, f"{min(taken)} is atomic in a flow that calls this one: name it in one of them only"
             )
-        for address in addresses:
-            self._wait_for(address)
-        self.began = moment
+        try:
+            for address in addresses:
+                self._wait_for(address)
+        except BaseException:
+            self.end()  # else it would wait for itself, should it begin once more
+            raise
+        self._has = True
+        self.began = self.began or moment
 
     def _wait_for(self, address: str) -> None:
         kernel = self._place.namespace._kernel
@@ -162,8 +178,9 @@ class Unit:
         """Let others have their turn."""
         leases, self._leases = self._leases, []
         locks, self._locks = self._locks, []
+        self._has = False
         for lease in reversed(leases):
-            with suppress(LeaseLost, StoreError):
+            with suppress(HoldfastError):  # then it is given back when it expires
                 lease.release()
         for turn in locks:
             turn.lock.release()
@@ -171,7 +188,7 @@ class Unit:
     # --- what is recorded of it ---------------------------------------------------------------------------------------
 
     def as_record(self) -> dict[str, Any] | None:
-        """It, as JSON, while the instance is at it."""
+        """It, as JSON, once it has begun."""
         if self.began is None:
             return None
         writes = [
@@ -183,9 +200,9 @@ class Unit:
         return {"began": began, "versions": [list(each) for each in self.expected], "writes": writes}
 
     def restore(self, recorded: dict[str, Any]) -> None:
-        """Go on with what was recorded."""
+        """Be what was recorded; the variables are to be had again, by :meth:`begin`."""
         state, data, step = recorded["began"]
-        self.begin(Moment(state, parse(data), step))
+        self.began = Moment(state, parse(data), step)
         self._versions = {(scope, key): version for scope, key, version in recorded["versions"]}
         for scope, key, mime_type, data in recorded["writes"]:
             self.write(Write(scope, key, mime_type, None if data is None else b64decode(data)))

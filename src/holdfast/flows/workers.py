@@ -68,6 +68,7 @@ class Workers:
         self._work = Condition()
         self._waiting: deque[Running] = deque()
         self._running: dict[tuple[Path, str], Running] = {}
+        self._crashed: list[Running] = []  # of which this could not be recorded yet
         self._threads = self._free = 0
         self._watches = self._closed = False
 
@@ -80,10 +81,15 @@ class Workers:
         running = Running(instance, tell)
         with self._work:
             self._running[instance.place.namespace.path, instance.place.instance] = running
-            if not self._watches:
-                self._watches = True
-                Thread(target=self._watch, name="holdfast-flows-watch", daemon=True).start()
+            if self._closed:
+                instance.group.stop(CLOSING)
+            self._begin_watch()
         return running
+
+    def _begin_watch(self) -> None:
+        if not self._watches and not self._closed:
+            self._watches = True
+            Thread(target=self._watch, name="holdfast-flows-watch", daemon=True).start()
 
     def enqueue(self, running: Running) -> None:
         """Run an instance in a thread, as soon as there is one."""
@@ -96,44 +102,67 @@ class Workers:
                 Thread(target=self._serve, name="holdfast-flow", daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
+        try:
+            while (running := self._next()) is not None:
+                self.perform(running)
+                del running
+        finally:
             with self._work:
-                while not self._waiting:
-                    self._free += 1
-                    woken = self._work.wait(_IDLE)
-                    self._free -= 1
-                    if (not woken and not self._waiting) or self._closed:
-                        self._threads -= 1
-                        return
-                running = self._waiting.popleft()
-            self.perform(running)
-            del running
+                self._threads -= 1
+
+    def _next(self) -> Running | None:
+        with self._work:
+            while not self._waiting:
+                self._free += 1
+                woken = self._work.wait(_IDLE)
+                self._free -= 1
+                if (not woken and not self._waiting) or self._closed:
+                    return None
+            return self._waiting.popleft()
 
     def perform(self, running: Running) -> None:
         """Run an instance in this thread."""
         place = running.instance.place
         try:
             running.instance.run()
-        except (Exception, Stopped) as error:
-            running.error = error
         except BaseException as error:
             running.error = error
-            raise
+            if not isinstance(error, Stopped) and not self._records(running):
+                with self._work:
+                    self._crashed.append(running)
+                    self._begin_watch()
+            if not isinstance(error, Exception):
+                raise
         finally:
             with self._work:
                 self._running.pop((place.namespace.path, place.instance), None)
             running.end()
 
+    @staticmethod
+    def _records(running: Running) -> bool:
+        """Record that an instance crashed; gives whether there is no more to do about that."""
+        assert running.error is not None
+        try:
+            running.instance.crashed(running.error)
+        except Stopped:
+            pass
+        except HoldfastError:
+            return False
+        return True
+
     def _watch(self) -> None:
-        """Stop what somebody in another process cancelled or removed, and write down what was logged, for as long as
-        something runs here."""
+        """Stop what somebody in another process cancelled or removed, and write down what was logged, and what crashed
+        while the store could not be written, for as long as there is something."""
         while True:
             time.sleep(_LOOK)
             with self._work:
-                running = list(self._running.values())
-                if not running:
+                running, crashed = list(self._running.values()), list(self._crashed)
+                if self._closed or not (running or crashed):
                     self._watches = False
                     return
+            recorded = [each for each in crashed if self._records(each)]
+            with self._work:
+                self._crashed = [each for each in self._crashed if each not in recorded]
             now = time.monotonic()
             for each in (each.instance for each in running if now - each.since > _LOOK):
                 with suppress(HoldfastError):

@@ -1,0 +1,213 @@
+"""What becomes of an instance when something under it fails: the store, its process, or an answer that is lost."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import holdfast
+from holdfast.errors import FlowFailed, StorageFullError
+from holdfast.flows.engine import Engine
+from holdfast.flows.functions.action import Action
+
+from .callers import Calls
+from .conftest import Place
+from .kills import forked
+from .samples import ATOMIC, COUNTER
+from .test_instances import DELAY, SLEEP, until
+
+
+@contextmanager
+def failing(store: holdfast.Store, before: Any = None, after: Any = None) -> Iterator[None]:
+    """Commits raise what ``before`` gives instead of being made, or what ``after`` gives when they are, if it gives
+    something for their changes."""
+    catalog = store._kernel.catalog
+    commit = catalog.commit
+
+    def faulty(changes: Any, **options: Any) -> Any:
+        for wanted, made in ((before, False), (after, True)):
+            error = None if wanted is None else wanted(changes)
+            if error is not None:
+                if made:
+                    commit(changes, **options)
+                raise error
+        return commit(changes, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "commit", faulty)
+        yield
+
+
+def _keys(changes: Any) -> set[str]:
+    return {change.key for change in changes}
+
+
+@pytest.mark.parametrize("error", [StorageFullError("full"), KeyboardInterrupt()], ids=["store", "interrupt"])
+def test_a_setter_whose_commit_gave_no_answer_is_not_done_twice(place: Place, error: BaseException) -> None:
+    states = "transition: c\n- {id: c, type: noop, transform: {n: jq(.var.x)}}\n"
+    place.register(COUNTER + f"  {states}")
+    told = failing(place.store, after=lambda changes: error if "x" in _keys(changes) else None)
+    with told, pytest.raises((FlowFailed, KeyboardInterrupt)):
+        place.engine.run(place.namespace, "/flow.yaml")
+    crashed = place.last
+    assert place.engine.run(place.namespace, "/flow.yaml") == {"n": 2}
+    place.engine.resume(place.namespace, crashed)
+    assert place.engine.wait(place.namespace, crashed, 10) == {"n": 1}
+    assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
+
+
+def test_an_instance_whose_last_commit_gave_no_answer_has_ended(place: Place) -> None:
+    place.register(COUNTER)
+    with failing(place.store, after=lambda changes: StorageFullError("full") if "x" in _keys(changes) else None):
+        assert place.engine.run(place.namespace, "/flow.yaml") == {"var": {"x": 1}}
+    assert place.engine.instances(place.namespace).get(place.last).status == "complete"
+    told = failing(place.store, after=lambda changes: KeyboardInterrupt() if "x" in _keys(changes) else None)
+    with told, pytest.raises(KeyboardInterrupt):
+        place.engine.run(place.namespace, "/flow.yaml")
+    assert place.engine.instances(place.namespace).get(place.last).status == "complete"
+    assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
+
+
+def test_a_crash_that_cannot_be_recorded_is_recorded_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.register(COUNTER)
+    full = threading.Event()
+    full.set()
+    with failing(place.store, before=lambda changes: StorageFullError("full") if full.is_set() else None):
+        full.clear()
+        original = place.engine._new
+
+        def begun(*given: Any) -> Any:
+            running = original(*given)
+            full.set()
+            return running
+
+        monkeypatch.setattr(place.engine, "_new", begun)
+        with pytest.raises(FlowFailed) as caught:
+            place.engine.run(place.namespace, "/flow.yaml")
+        assert caught.value.status == "crashed"
+        full.clear()
+        until(lambda: place.engine.instances(place.namespace).get(place.last).status == "crashed")
+    assert place.engine.instances(place.namespace).get(place.last).error_message == "StorageFullError: full"
+    place.engine.resume(place.namespace, place.last)
+    assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
+
+
+def test_calls_that_are_not_waited_for_end_with_a_run_that_crashes(place: Place) -> None:
+    def broken(action: Action) -> Any:
+        until(lambda: len(place.calls.made) == 2)
+        raise RuntimeError("a fault of the library")
+
+    place.calls.known["echo"] = broken
+    functions = "functions: [{id: sleep, image: sleep}, {id: echo, image: echo}]\nstates:\n"
+    states = "- {id: a, type: action, async: true, transition: b, action: {function: sleep, input: {seconds: 9}}}\n"
+    place.register(functions + states + "- {id: b, type: action, action: {function: echo}}\n")
+    with pytest.raises(FlowFailed, match="a fault of the library"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    assert all(action.cancelled.is_set() for action in place.calls.made if action.function == "sleep")
+
+
+def closed_while_it_sleeps(place: Place, text: str) -> str:
+    """The id of an instance that was stopped in a call of ``sleep``."""
+    place.register(text)
+    calls = Calls()
+    with Engine(place.store, calls) as engine:
+        id = engine.start(place.namespace, "/flow.yaml", {"seconds": 60})
+        until(lambda: calls.made)
+    return id
+
+
+UNIT = (
+    "functions: [{id: sleep, image: sleep}]\n"
+    + ATOMIC.replace("    value: 'jq(.var.x)'\n", "    value: 'jq(.var.x)'\n  transition: c\n")
+    + "- id: c\n  type: action\n  action: {function: sleep, input: {seconds: jq(.seconds // 60)}}\n"
+)
+HOLDS = "functions: [{id: sleep, image: echo}]\n" + UNIT.partition("\n")[2]
+
+
+def test_a_crashed_instance_is_cancelled_without_its_functions_and_with_its_subflows(place: Place) -> None:
+    place.register(SLEEP, "/child.yaml")
+    parent = "functions: [{id: f, workflow: child.yaml}]\nstates:\n"
+    id = closed_while_it_sleeps(place, parent + "- {id: a, type: action, action: {function: f, input: jq(.)}}\n")
+    known = place.engine.instances(place.namespace)
+    assert {info.status for info in known.page()[1]} == {"crashed"}
+    assert known.get(id).state == "a"
+    del place.calls.known["sleep"]
+    place.engine.cancel(place.namespace, id)
+    found = place.engine.instances(place.namespace).page()[1]
+    assert sorted((info.status, info.state) for info in found) == [("cancelled", "a"), ("cancelled", "second")]
+    assert place.log(id)[-1] == "cancelled"
+    with pytest.raises(FlowFailed, match=r"the flow /flow.yaml was cancelled \(instance"):
+        place.engine.wait(place.namespace, id)
+
+
+def test_what_a_fork_sees_of_instances_of_its_parent(place: Place) -> None:
+    id = place.engine.start(place.namespace, place.register(DELAY))
+
+    def within() -> None:
+        with pytest.raises(TimeoutError):
+            place.engine.wait(place.namespace, id, 0.05)
+        assert place.engine.run(place.namespace, place.register(COUNTER, "/counter.yaml")) == {"var": {"x": 1}}
+        place.engine.cancel(place.namespace, id)
+        place.engine.close()
+
+    assert os.waitpid(forked(within), 0)[1] == 0
+    with pytest.raises(FlowFailed, match="was cancelled"):
+        place.engine.wait(place.namespace, id, 10)
+
+
+def test_what_is_added_to_workers_that_have_closed_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.register("functions: [{id: echo, image: echo}]\nstates:\n- {id: a, type: action, action: {function: echo}}\n")
+    engine = Engine(place.store, place.calls)
+    original = engine._held
+
+    def late(*given: Any) -> Any:
+        record = original(*given)
+        engine.close()
+        return record
+
+    monkeypatch.setattr(engine, "_held", late)
+    with pytest.raises(FlowFailed, match="closed"):
+        engine.run(place.namespace, "/flow.yaml")
+    assert place.calls.made == []
+    assert place.engine.instances(place.namespace).get(place.last).status == "crashed"
+
+
+@pytest.mark.parametrize("how", ["cancel", "close", "interrupt"])
+def test_what_a_unit_keeps_back_outlasts_a_wait_for_its_turn(place: Place, how: str) -> None:
+    """An instance that is resumed and waits for its variables may end, or stop once more, and forgets nothing."""
+    text = UNIT.replace("atomic:", "timeouts: {interrupt: PT0.4S}\natomic:") if how == "interrupt" else UNIT
+    id = closed_while_it_sleeps(place, text)
+    done = threading.Event()
+    place.calls.known |= {"echo": lambda action: done.wait(20), "sleep": lambda action: None}
+    place.namespace.flows.register("/flow.yaml", HOLDS)
+    other = place.engine.start(place.namespace, "/flow.yaml")
+    until(lambda: place.calls.made)
+    with Engine(place.store, place.calls) as engine:
+        engine.resume(place.namespace, id)
+        if how == "interrupt":
+            with pytest.raises(FlowFailed):
+                engine.wait(place.namespace, id, 10)
+        else:
+            time.sleep(0.1)
+        if how == "cancel":
+            engine.cancel(place.namespace, id)
+            with pytest.raises(FlowFailed, match="was cancelled"):
+                engine.wait(place.namespace, id, 10)
+    done.set()
+    place.engine.wait(place.namespace, other, 10)
+    found = place.engine.instances(place.namespace).get(id)
+    if how == "interrupt":
+        assert (found.status, found.error_code) == ("failed", "direktiv.cancels.timeout.soft")
+    elif how == "cancel":
+        assert found.status == "cancelled"
+    else:
+        assert found.status == "crashed"
+        place.engine.resume(place.namespace, id)
+        place.engine.wait(place.namespace, id, 10)
+        assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
