@@ -131,7 +131,7 @@ class Flows:
 
         def done(status: str) -> None:
             with self._lock:
-                del self._tells[own]
+                self._tells.pop(own, None)
                 self.ended[status] = self.ended.get(status, 0) + 1
             tell(status)
 
@@ -139,7 +139,7 @@ class Flows:
             return begin(done)
         except BaseException as error:
             with self._lock:
-                del self._tells[own]
+                self._tells.pop(own, None)
             if isinstance(error, Failure):  # of a file that is too large to be a definition
                 raise InvalidArgumentError(str(error)) from None
             raise
