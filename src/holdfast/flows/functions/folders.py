@@ -161,23 +161,27 @@ class Folders:
 def _remove(path: str) -> None:
     """Remove a folder with all in it, also where a function took the right to that away. Links are not followed.
 
-    Folders in it are moved to its top before they are emptied, so that they may lie as deep as they like.
+    Folders that lie deeper are moved to its top before they are emptied, so that they may be as deep as they like.
     """
     folders = [path]
     for folder in folders:
-        with suppress(OSError):
-            os.chmod(folder, 0o700)
-            with os.scandir(folder) as found:
-                entries = list(found)
+        _allow(folder)
+        with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(OSError):
                     if not entry.is_dir(follow_symlinks=False):
                         os.unlink(entry.path)
-                        continue
-                    os.chmod(entry.path, 0o700)
-                    moved = os.path.join(path, secrets.token_hex(8))
-                    os.rename(entry.path, moved)
-                    folders.append(moved)
+                    elif folder == path:
+                        folders.append(entry.path)
+                    else:
+                        _allow(entry.path)  # what is moved has another parent to write down
+                        folders.append(os.path.join(path, secrets.token_hex(8)))
+                        os.rename(entry.path, folders[-1])
     for folder in reversed(folders):
         with suppress(OSError):
             os.rmdir(folder)
+
+
+def _allow(folder: str) -> None:
+    with suppress(OSError):  # somebody else's
+        os.chmod(folder, 0o700)
