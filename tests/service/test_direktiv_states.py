@@ -346,6 +346,7 @@ def test_d09_what_a_getter_gives(api: Flowing) -> None:
         ("value: text, mimeType: text/plain", "text/plain", b"text"),
         ("value: text, mimeType: text/plain; charset=utf-8", "text/plain; charset=utf-8", b"text"),
         ("value: '', mimeType: text/plain", "text/plain", b""),
+        ("value: <p>, mimeType: text/html", "text/html", b"<p>"),
         ("value: AAH/, mimeType: application/octet-stream", "application/octet-stream", b"\0\1\xff"),
         ("value: '', mimeType: application/octet-stream", "application/octet-stream", b""),
     ],
@@ -476,6 +477,15 @@ def test_d13_a_catch_without_transition_ends_the_run_complete(api: Flowing) -> N
     assert (reply.status, set(reply.json), set(reply.json["error"])) == (200, {"n", "error"}, {"code", "msg"})
     found = api.info(reply.headers["direktiv-instance-id"])
     assert (found["status"], found["errorCode"]) == ("complete", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "data"), [({"a": 1}, {"a": 1}), ([1], {"input": [1]}), (3, {"input": 3}), ("", {"input": ""})]
+)
+def test_d15_a_subflow_begins_with_an_object_too(api: Flowing, given: Any, data: Any) -> None:
+    api.flow("states:\n- {id: s, type: noop}\n", "/sub.yaml")
+    text = "functions: [{id: sub, workflow: sub.yaml}]\nstates:\n" + ACT % ("sub", "jq(.given)")
+    assert api.output(text, {"given": given})["return"] == data
 
 
 # --- D17, D18 ---------------------------------------------------------------------------------------------------------
