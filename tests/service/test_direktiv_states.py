@@ -374,6 +374,17 @@ def test_d10_no_other_null_deletes(api: Flowing, value: str) -> None:
     assert api.data("GET", f"variables/{made['id']}") == made
 
 
+@pytest.mark.parametrize("atomic", ["", "atomic: [{scope: namespace, key: x}]\n"])
+@pytest.mark.parametrize(("values", "stored"), [((1, 2), b"2"), ((None, 3), b"3"), ((4, None), None)])
+def test_d10_of_several_values_of_one_variable_the_last_one_counts(
+    api: Flowing, values: tuple[int | None, ...], stored: bytes | None, atomic: str
+) -> None:
+    variables = [{"key": "x", "scope": "namespace", "value": value} for value in values]
+    api.output(f"{atomic}states:\n- {{id: a, type: setter, variables: {json.dumps(variables)}}}\n")
+    found = raw(api, "x")
+    assert (found.body if found.status == 200 else None) == stored
+
+
 @pytest.mark.parametrize("scope", [None, "jq(.s)", "global", "Namespace", "[namespace]"])
 def test_d11_a_scope_is_a_literal_that_is_checked_on_load(api: Flowing, scope: str | None) -> None:
     stated = "" if scope is None else f", scope: {scope}"

@@ -59,18 +59,18 @@ def _getter(run: Instance, logic: Getter, data: Data) -> Result:
 def _setter(run: Instance, logic: Setter, data: Data) -> Result:
     fields = [field for each in logic.variables for field in (each.key, each.mime_type or _MIME, each.value)]
     values = data.values(*fields)
-    writes: list[Write] = []
+    writes: dict[tuple[str, str], Write] = {}  # of one variable the last one counts
     for n, each in enumerate(logic.variables):
         key, mime_type, value = values[3 * n : 3 * n + 3]
         for field in (key, mime_type):
             if not isinstance(field, str):
                 raise Failure(Codes.NOT_STRING, f"key and mimeType of a variable must be text: {shown(field):.200}")
-        writes.append(to_write(each.scope, key, mime_type, value, each.value.is_null))
-    for write in writes:  # when all of them are sound
-        if (write.scope, write.key) in run.unit:
+        writes[each.scope, key] = to_write(each.scope, key, mime_type, value, each.value.is_null)
+    for variable, write in writes.items():  # when all of them are sound
+        if variable in run.unit:
             run.begin_unit()
             run.unit.write(write)
-    return Result(data.value, tuple(write for write in writes if (write.scope, write.key) not in run.unit))
+    return Result(data.value, tuple(write for variable, write in writes.items() if variable not in run.unit))
 
 
 def _noop(run: Instance, logic: Noop, data: Data) -> Result:
