@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 
 import pytest
 
 from holdfast.errors import DefinitionError
+from holdfast.flows.evaluation import jq_process
 from holdfast.flows.reading import read
 
 NOOP = "states:\n- id: a\n  type: noop\n"
@@ -140,6 +142,34 @@ def test_documents_that_are_hostile(text: str) -> None:
     began = time.monotonic()
     assert "flow.yaml:" in told(text)
     assert time.monotonic() - began < 15
+
+
+def test_what_is_wrong_in_many_places_is_told_briefly() -> None:
+    states = "".join(f"- {{id: s{n}, type: noop, transition: none{n}}}\n" for n in range(1000))
+    found = told(f"states:\n{states}")
+    assert len(found.splitlines()) == 100
+    assert len(found) < 100_000
+    fields = told(NOOP + "".join(f"  f{n}: 1\n" for n in range(1000))).splitlines()
+    assert [line.split(":")[1] for line in fields] == [str(n) for n in range(4, 104)]
+
+
+@pytest.mark.parametrize("text", ["states: [\ud800]", b"states: []", None, 3], ids=repr)
+def test_what_is_no_text(text: Any) -> None:
+    assert "flow.yaml:1: " in told(text)
+
+
+def test_programs_that_take_too_long_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jq_process, "SECONDS", 0.05)
+    programs = ", ".join(f"jq({n})" for n in range(1000))
+    assert re.search(r"flow.yaml:4: .*log: .* cannot be checked: .* too long", told(f"{NOOP}  log: [{programs}]\n"))
+
+
+@pytest.mark.parametrize(
+    "schema", ["{$schema: []}", "{$ref: 5}", "{pattern: '('}", "{$defs: {a: {type: x}}}", "{type: {}}"]
+)
+def test_schemas_that_are_none(schema: str) -> None:
+    found = told(f"states:\n- id: a\n  type: validate\n  schema: {schema}\n")
+    assert found.startswith("flow.yaml:4: states[0](a).schema: this is no JSON Schema: ")
 
 
 def test_what_yaml_says_is_as_in_json() -> None:

@@ -333,6 +333,16 @@ def test_a_definition_that_is_changed_is_read_again(place: Place) -> None:
         place.engine.run(place.namespace, "/flow.yaml")
 
 
+def test_files_that_are_no_definitions(place: Place) -> None:
+    tree = place.namespace.scope("file", "tree")
+    tree.put_chunks("flow.yaml", [b"states:\n- id: \xff\n"], tags={"type": "workflow"})
+    with pytest.raises(DefinitionError, match=r"/flow\.yaml:2: a definition is text in UTF-8"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    tree.put_chunks("flow.yaml", (b"#" * (1 << 20) for _ in range(33)), tags={"type": "workflow"})
+    with pytest.raises(DefinitionError, match=r"/flow\.yaml:1: .*more than"):
+        place.engine.start(place.namespace, "/flow.yaml")
+
+
 def test_many_at_once(place: Place) -> None:
     place.register("states:\n- {id: a, type: delay, duration: PT1S}\n")
     began = time.monotonic()

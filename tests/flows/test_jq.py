@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.flows import jq_process
+from holdfast.flows.evaluation import children
 from holdfast.flows.expressions import Data, template
 from holdfast.flows.failures import Failure
 
@@ -132,14 +132,14 @@ def test_threads_have_children_of_their_own_and_few_are_kept() -> None:
     for thread in threads:
         thread.join()
     assert sorted(found) == [n + 1 for n in range(40)]
-    assert len(_children(os.getpid())) <= jq_process._MOST
+    assert len(_children(os.getpid())) <= children._MOST
 
 
 def _children(process: int) -> list[int]:
     found = subprocess.run(
-        ["ps", "--ppid", str(process), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "--ppid", str(process), "-o", "pid=,args="], capture_output=True, text=True, check=True
     )
-    return [int(line.split()[0]) for line in found.stdout.splitlines() if "jq_child" in line]
+    return [int(line.split()[0]) for line in found.stdout.splitlines() if "child.py jq" in line]
 
 
 PROGRAM = """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -323,6 +325,18 @@ def test_d13_the_first_catch_that_matches_wins(place: Place, pattern: str) -> No
     assert found["n"] == 1
 
 
+def test_d13_a_pattern_that_takes_for_ever_catches_nothing(place: Place) -> None:
+    catch = "catch: [{error: '^(e+)+$', transition: a}, {error: '*', transition: a}]"
+    failed = f"- {{id: a, type: error, error: {'e' * 60}x, message: m, {catch}}}\n"
+    place.register(f"states:\n{failed}", "/child.yaml")
+    call = f"- {{id: a, type: action, action: {{function: f}}, {catch}}}\n"
+    began = time.monotonic()
+    error = place.fails("functions: [{id: f, workflow: child.yaml}]\nstates:\n" + call)
+    assert error.error_code == "e" * 60 + "x"
+    assert time.monotonic() - began < 10
+    assert any("the patterns of catch cannot be matched" in line for line in place.log(error.instance))
+
+
 def test_d13_a_catch_that_does_not_match(place: Place) -> None:
     assert place.code(CATCH.format("^jq"), {"n": 1}) == "direktiv.jq.notObject"
 
@@ -353,6 +367,48 @@ def test_d06_validate(place: Place) -> None:
 def test_d06_a_schema_fetches_nothing_and_ends(place: Place) -> None:
     for schema in ("{$ref: 'http://127.0.0.1:9/schema'}", "{$ref: '#'}", "{$ref: '#/$defs/none'}"):
         assert place.code(f"- id: a\n  type: validate\n  schema: {schema}\n") == "direktiv.schema.failed"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "{properties: {text: {pattern: '^(a+)+$'}}}",
+        "{patternProperties: {'^(a+)+$': {}}}",
+        "{$ref: '#/$defs/s0', $defs: {s30: {}, "
+        + ", ".join(f"s{n}: {{allOf: [{{$ref: '#/$defs/s{n + 1}'}}, {{$ref: '#/$defs/s{n + 1}'}}]}}" for n in range(30))
+        + "}}",
+    ],
+    ids=["pattern", "names", "references"],
+)
+def test_d06_a_schema_that_takes_for_ever_fails_its_flow_and_no_other(place: Place, schema: str) -> None:
+    place.engine.limits = place.engine.limits._replace(jq=0.3)
+    text = "a" * 40 + "!"
+    ticks = [time.monotonic()]
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.01):
+            ticks.append(time.monotonic())
+
+    clock = threading.Thread(target=tick)
+    clock.start()
+    try:
+        code = place.code(f"- id: a\n  type: validate\n  schema: {schema}\n", {"text": text, text: 1})
+    finally:
+        ended.set()
+        clock.join()
+    assert code == "direktiv.schema.failed"
+    assert max(after - before for before, after in pairwise(ticks)) < 1  # what else runs here went on
+    assert place.states(VALIDATE.format(""), {"name": "x"}) == {"name": "x"}
+
+
+def test_d06_a_schema_that_breaks_what_checks_it(place: Place) -> None:
+    for schema in (
+        "{$ref: '#/a', a: {patternProperties: {'(': {}}}}",
+        "{$ref: '#/a', a: {type: x}}",
+        "{$ref: '#/a', a: 5}",
+    ):
+        assert place.code(f"- id: a\n  type: validate\n  schema: {schema}\n", {"x": 1}) == "direktiv.schema.failed"
 
 
 def test_d06_delay(place: Place) -> None:

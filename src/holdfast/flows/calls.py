@@ -11,6 +11,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from .definition import Act, Call, FileEntry, Foreach, Parallel, Retries
+from .evaluation.patterns import first
 from .expressions import Data, Template
 from .failures import Cancelled, Codes, Failure, Fatal, Stopped
 from .functions.action import Action, File
@@ -157,7 +158,7 @@ def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, grou
             raise
         except Failure as failure:
             above.check()
-            retries = _retries(call.retries, attempt, failure)
+            retries = _retries(call.retries, attempt, failure, run.host.limits.jq)
             seconds = min(seconds, _LONGEST_DELAY)
             run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
             group.event.wait(seconds if end is None else min(seconds, max(0.0, end - time.monotonic())))
@@ -165,9 +166,9 @@ def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, grou
     raise AssertionError
 
 
-def _retries(retries: Retries | None, attempt: int, failure: Failure) -> Retries:
+def _retries(retries: Retries | None, attempt: int, failure: Failure, seconds: float) -> Retries:
     """How a call that failed is tried again; raises what is to be raised where it is not."""
-    if retries is None or not any(code.search(failure.code) for code in retries.codes):
+    if retries is None or first(retries.codes, failure.code, seconds) is None:
         raise failure
     if attempt >= retries.most:
         raise Failure(Codes.RETRIES, f"tried {attempt + 1} times, and failed: {failure}") from None

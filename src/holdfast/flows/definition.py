@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .expressions import Template
 
@@ -44,7 +43,7 @@ class Retries(NamedTuple):
     most: int
     delay: float
     multiplier: float
-    codes: tuple[re.Pattern[str], ...]
+    codes: tuple[str, ...]
 
 
 class Call(NamedTuple):
@@ -131,10 +130,10 @@ class Switch(NamedTuple):
 
 
 class Validate(NamedTuple):
-    """Checks data by a JSON Schema; None is all data of the instance."""
+    """Checks data by a JSON Schema, which is a text; None is all data of the instance."""
 
     subject: Template | None
-    schema: Any
+    schema: str
 
 
 class Delay(NamedTuple):
@@ -157,7 +156,7 @@ Logic = Act | Delay | Foreach | Getter | Noop | Parallel | Raise | Setter | Swit
 class Catch(NamedTuple):
     """Where an error of a state leads whose code matches."""
 
-    pattern: re.Pattern[str]
+    pattern: str
     transition: str | None
 
 

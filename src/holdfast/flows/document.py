@@ -56,15 +56,24 @@ def parse(text: str, name: str) -> Node:
         name: of the file, for messages.
 
     Raises:
-        DefinitionError: it is no YAML, has tags, several documents or a key twice, or is too long, deep or large.
+        DefinitionError: it is no text, no YAML, has tags, several documents or a key twice, or is too long, deep or
+            large.
         MissingExtraError: PyYAML is not installed.
     """
     try:
         import yaml
     except ImportError as error:
         raise MissingExtraError('flows need jq, jsonschema and PyYAML: pip install "holdfast[flows]"') from error
+    given: object = text
+    if not isinstance(given, str):
+        raise DefinitionError(f"{name}:1: a definition is text, not {type(given).__name__}")
     if len(text) > LONGEST:
         raise DefinitionError(f"{name}:1: a definition has at most {LONGEST:,} characters, not {len(text):,}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise DefinitionError(f"{name}:{line}: half of a pair of UTF-16 is no character") from None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         return _Composer(yaml.parse(text, Loader=loader), name).document()

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from . import jq_process
+from .evaluation import jq_process
+from .evaluation.children import SECONDS
 from .failures import Codes, Failure
 from .json_text import encode, shown
 
@@ -56,7 +57,7 @@ class Data:
         value: it; never changed in place.
     """
 
-    def __init__(self, value: Any, seconds: float = jq_process.SECONDS) -> None:
+    def __init__(self, value: Any, seconds: float = SECONDS) -> None:
         self.value = value
         self._seconds = seconds
         self._known: dict[str, list[Any] | str] = {}

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import DefinitionError
 from .document import Node
+from .evaluation.patterns import EVERY
 from .expressions import Template, template
+from .json_text import encode
 
 __all__ = [
-    "Field", "Reader", "Reading", "duration", "fields", "items", "literal", "need", "number", "one_of", "pattern",
-    "record", "take", "text", "value", "whether",
+    "Field", "Reader", "Reading", "among", "duration", "fields", "items", "json_schema", "literal", "need", "number",
+    "one_of", "pattern", "record", "take", "text", "value", "whether",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
+_MOST = 100  # problems that are told
+_LONGEST = 1000  # characters of one
+_NAMED = 20  # names of what there is
 _LONGEST_WAIT = 10 * 365 * 86400  # seconds
 _DURATION = re.compile(
     r"P(?=.)(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?"
@@ -32,7 +37,8 @@ class Reading:
         states: ids of its states.
         functions: what is known of its functions, by id.
         atomic: scope and key of its variables that are atomic.
-        programs: those of jq, with line and field where each stands first.
+        programs, patterns, schemas: those of jq, regular expressions, and schemas as JSON, with line and field where
+            each stands first.
         check: tells of a function why it cannot be called.
     """
 
@@ -44,10 +50,18 @@ class Reading:
         self.functions: dict[str, Any] = {}
         self.atomic: frozenset[tuple[str, str]] = frozenset()
         self.programs: dict[str, tuple[int, str]] = {}
+        self.patterns: dict[str, tuple[int, str]] = {}
+        self.schemas: dict[str, tuple[int, str]] = {}
 
     def wrong(self, line: int, field: str, what: str) -> None:
-        """Note something that is wrong with a field."""
-        self._problems.append((line, f"{self._name}:{line}: {field}: {what}"))
+        """Note something that is wrong with a field.
+
+        Raises:
+            DefinitionError: that is enough.
+        """
+        self._problems.append((line, f"{self._name}:{line}: {field}: {what}"[:_LONGEST]))
+        if len(self._problems) >= _MOST:
+            self.end()
 
     def end(self) -> None:
         """Raise if something was noted.
@@ -95,9 +109,9 @@ def fields(node: Node, where: str, reading: Reading, table: Mapping[str, Field])
         elif there is not None and (needed or there.value is not None):
             value = _read(reader, there, field, reading, default)
         found.append(value)
-    for name in given.keys() - table.keys():
+    for name in (name for name in given if name not in table):
         near = get_close_matches(name, table, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(table))}"
+        hint = f"did you mean {near[0]}?" if near else f"there are {among(table)}"
         field = f"{where}.{name}" if where else name
         reading.wrong(given[name].line, field, f"there is no such field here: {hint}")
     return found
@@ -106,6 +120,8 @@ def fields(node: Node, where: str, reading: Reading, table: Mapping[str, Field])
 def _read(reader: Reader[Any], node: Node, where: str, reading: Reading, default: Any = None) -> Any:
     try:
         return reader(node, where, reading)
+    except DefinitionError:
+        raise
     except ValueError as error:
         reading.wrong(node.line, where, str(error))
         return default
@@ -177,13 +193,27 @@ def items(reader: Reader[T], least: int = 0) -> Reader[tuple[T, ...]]:
     return read
 
 
-def pattern(node: Node, where: str, reading: Reading) -> re.Pattern[str]:
+def pattern(node: Node, where: str, reading: Reading) -> str:
     """A regular expression for codes of errors; a star alone is for all of them."""
     given = text(node, where, reading)
-    try:
-        return re.compile(".*" if given == "*" else given)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"{given:.100} is no regular expression: {error}") from None
+    found = EVERY if given == "*" else given
+    reading.patterns.setdefault(found, (node.line, where))
+    return found
+
+
+def json_schema(node: Node, where: str, reading: Reading) -> str:
+    """A JSON Schema, as JSON."""
+    if not isinstance(node.value, (dict, bool)):
+        raise ValueError("a JSON Schema is a map")
+    found = encode(node.plain).decode()
+    reading.schemas.setdefault(found, (node.line, where))
+    return found
+
+
+def among(names: Iterable[str]) -> str:
+    """Which names there are, or the first ones of many, for a message."""
+    known = sorted(names)
+    return ", ".join(known[:_NAMED]) + (", ..." if len(known) > _NAMED else "") or "none"
 
 
 def duration(node: Node, where: str, reading: Reading) -> float:

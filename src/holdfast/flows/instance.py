@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConflictError, QuotaExceededError
 from .definition import Act, Definition, Delay, Foreach, Logic, Parallel, State
+from .evaluation.patterns import first
 from .expressions import Data, Template
 from .failures import Cancelled, Codes, Failure, Fatal
 from .functions.action import Caller
@@ -41,7 +42,7 @@ class Limits(NamedTuple):
         depth: subflows in each other.
         threads: calls at the same time of one state.
         elements: of the array of a foreach.
-        jq: seconds of an evaluation.
+        jq: seconds of an evaluation, or of a check by a schema.
         seconds: that it may be run here, its subflows included; None for as long as it takes.
     """
 
@@ -299,12 +300,16 @@ class Instance:
         self.record.log(f"{failure.code}: {failure.message}", "error")
 
     def _caught(self, state: State, failure: Failure) -> str | None:
-        for catch in state.catch:
-            if catch.pattern.search(failure.code):
-                self._data = self.data_of({**self._data.value, "error": {"code": failure.code, "msg": failure.message}})
-                self.record.log(f"caught {failure.code}: {failure.message}", "warning", state.id)
-                return catch.transition
-        raise failure
+        try:
+            n = first([catch.pattern for catch in state.catch], failure.code, self.host.limits.jq)
+        except Failure as slow:
+            self.record.log(f"the patterns of catch cannot be matched: {slow}", "error", state.id)
+            raise failure from None
+        if n is None:
+            raise failure
+        self._data = self.data_of({**self._data.value, "error": {"code": failure.code, "msg": failure.message}})
+        self.record.log(f"caught {failure.code}: {failure.message}", "warning", state.id)
+        return state.catch[n].transition
 
     def begin_unit(self) -> None:
         """Be at the unit of atomic variables, from the state on that is running."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import definition as made
-from . import jq_process
 from .document import Node, parse
+from .evaluation import jq_process, patterns, schema
 from .expressions import Template, template
+from .failures import Failure
 from .fields import (
     Field,
     Reader,
     Reading,
+    among,
     duration,
     fields,
     items,
+    json_schema,
     literal,
     need,
     number,
@@ -29,7 +31,6 @@ from .fields import (
     whether,
 )  # fmt: skip
 from .place import SCOPES, is_name
-from .schema import check_schema
 
 __all__ = ["read"]
 
@@ -59,11 +60,25 @@ def read(document: str, name: str, check: Callable[[str], str | None] | None = N
     reading.states = dict.fromkeys(_ids(root))
     *_, states, start, (interrupt, kill) = fields(root, "", reading, _WHOLE)
     by_id = {state.id: state for state in states}
-    for program, wrong in jq_process.check(list(reading.programs)).items():
-        line, field = reading.programs[program]
-        reading.wrong(line, field, f"jq({program:.200}) is no program of jq: {wrong}")
+    _check_texts(reading)
     reading.end()
     return made.Definition(by_id, start or states[0].id, interrupt, kill, tuple(sorted(reading.atomic)))
+
+
+def _check_texts(reading: Reading) -> None:
+    """Let those look at programs, patterns and schemas who will run them."""
+    checks = (
+        (jq_process.check, reading.programs, "jq({:.200}) is no program of jq: {}"),
+        (patterns.check, reading.patterns, "{:.100} is no regular expression: {}"),
+        (schema.check, reading.schemas, "this is no JSON Schema: {1}"),
+    )
+    for check, known, what in checks:
+        given = list(known)
+        try:
+            for each, wrong in check(given).items() if given else ():
+                reading.wrong(*known[each], what.format(each, wrong))
+        except Failure as failure:
+            reading.wrong(*known[given[0]], f"this, or another one like it, cannot be checked: {failure.message}")
 
 
 def _ids(root: Node) -> list[str]:
@@ -79,7 +94,7 @@ def _ids(root: Node) -> list[str]:
 def _target(node: Node, where: str, reading: Reading) -> str:
     target = text(node, where, reading)
     if target not in reading.states:
-        raise ValueError(f"there is no state {target!r:.100}: there are {', '.join(sorted(reading.states))}")
+        raise ValueError(f"there is no state {target!r:.100}: there are {among(reading.states)}")
     return target
 
 
@@ -146,8 +161,7 @@ def _function(node: Node, where: str, reading: Reading) -> None:
 def _called(node: Node, where: str, reading: Reading) -> made.Function:
     id = text(node, where, reading)
     if id not in reading.functions:
-        there = ", ".join(sorted(reading.functions)) or "none"
-        raise ValueError(f"there is no function {id!r:.100} in functions: there are {there}")
+        raise ValueError(f"there is no function {id!r:.100} in functions: there are {among(reading.functions)}")
     return reading.functions[id]  # type: ignore[no-any-return]
 
 
@@ -162,12 +176,11 @@ def _call(node: Node, where: str, reading: Reading) -> made.Call:
     return call
 
 
-_EVERY = re.compile(".*")
 _RETRIES = record(
     made.Retries,
     {
         "max_attempts": need(number(1, 1000, int), 1), "delay": take(duration, 0.0),
-        "multiplier": take(number(0, 1000, int, float), 1.0), "codes": take(items(pattern, 1), (_EVERY,)),
+        "multiplier": take(number(0, 1000, int, float), 1.0), "codes": take(items(pattern, 1), (patterns.EVERY,)),
     },
 )  # fmt: skip
 _CALL = {
@@ -214,7 +227,7 @@ _LOGIC: dict[str, tuple[Callable[..., made.Logic], dict[str, Field]]] = {
             "defaultTransform": take(value), "defaultTransition": take(_target),
         },
     ),
-    "validate": (made.Validate, {"subject": take(value), "schema": need(check_schema)}),
+    "validate": (made.Validate, {"subject": take(value), "schema": need(json_schema)}),
 }  # fmt: skip
 
 

@@ -20,11 +20,11 @@ from .definition import (
     Switch,
     Validate,
 )  # fmt: skip
+from .evaluation.schema import validate
 from .expressions import Data, Template, is_true
 from .failures import Codes, Failure
 from .instance import Instance, Result
 from .json_text import shown
-from .schema import validate
 from .variables import Write, read, to_write
 
 __all__ = ["perform"]
@@ -83,8 +83,8 @@ def _switch(run: Instance, logic: Switch, data: Data) -> Result:
 
 
 def _validate(run: Instance, logic: Validate, data: Data) -> Result:
-    subject = data.value if logic.subject is None else data.values(logic.subject)[0]
-    validate(subject, logic.schema)
+    subject = data if logic.subject is None else run.data_of(data.values(logic.subject)[0])
+    validate(subject.text, logic.schema, run.host.limits.jq)
     return Result(data.value)
 
 

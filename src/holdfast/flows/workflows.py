@@ -7,9 +7,10 @@ from threading import Lock
 from typing import Any
 
 from ..address import check_key
-from ..errors import ConflictError, ExistsError, InvalidArgumentError, NotFoundError
+from ..errors import ConflictError, DefinitionError, ExistsError, InvalidArgumentError, NotFoundError
 from ..scope import BaseScope
 from .definition import Definition
+from .failures import Failure
 from .functions.action import Caller
 from .place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from .reading import read
@@ -39,13 +40,21 @@ def text_of(namespace: BaseScope[Any], path: str) -> str:
     """The text of a workflow's file.
 
     Raises:
-        NotFoundError: there is no such file, or it is no text.
+        NotFoundError: there is no such file.
+        DefinitionError: it is too large, or no text.
     """
     tree: BaseScope[Any] = namespace.scope(*TREE)
-    found = find(tree, path[1:])
+    try:
+        found = find(tree, path[1:])
+    except Failure as failure:
+        raise DefinitionError(f"{path}:1: this is no definition: {failure.message}") from None
     if not found.version or (not found.data and tree.record(path[1:]).tags.get("type") == "directory"):
         raise NotFoundError(f"there is no workflow {path} in {namespace}: register its file first")
-    return found.data.decode("utf-8", "replace")
+    try:
+        return found.data.decode()
+    except UnicodeDecodeError as error:
+        line = found.data.count(b"\n", 0, error.start) + 1
+        raise DefinitionError(f"{path}:{line}: a definition is text in UTF-8: {error.reason}") from None
 
 
 class Definitions:

@@ -1,53 +1,51 @@
-"""jq, the real one, in child processes: what hangs, crashes or grows there does no harm here.
+"""Child processes that work on data as definitions say: what hangs, crashes or grows there does no harm here.
 
 A child is started when it is first needed, kept, and used by one thread at a time; one that does not answer in time, or
-dies, is replaced.
+dies, is replaced. What it does says :mod:`holdfast.flows.evaluation.child`.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import re
 import select
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from struct import Struct
 from typing import Any
+from weakref import WeakSet
 
-from ..errors import MissingExtraError
-from .failures import Codes, Failure
-from .json_text import encode, parse
+from ...errors import MissingExtraError
+from ..json_text import encode, parse
 
-__all__ = ["SECONDS", "Results", "check", "close", "evaluate"]
+__all__ = ["SECONDS", "Children", "Lost"]
 
 SECONDS = 10.0
-"""How long an evaluation may take."""
+"""How long an answer may take, unless said otherwise."""
 
 _MEMORY = 1 << 30  # bytes of address space of a child
-_MOST = 2 * (os.cpu_count() or 1) + 2  # children of this process
+_MOST = 2 * (os.cpu_count() or 1) + 2  # children of a kind
 _IDLE = 60.0  # seconds after which one that had nothing to do is ended
 _LONGEST = 64 << 20  # bytes of an input, and of an answer
 _GRACE = 0.5  # seconds after its own end of time until a child is ended from here
 _LENGTH = Struct("<I")
-_MESSAGE = 300  # characters of an error
 
 
-class _Lost(Exception):
-    """The child is of no more use."""
+class Lost(Exception):
+    """There was no answer; the message says why."""
 
 
 class _Child:
     used = 0.0
 
-    def __init__(self) -> None:
-        program = os.path.join(os.path.dirname(__file__), "jq_child.py")
+    def __init__(self, kind: str, folders: Sequence[str]) -> None:
+        program = os.path.join(os.path.dirname(__file__), "child.py")
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", program, _folder(), str(_MEMORY)],
+            [sys.executable, "-I", "-S", program, kind, str(_MEMORY), *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -68,7 +66,7 @@ class _Child:
             self._send(requests.fileno(), _LENGTH.pack(len(request)) + request, deadline)
             return self._take(answers.fileno(), deadline)
         except OSError:
-            raise _Lost("jq ended while it was evaluated") from None
+            raise Lost("its process ended") from None
 
     @staticmethod
     def _send(file: int, data: bytes, deadline: float) -> None:
@@ -79,7 +77,7 @@ class _Child:
             if not view:
                 return
             if not select.select([], [file], [], max(0.0, deadline - time.monotonic()))[1]:
-                raise _Lost("jq did not take its input in time")
+                raise Lost("it did not take its input in time")
 
     @staticmethod
     def _take(file: int, deadline: float) -> bytes:
@@ -87,15 +85,15 @@ class _Child:
         found, size = bytearray(), _LENGTH.size
         while len(found) < size:
             if not select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise _Lost("it did not end in time")
+                raise Lost("it did not end in time")
             piece = os.read(file, 1 << 16 if size < 1 << 16 else 1 << 20)
             if not piece:
-                raise _Lost("jq ended while it was evaluated: it took too long, or too much memory")
+                raise Lost("its process ended: it took too long, or too much memory")
             found += piece
             if size == _LENGTH.size and len(found) >= size:
                 size += _LENGTH.unpack_from(found)[0]
                 if size > _LONGEST:
-                    raise _Lost(f"its result has more than {_LONGEST:,} bytes")
+                    raise Lost(f"its result has more than {_LONGEST:,} bytes")
         return bytes(memoryview(found)[_LENGTH.size :])
 
     def end(self) -> None:
@@ -115,54 +113,73 @@ class _Child:
                     pipe.close()
 
 
-def _folder() -> str:
-    """Where the library is.
+def _folders(library: str, *needs: str) -> list[str]:
+    """Where a library is, and what it needs.
 
     Raises:
         MissingExtraError: it is not installed.
     """
     from importlib.util import find_spec  # slow to import, and needed once
 
-    found = find_spec("jq")
-    if found is None or found.origin is None:
+    found = {}
+    for name in (library, *needs):
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            path = os.path.dirname(spec.origin)
+            found[name] = os.path.dirname(path) if spec.submodule_search_locations else path
+    if library not in found:
         raise MissingExtraError('flows need jq, jsonschema and PyYAML: pip install "holdfast[flows]"')
-    path = os.path.dirname(found.origin)
-    return os.path.dirname(path) if found.submodule_search_locations else path
+    return list(dict.fromkeys(found.values()))
 
 
-class _Children:
-    def __init__(self) -> None:
+class Children:
+    """The children of one kind, for all threads of this process.
+
+    Args:
+        kind: what they do.
+        libraries: the one that does it, and those that it needs.
+    """
+
+    def __init__(self, kind: str, *libraries: str) -> None:
+        self._kind = kind
+        self._libraries = libraries
+        self._begin()
+        atexit.register(self.close)
+        _all.add(self)
+
+    def _begin(self) -> None:
         self._idle: list[_Child] = []
         self._busy = 0
         self._lock = threading.Lock()
         self._free = threading.Condition(self._lock)
-        atexit.register(self.close)
 
-    def ask(self, programs: Sequence[str], data: bytes, seconds: float, then: Sequence[str] = ()) -> Any:
-        """The answer to a request.
+    def ask(self, programs: Sequence[str], data: bytes, seconds: float, then: Sequence[str] = ()) -> list[Any]:
+        """For each program the list of its results, or the message of an error.
+
+        Args:
+            data: the input, as JSON; empty to make the programs ready only.
+            seconds: how long all of them together may take.
+            then: programs for the only result of the first one, if that is an object; else they are left out.
 
         Raises:
-            Failure: there was none.
+            Lost: there was no answer.
+            MissingExtraError: the library is not installed.
         """
         if len(data) > _LONGEST:
-            raise Failure(Codes.BAD_COMMAND, f"the data of the instance has more than {_LONGEST:,} bytes")
+            raise Lost(f"the data has more than {_LONGEST:,} bytes")
         request = b"\n".join((encode([seconds, list(programs), list(then)]), data))
         child = self._take()
         try:
             answer = child.ask(request, seconds + _GRACE)
-        except BaseException as error:
+        except BaseException:
             child.end()
             self._give(None)
-            if not isinstance(error, _Lost):
-                raise
-            if then:
-                return self.ask(programs, data, seconds)
-            raise Failure(Codes.BAD_COMMAND, f"jq({_short(programs)}): {error}") from None
+            raise
         self._give(child)
         try:
-            return parse(answer)
+            return list(parse(answer))
         except ValueError as error:
-            raise Failure(Codes.BAD_COMMAND, f"jq({_short(programs)}): the result cannot be read: {error}") from None
+            raise Lost(f"its result cannot be read: {error}") from None
 
     def _take(self) -> _Child:
         with self._lock:
@@ -172,7 +189,7 @@ class _Children:
             if self._idle:
                 return self._idle.pop()
         try:
-            return _Child()
+            return _Child(self._kind, _folders(*self._libraries))
         except BaseException:
             self._give(None)
             raise
@@ -191,75 +208,25 @@ class _Children:
             old.end()
 
     def close(self) -> None:
+        """End the children that have nothing to do."""
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
             child.end()
 
     def abandon(self) -> None:
+        """In a fork: leave the children to the process that they belong to."""
         for child in self._idle:
             child.abandon()
+        self._begin()
 
 
-def _short(programs: Sequence[str]) -> str:
-    text = ", ".join(programs)
-    return text if len(text) <= _MESSAGE else f"{text[:_MESSAGE]}..."
-
-
-_children = _Children()
+_all: WeakSet[Children] = WeakSet()
 
 
 def _after_fork_in_child() -> None:
-    global _children
-    _children.abandon()
-    _children = _Children()
+    for children in list(_all):
+        children.abandon()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def close() -> None:
-    """End the children that have nothing to do."""
-    _children.close()
-
-
-def check(programs: Sequence[str]) -> dict[str, str]:
-    """What is wrong with programs that cannot be compiled, by program.
-
-    Raises:
-        MissingExtraError: jq is not installed.
-    """
-    found = {}
-    for program, answer in zip(programs, _children.ask(programs, b"", SECONDS), strict=True):
-        if isinstance(answer, str):
-            found[program] = _clear(answer)
-    return found
-
-
-Results = Mapping[str, list[Any] | str]
-"""By program its results, none, one, or two if there are more; or why it failed."""
-
-
-def evaluate(
-    programs: Sequence[str], data: bytes, seconds: float = SECONDS, then: Sequence[str] = ()
-) -> tuple[Results, Results]:
-    """The results of programs with the same input; and of others with the result of the first, if that is an object.
-
-    Args:
-        data: the input, as JSON.
-        seconds: how long all of them together may take.
-
-    Raises:
-        Failure: ``direktiv.jq.badCommand``: they took too long, or too much memory.
-    """
-    answers = [
-        _clear(answer) if isinstance(answer, str) else answer for answer in _children.ask(programs, data, seconds, then)
-    ]
-    # What follows is left out where there was no such result.
-    return dict(zip(programs, answers, strict=False)), dict(zip(then, answers[len(programs) :], strict=False))
-
-
-def _clear(message: str) -> str:
-    """The message of jq without where that is in the text that it was given."""
-    first = message.partition("\n")[0].removeprefix("jq: error: ")
-    return re.sub(r" at <top-level>.*", "", first)[:_MESSAGE]
