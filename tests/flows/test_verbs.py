@@ -14,6 +14,7 @@ import pytest
 
 import holdfast
 from holdfast.errors import DefinitionError, ExistsError, InvalidArgumentError, NotFoundError
+from holdfast.flows import gone
 
 from .conftest import Place
 from .samples import ATOMIC, COUNTER
@@ -43,6 +44,21 @@ def test_d31_workflow_variables_are_found_again(place: Place) -> None:
         assert flows.run("/counter.yaml")["var"]["x"] == expected
     assert place.store.namespace("other").flows.register("/counter.yaml", COUNTER)
     assert place.store.namespace("other").flows.run("/counter.yaml")["var"]["x"] == 1
+
+
+def test_d02_a_new_file_gets_no_variables_of_a_deleted_one(place: Place) -> None:
+    """Whoever deleted it was killed before they had gone."""
+    assert place.run(COUNTER)["var"]["x"] == 1
+    workflow = place.namespace.workflow("/flow.yaml")
+    with place.namespace.transaction() as inside:
+        inside.scope("file", "tree").delete("flow.yaml")
+        gone.note(inside, [workflow])
+    workflow.put("since", 1)
+    place.register(COUNTER)
+    assert list(workflow.keys()) == ["since"]
+    assert place.engine.run(place.namespace, "/flow.yaml")["var"]["x"] == 1
+    place.register(COUNTER + "\n")
+    assert place.engine.run(place.namespace, "/flow.yaml")["var"]["x"] == 2
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/", "\0", "/" + "x" * 600, 7, None])

@@ -12,6 +12,7 @@ from ..scope import BaseScope
 from .definition import Definition
 from .failures import Failure
 from .functions.action import Caller
+from .gone import clear, noted
 from .place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from .reading import read
 from .variables import find
@@ -89,7 +90,8 @@ class Definitions:
 def register(namespace: BaseScope[Any], path: str, text: str, name: str | None = None) -> str:
     """Make a text the workflow of a path, after checking it, and give the clean path. Folders above it are made.
 
-    The variables of the workflow stay, whatever its text was before. What is the same already is left as it is.
+    The variables of the workflow stay, whatever its text was before; those of a deleted one do not. What is the same
+    already is left as it is.
 
     Args:
         name: of the file, in messages; that of the path by default.
@@ -102,6 +104,8 @@ def register(namespace: BaseScope[Any], path: str, text: str, name: str | None =
     path = clean_path(path)
     read(text, name or path.rpartition("/")[2])
     for attempt in range(_TRIES):
+        for note in noted(namespace, path):  # an earlier file's deletion that was broken off
+            clear(namespace, note)
         try:
             _register(namespace, path, text.encode())
             break

@@ -13,6 +13,7 @@ from typing import Any
 from ...address import check_key
 from ...api import Scope
 from ...errors import InvalidArgumentError, NotFoundError
+from ...flows.gone import note
 from ...flows.place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from ...model import Record
 from ...storages.base import OCTETS
@@ -24,7 +25,7 @@ from .bodies import FileChange, NewFile, clean, decode, read
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
-from .workflows import alone, finish, moving, note, workflows
+from .workflows import alone, finish, moving, workflows
 
 __all__ = ["create", "delete", "get", "update"]
 
@@ -137,7 +138,7 @@ async def create(exchange: Exchange) -> Answer:
 
 def _create(service: Service, namespace: Scope, path: str, kind: str, mime: str, data: bytes) -> Answer:
     key = _key(path)
-    finish(service, namespace, path)
+    finish(namespace, path)
     with (block := in_transaction(service, namespace)) as inside:
         tree = inside.scope(*TREE)
         _enter(tree, path)
@@ -215,7 +216,7 @@ async def delete(exchange: Exchange) -> Answer:
 
 
 def _delete(service: Service, namespace: Scope, path: str) -> None:
-    finish(service, namespace, path)  # an earlier request that was broken off
+    finish(namespace, path)  # an earlier request that was broken off
     with alone(service, namespace) as lease, in_transaction(service, namespace) as inside:
         tree = inside.scope(*TREE)
         record = _found(tree, path)
@@ -223,4 +224,4 @@ def _delete(service: Service, namespace: Scope, path: str) -> None:
         for key in [record.key, *(tree.keys(f"{record.key}/") if folder else ())]:
             tree.delete(key, lease=lease)
         note(inside, workflows(namespace, path, folder))
-    finish(service, namespace, path)
+    finish(namespace, path)
