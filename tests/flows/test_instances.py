@@ -333,6 +333,17 @@ def test_a_definition_that_is_changed_is_read_again(place: Place) -> None:
         place.engine.run(place.namespace, "/flow.yaml")
 
 
+def test_d02_an_instance_keeps_the_path_that_it_began_with(place: Place) -> None:
+    call = "- {id: c, type: action, action: {function: echo}, transition: b}\n"
+    place.register("functions: [{id: echo, image: echo}]\n" + COUNTER.replace("transition: b", "transition: c") + call)
+    place.engine.run(place.namespace, "/flow.yaml")
+    renamed = place.namespace.workflow("/new.yaml")
+    place.calls.known["echo"] = lambda action: str(place.namespace.workflow("/flow.yaml").rename_scope(renamed.name))
+    place.engine.run(place.namespace, "/flow.yaml")
+    assert renamed.get_bytes("x") == b"1"
+    assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
+
+
 def test_files_that_are_no_definitions(place: Place) -> None:
     tree = place.namespace.scope("file", "tree")
     tree.put_chunks("flow.yaml", [b"states:\n- id: \xff\n"], tags={"type": "workflow"})

@@ -220,6 +220,18 @@ def test_d10_variables_that_are_large(place: Place) -> None:
     assert place.code(states) == "direktiv.var.tooLarge"
 
 
+def test_d10_variables_that_are_large_together(place: Place) -> None:
+    with place.namespace.open("x", "wb") as file:
+        for _ in range(12):
+            file.write(b" " * (1 << 20))
+        file.write(b"1")
+    states = GETTER.format(key="x", scope="namespace")
+    for name in "ab":
+        assert place.states(states)["var"]["x"] == 1
+        states += f"  - {{key: x, scope: namespace, as: {name}}}\n"
+    assert place.code(states) == "direktiv.var.tooLarge"
+
+
 def test_metadata_and_messages_may_be_any_text(place: Place) -> None:
     states = "- id: a\n  type: error\n  error: e\n  message: jq(.m)\n  metadata: {n: jq(.n)}\n"
     failed = place.fails(f"states:\n{states}", {"m": "é" * 20_000, "n": 10**30})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import holdfast
 from holdfast.errors import DefinitionError, ExistsError, InvalidArgumentError, NotFoundError
 from holdfast.flows import gone
+from holdfast.flows.verbs import Flows
 
 from .conftest import Place
 from .samples import ATOMIC, COUNTER
@@ -138,6 +141,30 @@ def test_flows_of_async_programs(place: Place) -> None:
     began = time.monotonic()
     asyncio.run(work())
     assert time.monotonic() - began < 20
+
+
+def test_a_run_that_is_cancelled_while_it_starts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.namespace.flows.register("/slow.yaml", "states:\n- {id: a, type: delay, duration: PT60S}\n")
+    start, started = Flows.start, threading.Event()
+
+    def late(self: Flows, path: str, given: Any = None) -> str:
+        id = start(self, path, given)
+        started.set()
+        time.sleep(0.1)
+        return id
+
+    async def work() -> None:
+        task = asyncio.create_task(place.store.aio.namespace("prod").flows.run("/slow.yaml"))
+        while not started.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    monkeypatch.setattr(Flows, "start", late)
+    asyncio.run(work())
+    with pytest.raises(holdfast.errors.FlowFailed, match="was cancelled"):
+        place.namespace.flows.wait(place.last, 5)
 
 
 @pytest.fixture(params=["memory", "postgresql", "service"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from ..errors import HoldfastError
 from .verbs import Colour
 
 __all__ = ["AsyncFlows"]
@@ -22,13 +24,16 @@ class AsyncFlows(Colour):
 
     async def run(self, path: str, given: Any = None) -> Any:
         """Run an instance of a workflow, and give its output; cancelled, it cancels the instance."""
-        id = await self.start(path, given)
+        begun: list[str] = []
         try:
-            return await self.wait(id)
+            await self._driver.away(lambda: begun.append(self._sync.start(path, given)))
+            return await self.wait(begun[0])
         except Exception:
             raise
         except BaseException:
-            self._sync.cancel(id)
+            for id in begun:  # also where it was cancelled before its start was told
+                with suppress(HoldfastError):
+                    await self._driver.away(partial(self._sync.cancel, id), must=True)
             raise
 
     async def start(self, path: str, given: Any = None) -> str:

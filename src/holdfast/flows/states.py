@@ -25,7 +25,7 @@ from .expressions import Data, Template, is_true
 from .failures import Codes, Failure
 from .instance import Instance, Result
 from .json_text import shown
-from .variables import Write, read, to_write
+from .variables import LARGEST, Write, as_json, read, to_write
 
 __all__ = ["perform"]
 
@@ -46,13 +46,17 @@ def perform(run: Instance, logic: Logic, data: Data) -> Result:
 def _getter(run: Instance, logic: Getter, data: Data) -> Result:
     keys = data.texts(*(each.key for each in logic.variables))
     found: dict[str, Any] = {}
+    size = 0
     for each, key in zip(logic.variables, keys, strict=True):
         if (each.scope, key) in run.unit:
             run.begin_unit()
-            value = run.unit.read((each.scope, key))
+            content = run.unit.read((each.scope, key))
         else:
-            value = read(run.place, each.scope, key)
-        found[each.name or key] = value
+            content = read(run.place, each.scope, key)
+        size += len(content)
+        if size > LARGEST:
+            raise Failure(Codes.TOO_LARGE, f"the variables of this getter have more than {LARGEST:,} bytes together")
+        found[each.name or key] = as_json(content)
     return Result({**data.value, "var": found})
 
 

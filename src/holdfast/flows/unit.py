@@ -23,7 +23,7 @@ from ..lease import Lease
 from .failures import Codes, Failure
 from .json_text import encode, parse
 from .place import Place
-from .variables import Write, as_json, check_name, find
+from .variables import Write, check_name, find
 
 __all__ = ["Moment", "Unit"]
 
@@ -135,15 +135,15 @@ class Unit:
                 self._pause(seconds)
         self._leases.append(lease)
 
-    def read(self, variable: tuple[str, str]) -> Any:
-        """What a getter gives for one of its variables."""
+    def read(self, variable: tuple[str, str]) -> bytes:
+        """The bytes of one of its variables; none for one that is missing."""
         if variable in self._writes:
-            return as_json(self._writes[variable].data or b"")
+            return self._writes[variable].data or b""
         scope, key = variable
         found = find(self._place.scope(scope), check_name(key))
         if self._versions.setdefault(variable, found.version) != found.version:
             self._versions[variable] = -1  # no version: it was changed between two reads, and the end will tell
-        return as_json(found.data)
+        return found.data
 
     def write(self, write: Write) -> None:
         """Keep what a setter writes to one of its variables back to the end."""

@@ -19,7 +19,7 @@ from .place import Place, is_name
 __all__ = ["LARGEST", "Found", "Write", "as_json", "check_name", "find", "read", "to_write"]
 
 LARGEST = 32 << 20
-"""Most bytes of a variable that a getter reads, and of the data of an instance."""
+"""Most bytes of the variables that a getter reads, and of the data of an instance."""
 
 _JSON, _OCTETS = "application/json", "application/octet-stream"
 
@@ -51,8 +51,8 @@ def check_name(key: str) -> str:
     raise Failure(Codes.INVALID_KEY, f"{key!r:.200} is no name of a variable: letters, digits, and _-. within")
 
 
-def read(place: Place, scope: str, key: str) -> Any:
-    """What a getter gives for a variable, a file or a fact of the system.
+def read(place: Place, scope: str, key: str) -> bytes:
+    """The bytes of a variable, a file or a fact of the system; none for one that is missing.
 
     Raises:
         Failure: the key is not legal, or the variable is too large.
@@ -60,20 +60,20 @@ def read(place: Place, scope: str, key: str) -> Any:
     if scope == "system":
         return _system(place, key)
     if scope != "file":
-        return as_json(find(place.scope(scope), check_name(key)).data)
+        return find(place.scope(scope), check_name(key)).data
     try:
-        return as_json(find(place.tree, check_key(key.removeprefix("/"))).data)
+        return find(place.tree, check_key(key.removeprefix("/"))).data
     except InvalidArgumentError as error:
         raise Failure(Codes.INVALID_KEY, f"{key!r:.200} is no path of a file: {error}") from None
 
 
-def _system(place: Place, key: str) -> Any:
+def _system(place: Place, key: str) -> bytes:
     if key == "epoch":
-        return int(place.namespace._kernel.catalog.now())
+        return encode(int(place.namespace._kernel.catalog.now()))
     if key == "uuid":
-        return str(uuid4())
+        return encode(str(uuid4()))
     if key == "instance":
-        return place.instance
+        return encode(place.instance)
     raise Failure(Codes.INVALID_KEY, f"the scope system has no {key!r:.200}: it has instance, uuid and epoch")
 
 
