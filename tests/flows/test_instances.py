@@ -278,11 +278,12 @@ def test_a_delay_ends_when_it_was_to(place: Place) -> None:
 
 def test_an_engine_that_closes_leaves_what_can_be_resumed(place: Place) -> None:
     place.register(SLEEP)
-    calls = Calls()
+    calls, before = Calls(), set(threading.enumerate())
     with Engine(place.store, calls) as closing:
         id = closing.start(place.namespace, "/flow.yaml", {"seconds": 60})
         until(lambda: calls.made)
     assert calls.closed
+    until(lambda: {thread for thread in threading.enumerate() if thread.name == "holdfast-flow"} <= before, 2)
     with pytest.raises(ClosedError):
         closing.start(place.namespace, "/flow.yaml")
     assert place.engine.instances(place.namespace).get(id).status == "crashed"

@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Condition, Event, Thread
 
 from ..address import Path
-from ..errors import HoldfastError
+from ..errors import ClosedError, HoldfastError
 from .failures import Stopped
 from .groups import CANCELLED, CLOSING
 from .instance import Instance
@@ -113,10 +113,12 @@ class Workers:
     def _next(self) -> Running | None:
         with self._work:
             while not self._waiting:
+                if self._closed:
+                    return None
                 self._free += 1
                 woken = self._work.wait(_IDLE)
                 self._free -= 1
-                if (not woken and not self._waiting) or self._closed:
+                if not woken and not self._waiting:
                     return None
             return self._waiting.popleft()
 
@@ -144,7 +146,7 @@ class Workers:
         assert running.error is not None
         try:
             running.instance.crashed(running.error)
-        except Stopped:
+        except (ClosedError, Stopped):
             pass
         except HoldfastError:
             return False
