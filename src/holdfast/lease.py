@@ -19,15 +19,16 @@ from io import FileIO
 from typing import Any
 from zlib import crc32
 
-from .address import check_key
+from .address import MAX_NAME, Path, check_key, format_address
 from .catalog.base import Fence, LeaseRow
 from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, StoreError
 from .kernel import Kernel
 from .renewal import renew_in_time
 from .storages.places import machine_id
 
-__all__ = ["Lease", "bury", "held_by_another", "is_held"]
+__all__ = ["Lease", "bury", "held_by_another", "is_held", "name_in"]
 
+_OWN = "holdfast/"  # before what is the library's own in a scope
 _OWNER = "owner-"  # before the names of owners' lock files
 _NAMES = 256  # lock files that the names of leases share; these are never removed
 _PATIENCE = 1.0  # seconds to let another one look, whose lease may be of another name that shares the lock
@@ -216,6 +217,17 @@ class Lease:
 def held_by_another(name: str) -> BusyError:
     """The error for a lease that somebody else held for as long as was to be waited."""
     return BusyError(f"lease {name!r} is held by somebody else: try again later, or with a longer wait")
+
+
+def name_in(path: Path, what: str) -> str:
+    """The name of a lease of the library's own for what lies in a scope: an address there, so that of those who come
+    with a token only who may write there takes it. Where that is too long for a name, it is of a scope above."""
+    while path:
+        name = format_address(path, f"{_OWN}{what}")
+        if len(name) <= MAX_NAME:
+            return name
+        path = path[:-1]
+    return what
 
 
 def is_held(kernel: Kernel, name: str) -> bool:

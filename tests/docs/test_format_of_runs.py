@@ -75,11 +75,11 @@ def test_the_page_names_all_that_an_instance_leaves(tmp_path: Path) -> None:
         assert kinds == {"instance": short, "definition": long, "output": long, "input": long}
         assert unnamed([*kinds, short, long]) == []
         leases = _leases(tmp_path)
-        assert f"flows/{facts['runner']}" in leases
+        assert f"namespace:prod/holdfast/flows/{facts['runner']}" in leases
         address = "namespace:prod/workflow:%2Fa%2Fb.yaml/x"
-        assert f"atomic/{hashlib.sha256(address.encode()).hexdigest()[:32]}" in leases
+        assert f"namespace:prod/holdfast/atomic/{hashlib.sha256(address.encode()).hexdigest()[:32]}" in leases
         prod.flows.cancel(id)
-        assert re.findall(r"`(\w+)/`? and 32 hex", section()) == ["atomic"]
+        assert re.findall(r"/(\w+)/`? and 32 hex", section()) == ["atomic"]
 
 
 def _leases(folder: Path) -> set[str]:

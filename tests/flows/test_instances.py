@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +21,7 @@ from holdfast.errors import ClosedError, DefinitionError, FlowFailed, InvalidArg
 from holdfast.flows import engine
 from holdfast.flows.engine import Engine
 from holdfast.flows.instance import Limits
+from holdfast.flows.instances import lease_of
 
 from .callers import Calls
 from .conftest import Place
@@ -382,14 +383,14 @@ def test_who_lost_the_lease_writes_no_more(place: Place) -> None:
     until(lambda: place.calls.made)
     runner = place.namespace.scope("run", id).get("instance")["runner"]
     catalog = place.store._kernel.catalog
-    row = catalog.acquire(f"flows/{runner}", "somebody else", 60.0, force=True)
+    row = catalog.acquire(lease_of(place.namespace, runner), "somebody else", 60.0, force=True)
     with Engine(place.store, Calls()) as other:
         assert other.instances(place.namespace).get(id).status == "pending"
     held.set()
     with pytest.raises(FlowFailed) as caught:
         place.engine.wait(place.namespace, id, 10)
     assert caught.value.status == "crashed"
-    catalog.release(Fence(f"flows/{runner}", row.token))
+    catalog.release(Fence(lease_of(place.namespace, runner), row.token))
     assert place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})["var"] == {"n": 1}  # under another lease
     info = place.engine.instances(place.namespace).get(id)
     assert (info.status, info.state) == ("crashed", "second")
@@ -405,3 +406,28 @@ def test_a_flow_without_functions_needs_no_caller(place: Place) -> None:
         place.register(SLEEP)
         with pytest.raises(FlowFailed, match="no functions are configured"):
             bare.run(place.namespace, "/flow.yaml", {"seconds": 1})
+
+
+def test_a_dropped_namespace_stays_dropped_while_flows_are_started(place: Place) -> None:
+    place.register(COUNTER)
+    ended = threading.Event()
+
+    def start() -> None:
+        while not ended.is_set():
+            with suppress(NotFoundError):
+                place.engine.start(place.namespace, "/flow.yaml")
+
+    starters = [threading.Thread(target=start) for _ in range(2)]
+    for starter in starters:
+        starter.start()
+    try:
+        for _ in range(10):
+            time.sleep(0.01)
+            place.namespace.drop()
+            time.sleep(0.01)
+            assert not place.namespace.present
+            place.register(COUNTER)
+    finally:
+        ended.set()
+        for starter in starters:
+            starter.join()

@@ -15,7 +15,8 @@ import pytest
 
 import holdfast
 from holdfast import BusyError, LeaseLost
-from holdfast.lease import is_held
+from holdfast.address import parse_address
+from holdfast.lease import is_held, name_in
 
 from .tools import LARGE, blob_files, in_fork, said, start_python
 
@@ -186,6 +187,16 @@ def test_children_of_a_killed_holder_do_not_keep_it(store: holdfast.Store) -> No
         began = time.monotonic()
         with store.lease("job", wait=5):
             assert time.monotonic() - began < 1
+
+
+def test_leases_of_the_library_for_a_scope_are_addresses_there() -> None:
+    path = (("namespace", "prod"), ("workflow", "/a.yaml"))
+    name = name_in(path, "memo/1")
+    assert name == "namespace:prod/workflow:%2Fa.yaml/holdfast/memo/1"
+    assert parse_address(name) == (path, "holdfast/memo/1")
+    long = (*path, ("x", "y" * 480))
+    assert name_in(long, "memo/1") == name
+    assert name_in((("n", "m" * 512),), "memo/1") == "memo/1"
 
 
 def test_looking_at_a_lease(any_store: holdfast.Store) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 import holdfast
 from holdfast import RecursiveCallError
+from holdfast.lease import name_in
 from holdfast.memoize import flights
 from holdfast.memoize.identity import canonical
 from holdfast.memoize.memo import Miss
@@ -217,7 +218,7 @@ def test_what_was_computed_by_other_code_than_was_asked_for_is_not_kept(store: h
     memo = store.memoize(f)
     try:
         with ThreadPoolExecutor() as pool:
-            with store.lease("memo/" + name_of_lease(memo, 1)):
+            with store.lease(name_of_lease(memo, 1)):
                 waiting = pool.submit(memo, 1)
                 while not flights._leading:
                     pass
@@ -233,8 +234,9 @@ def name_of_lease(memo: Any, *args: Any) -> str:
     from hashlib import sha256
 
     code, key = memo._named(args, {})
-    call = Miss(memo, memo._shelf(), code, key, args, {}).flight.call
-    return sha256(call.encode()).hexdigest()[:32]
+    shelf = memo._shelf()
+    call = Miss(memo, shelf, code, key, args, {}).flight.call
+    return name_in(shelf.scope.path, f"memo/{sha256(call.encode()).hexdigest()[:32]}")
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -426,3 +427,37 @@ def test_many_that_wait_are_all_answered(api: Flowing) -> None:
 
     with ThreadPoolExecutor(40) as pool:
         assert list(pool.map(run, range(40))) == list(range(40))
+
+
+def test_a_token_of_one_namespace_stops_no_flow_of_another(tmp_path: Path, functions: Called) -> None:
+    """What a flow holds for itself is named within its namespace, so that only who may write there may take it."""
+    texts = {}
+
+    def prepare(store: holdfast.Store) -> None:
+        for name in ("prod", "dev"):
+            texts[name], _ = Tokens(store).create(scopes=[f"namespace:{name}"], allow=["read", "write"])
+
+    with flowing(tmp_path, functions, prepare=prepare) as (_, make):
+        prod, dev = make("prod", texts["prod"]), make("dev", texts["dev"])
+        prod.flow("atomic: [{scope: workflow, key: x}]\n" + READS + DELAY.removeprefix("states:\n") % "0.5")
+        id = prod.start()
+        until(lambda: [row for row in leases(tmp_path) if "/atomic/" in row[0]])
+        held = leases(tmp_path)
+        assert {name.split("/")[2] for name, _ in held} == {"flows", "atomic"}
+        for name, token in held:
+            where = f"/v1/leases/{quote(name, safe='')}"
+            assert dev.client.ask("DELETE", f"{where}?token={token}").status == 403
+            assert dev.client.ask("POST", where, {"seconds": 60}).status == 403
+        assert leases(tmp_path) == held
+        assert prod.ended(id)["status"] == "complete"
+        for found in (prod, dev):
+            found.client.close()
+
+
+READS = "states:\n- {id: r, type: getter, variables: [{key: x, scope: workflow}], transition: a}\n"
+
+
+def leases(folder: Path) -> list[tuple[str, int]]:
+    """Those that are held."""
+    with closing(sqlite3.connect(f"file:{folder}/store/catalog.sqlite?mode=ro", uri=True)) as catalog:
+        return catalog.execute("SELECT name,token FROM leases").fetchall()

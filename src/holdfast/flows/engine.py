@@ -10,10 +10,11 @@ from contextlib import suppress
 from hashlib import sha256
 from posixpath import dirname
 from threading import BoundedSemaphore, Lock
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from weakref import WeakSet
 
+from ..address import Path
 from ..errors import (
     ClosedError,
     ConflictError,
@@ -74,6 +75,13 @@ def as_input(given: Any) -> dict[str, Any]:
     return found
 
 
+class _Runner(NamedTuple):
+    """Under which name a process runs instances, and the lease that says that it does."""
+
+    name: str
+    lease: Lease
+
+
 class Engine:
     """Runs instances in one store. Use it as a context manager, or call :meth:`close`.
 
@@ -102,8 +110,7 @@ class Engine:
         self._lock = Lock()
         self._threads = BoundedSemaphore(_HELPERS)
         self._workers = Workers(self._most)
-        self._lease: Lease | None = None
-        self._runner: str | None = None
+        self._runners: dict[Path, _Runner] = {}
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -155,10 +162,11 @@ class Engine:
 
     def _instance(self, place: Place, given: dict[str, Any], invoker: str, lineage: _Lineage, above: Above) -> Instance:
         """A new instance, which is recorded."""
+        number = place.namespace._ledger.scope_id(place.namespace.path)
         text = text_of(place.namespace, place.path)
         definition = self._definitions.get(text, place.path)
         facts, data = new_facts(place, invoker, lineage, definition.start), Data(given, self.limits.jq)
-        record = self._held(place, facts, lambda record: record.begin(facts, text, data.text.decode()))
+        record = self._held(place, facts, lambda record: record.begin(facts, text, data.text.decode(), number))
         return Instance(self._host, definition, record, facts, data, above)
 
     @property
@@ -283,8 +291,8 @@ class Engine:
 
     def instances(self, namespace: BaseScope[Any]) -> Instances:
         """The instances of a namespace as they are now, to list and to look at."""
-        lives = self._lease is not None and self._lease.held
-        return Instances(namespace, self._runner if lives else None)
+        runner = self._runners.get(namespace.path)
+        return Instances(namespace, runner.name if runner is not None and runner.lease.held else None)
 
     # --- subflows -----------------------------------------------------------------------------------------------------
 
@@ -346,7 +354,7 @@ class Engine:
         """
         lost: Lease | None = None
         for _ in range(2):
-            facts["runner"], lease = self._hold(lost)
+            facts["runner"], lease = self._hold(place.namespace, lost)
             record = Record(place, lease)
             try:
                 write(record)
@@ -355,15 +363,17 @@ class Engine:
                 lost = lease
         raise NotFoundError(f"the instance {place.instance} was removed")
 
-    def _hold(self, lost: Lease | None) -> tuple[str, Lease]:
-        """The name under which this process runs what it runs, and the lease that says so."""
+    def _hold(self, namespace: BaseScope[Any], lost: Lease | None) -> _Runner:
+        """The name under which this process runs what it runs of a namespace, and the lease that says so."""
         with self._lock:
             if self._closed:
                 raise ClosedError("this engine was closed: make another one")
-            if self._lease is None or self._lease is lost or not self._lease.held:
-                self._runner = uuid4().hex
-                self._lease = Lease(self._kernel, lease_of(self._runner), _SECONDS, _WAIT, renew=True).acquire()
-            return str(self._runner), self._lease
+            found = self._runners.get(namespace.path)
+            if found is None or found.lease is lost or not found.lease.held:
+                name = uuid4().hex
+                lease = Lease(self._kernel, lease_of(namespace, name), _SECONDS, _WAIT, renew=True)
+                found = self._runners[namespace.path] = _Runner(name, lease.acquire())
+            return found
 
     def _here(self, namespace: BaseScope[Any], id: str) -> Running | None:
         return self._workers.get(namespace.path, self.instances(namespace).scope(id).name)
@@ -375,9 +385,9 @@ class Engine:
                 return
             self._closed = True
         self._workers.close((lambda: None) if self.caller is None else self.caller.close)
-        if self._lease is not None:
+        for runner in self._runners.values():
             with suppress(HoldfastError):
-                self._lease.release()
+                runner.lease.release()
 
     def __enter__(self) -> Engine:
         return self

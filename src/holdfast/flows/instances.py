@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ..errors import InvalidArgumentError, NotFoundError
-from ..lease import is_held
+from ..lease import is_held, name_in
 from ..model import Entry
 from ..scope import BaseScope
 from .json_text import parse
@@ -61,14 +61,14 @@ class LogLine(NamedTuple):
     text: str
 
 
-def lease_of(runner: str) -> str:
-    """The lease that is held by who runs instances under this name."""
-    return f"flows/{runner}"
+def lease_of(namespace: BaseScope[Any], runner: str) -> str:
+    """The name of the lease that is held by who runs instances of a namespace under this name."""
+    return name_in(namespace.path, f"flows/{runner}")
 
 
-def is_alive(kernel: Any, runner: str | None) -> bool:
-    """Whether who runs instances under this name is alive."""
-    return runner is not None and is_held(kernel, lease_of(runner))
+def is_alive(namespace: BaseScope[Any], runner: str | None) -> bool:
+    """Whether who runs instances of a namespace under this name is alive."""
+    return runner is not None and is_held(namespace._kernel, lease_of(namespace, runner))
 
 
 class Instances:
@@ -171,7 +171,7 @@ class Instances:
             return False
         runner = facts["runner"]
         if runner not in self._alive:
-            self._alive[runner] = is_alive(self._namespace._kernel, runner)
+            self._alive[runner] = is_alive(self._namespace, runner)
         return self._alive[runner]
 
     def _shown(self, facts: dict[str, Any]) -> InstanceInfo:

@@ -22,7 +22,8 @@ from contextlib import suppress
 from threading import RLock
 from typing import Any, NamedTuple
 
-from ..errors import ConflictError, HoldfastError, LeaseLost, NotFoundError
+from ..address import Path
+from ..errors import ConflictError, HoldfastError, LeaseLost, NotFoundError, ScopeDroppedError
 from ..lease import Lease
 from ..scope import BaseScope
 from .batch import Batch
@@ -118,15 +119,25 @@ class Record:
         self._lock = RLock()
         self._written = time.monotonic()
 
-    def begin(self, facts: dict[str, Any], definition: str, data: str) -> None:
-        """Write down that it begins; the facts get definition and input, if these are short."""
+    def begin(self, facts: dict[str, Any], definition: str, data: str, namespace: int | None) -> None:
+        """Write down that it begins; the facts get definition and input, if these are short.
+
+        Args:
+            namespace: id of the namespace's scope as it was when the definition was read.
+
+        Raises:
+            NotFoundError: the namespace was dropped since.
+        """
 
         def make(batch: Batch) -> None:
             self._put_text(batch, facts, "definition", definition)
             self._put_text(batch, facts, "input", data)
             batch.put(self.scope, FACTS, facts)
 
-        self._commit(make)
+        try:
+            self._commit(make, 1, {self.place.namespace.path: namespace or 0})
+        except ScopeDroppedError:
+            raise NotFoundError(f"{self.place.namespace} was dropped") from None
         self._number = self.scope._ledger.scope_id(self.scope.path)
 
     def _put_text(self, batch: Batch, facts: dict[str, Any], name: str, text: str) -> None:
@@ -251,9 +262,12 @@ class Record:
         if self._lines:
             batch.put(self.scope, f"{LOG}{self._chunks:09}", self._lines)
 
-    def _commit(self, make: Callable[[Batch], None], tries: int = _TRIES) -> None:
+    def _commit(
+        self, make: Callable[[Batch], None], tries: int = _TRIES, began: Mapping[Path, int] | None = None
+    ) -> None:
         """Commit, and again where it fails because scopes of variables were dropped, or deleted from, meanwhile."""
-        began = {} if self._number is None else {self.scope.path: self._number}
+        if began is None:
+            began = {} if self._number is None else {self.scope.path: self._number}
         with self._lock:
             for attempt in range(tries):
                 try:

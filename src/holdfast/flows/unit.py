@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from ..address import format_address
 from ..errors import BusyError, HoldfastError
-from ..lease import Lease
+from ..lease import Lease, name_in
 from .failures import Codes, Failure
 from .json_text import encode, parse
 from .place import Place
@@ -129,7 +129,8 @@ class Unit:
         while not turn.lock.acquire(timeout=0.1):
             self._pause(0.0)
         self._locks.append(turn)
-        lease = Lease(kernel, f"atomic/{sha256(address.encode()).hexdigest()[:32]}", _SECONDS, None, True)
+        name = name_in(self._place.namespace.path, f"atomic/{sha256(address.encode()).hexdigest()[:32]}")
+        lease = Lease(kernel, name, _SECONDS, None, True)
         with suppress(BusyError):
             for seconds in lease.attempts():
                 self._pause(seconds)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from ..address import format_path
-from ..lease import Lease, is_held
+from ..lease import Lease, is_held, name_in
 from ..scope import BaseScope
 from .shelf import KIND
 
@@ -37,13 +37,13 @@ class Claims:
         self._home = scope
         self._run = run
         self._outer = frozenset(outer)
-        self._lease = Lease(scope._kernel, _name(scope, run), _SECONDS, None, renew=True)
+        self._lease = Lease(scope._kernel, _name(scope, "run", run), _SECONDS, None, renew=True)
         self._own: list[str] = []
 
     @contextmanager
     def planning(self) -> Iterator[None]:
         """A block in which nobody else plans."""
-        with Lease(self._home._kernel, f"graph/{_digest(self._home)}", _SECONDS, None, renew=True):
+        with Lease(self._home._kernel, _name(self._home, "graph"), _SECONDS, None, renew=True):
             yield
 
     def others(self) -> dict[str, str]:
@@ -87,13 +87,9 @@ class Claims:
 
 def is_alive(scope: BaseScope[Any], run: str) -> bool:
     """Whether whoever runs it is alive."""
-    return is_held(scope._kernel, _name(scope, run))
+    return is_held(scope._kernel, _name(scope, "run", run))
 
 
-def _name(scope: BaseScope[Any], run: str) -> str:
-    """Of the lease of who runs it."""
-    return f"run/{_digest(scope)}/{run}"
-
-
-def _digest(scope: BaseScope[Any]) -> str:
-    return sha256(format_path(scope.path).encode()).hexdigest()[:32]
+def _name(scope: BaseScope[Any], *what: str) -> str:
+    """Of a lease, for a scope."""
+    return name_in(scope.path, "/".join((*what, sha256(format_path(scope.path).encode()).hexdigest()[:32])))

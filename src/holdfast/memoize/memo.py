@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from ..address import format_path
 from ..errors import BusyError, ConflictError, EncodeError, LeaseLost, NotFoundError, StoreError
-from ..lease import Lease
+from ..lease import Lease, name_in
 from ..navigation import Navigation
 from .binding import Argument
 from .code import Fingerprint
@@ -286,8 +286,9 @@ class Miss:
     def _lead(self) -> Generator[Step, Any, Any]:
         """Be the one of this process who computes, and wait for those of other processes."""
         memo = self._memo
-        name = "memo/" + sha256(self.flight.call.encode()).hexdigest()[:32]
-        lease = Lease(self._shelf.scope._kernel, name, _LEASE, None, renew=True)
+        scope = self._shelf.scope
+        name = name_in(scope.path, f"memo/{sha256(self.flight.call.encode()).hexdigest()[:32]}")
+        lease = Lease(scope._kernel, name, _LEASE, None, renew=True)
         pauses = lease.attempts()
         try:
             try:

@@ -15,7 +15,7 @@ from ...api import Scope
 from ...errors import ConflictError, ExistsError, HoldfastError, NotFoundError
 from ...flows.gone import clear, noted
 from ...flows.place import TREE
-from ...lease import Lease
+from ...lease import Lease, name_in
 from ...writing import CERTAIN
 from ..base import Service
 from .identity import forget, repoint, vacate
@@ -36,7 +36,7 @@ def workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
 
 def alone(service: Service, namespace: Scope) -> Lease:
     """The lease of who moves or deletes files of a namespace: two at once could part a file from its variables."""
-    name = str(namespace.scope(*TREE))[:512]
+    name = name_in(namespace.path, "files")
     return service.store.lease(name, seconds=_LEASE_TIME, wait=service.kernel.config.timeout, renew=True)
 
 
