@@ -325,6 +325,9 @@ def test_one_that_is_killed_is_gone_on_with(
 
 
 SLOW = """
+[actions]
+door = "127.0.0.1:0"
+
 [functions.wait]
 shell = true
 command = 'trap "sleep 0.5; exit" TERM; echo $$ > pid; while :; do sleep 0.02; done'
