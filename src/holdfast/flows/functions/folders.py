@@ -81,14 +81,12 @@ class Folders:
             _remove(f"{path}.error")
         with suppress(OSError):  # where the function took it away
             os.rename(path, gone)
-        later = self._waiting.acquire(blocking=False)
-        try:
-            if later:
+        if self._waiting.acquire(blocking=False):
+            with suppress(RuntimeError):  # this process is ending
                 self._behind.submit(self._remove_one, gone)
-        except RuntimeError:  # this process is ending
-            later = False
-        if not later:
-            _remove(gone)
+                return
+            self._waiting.release()
+        _remove(gone)
 
     def _remove_one(self, path: str) -> None:
         try:
@@ -165,7 +163,7 @@ def _remove(path: str) -> None:
     """
     folders = [path]
     for folder in folders:
-        _allow(folder)
+        _open_up(folder)
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 with suppress(OSError):
@@ -174,7 +172,7 @@ def _remove(path: str) -> None:
                     elif folder == path:
                         folders.append(entry.path)
                     else:
-                        _allow(entry.path)  # what is moved has another parent to write down
+                        _open_up(entry.path)  # what is moved has another parent to write down
                         folders.append(os.path.join(path, secrets.token_hex(8)))
                         os.rename(entry.path, folders[-1])
     for folder in reversed(folders):
@@ -182,6 +180,6 @@ def _remove(path: str) -> None:
             os.rmdir(folder)
 
 
-def _allow(folder: str) -> None:
+def _open_up(folder: str) -> None:
     with suppress(OSError):  # somebody else's
         os.chmod(folder, 0o700)
