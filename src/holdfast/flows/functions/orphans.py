@@ -17,24 +17,24 @@ def end_commands(folder: str) -> None:
     A command, and what it started, is known by its environment: that has the path of its temporary directory, which
     nobody else had. Only Linux tells it; elsewhere they go on.
     """
-    known = os.fsencode(f"DIREKTIV_TEMPDIR={folder}/")
     if not hasattr(os, "pidfd_open") or not os.path.isdir("/proc"):
         return
+    name = os.fsencode(os.path.basename(folder))
     for _ in range(_TURNS):
-        pids = {int(name) for name in os.listdir("/proc") if name.isdecimal()} - {os.getpid()}
-        if not sum(_end(pid, known) for pid in pids):
+        pids = {int(pid) for pid in os.listdir("/proc") if pid.isdecimal()} - {os.getpid()}
+        if not sum(_end(pid, name) for pid in pids):
             return
 
 
-def _end(pid: int, known: bytes) -> bool:
-    """End a process if it is one of them."""
+def _end(pid: int, name: bytes) -> bool:
+    """End a process if it is of an action in the folder of this name."""
     with suppress(OSError):
         process = os.pidfd_open(pid)  # which stays that process', whoever has its number next
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                variables = file.read().split(b"\0")
-            folders = [item.partition(b"=")[2] for item in variables if item.startswith(known)]
-            if any(map(os.path.isdir, folders)):
+                variables = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+            own = variables.get(b"DIREKTIV_TEMPDIR", b"")
+            if own.split(b"/")[-2:-1] == [name] and os.path.isdir(own):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
                 return True
         finally:
