@@ -26,6 +26,7 @@ from ..flows.functions.serving import Answer, Request, Service, json_of, serving
 from .direktiv import error, of
 from .flows import Flowing
 from .talk import Reply, served
+from .test_direktiv_errors import NO_NAMESPACE, NO_PATH, WRONG_METHOD
 
 FUNCTIONS = """
 functions:
@@ -689,7 +690,24 @@ def test_d22_a_status_that_is_not_2xx_is_container_failed(api: Flowing, status: 
     assert states(api, text, {"status": status, "body": "so it is"})["error"]["msg"].endswith("so it is")
 
 
-# --- D29, D30 ---------------------------------------------------------------------------------------------------------
+# --- D26, D29, D30 ----------------------------------------------------------------------------------------------------
+
+
+INSTANCE = "instances/00000000-0000-4000-8000-000000000000"
+ROUTES = {
+    "instances": "GET POST", INSTANCE: "GET PATCH DELETE", f"{INSTANCE}/output": "GET", f"{INSTANCE}/metadata": "GET",
+    "logs": "GET",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_d26_errors_of_instances_are_worded_as_all_are(api: Flowing, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+        if method in ROUTES[path].split():
+            assert error(api.ask(method, f"/namespaces/nobody/{path}")) == NO_NAMESPACE
+        else:
+            assert error(api.ask(method, path)) == WRONG_METHOD
+        assert error(api.ask(method, f"{path}/more/and/more")) == NO_PATH
 
 
 def test_d29_lineage_says_where_the_call_was(api: Flowing) -> None:
