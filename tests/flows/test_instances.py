@@ -18,8 +18,8 @@ import pytest
 import holdfast
 from holdfast.catalog.base import Fence
 from holdfast.errors import ClosedError, DefinitionError, FlowFailed, InvalidArgumentError, NotFoundError
-from holdfast.flows import engine
 from holdfast.flows.engine import Engine
+from holdfast.flows.ids import new_id
 from holdfast.flows.instance import Limits
 from holdfast.flows.instances import lease_of
 
@@ -92,7 +92,7 @@ def test_instances_are_listed_the_newest_first_and_with_all_facts(place: Place) 
 
 
 def test_ids_are_in_the_order_in_which_they_were_made() -> None:
-    ids = [engine._new_id() for _ in range(1000)]
+    ids = [new_id() for _ in range(1000)]
     assert sum(before > after for before, after in pairwise(ids)) < 10  # else 500 of those of one millisecond
     assert {UUID(id).version for id in ids} == {7}
 
@@ -280,13 +280,13 @@ def test_a_delay_ends_when_it_was_to(place: Place) -> None:
 def test_an_engine_that_closes_leaves_what_can_be_resumed(place: Place) -> None:
     place.register(SLEEP)
     calls, before = Calls(), set(threading.enumerate())
-    with Engine(place.store, calls) as closing:
-        id = closing.start(place.namespace, "/flow.yaml", {"seconds": 60})
+    with Engine(place.store, calls) as engine:
+        id = engine.start(place.namespace, "/flow.yaml", {"seconds": 60})
         until(lambda: calls.made)
     assert calls.closed
     until(lambda: {thread for thread in threading.enumerate() if thread.name == "holdfast-flow"} <= before, 2)
     with pytest.raises(ClosedError):
-        closing.start(place.namespace, "/flow.yaml")
+        engine.start(place.namespace, "/flow.yaml")
     assert place.engine.instances(place.namespace).get(id).status == "crashed"
     place.calls.known["sleep"] = lambda action: None
     place.engine.resume(place.namespace, id)
@@ -400,12 +400,12 @@ def test_who_lost_the_lease_writes_no_more(place: Place) -> None:
 
 
 def test_a_flow_without_functions_needs_no_caller(place: Place) -> None:
-    with Engine(place.store) as bare:
+    with Engine(place.store) as engine:
         place.register(COUNTER)
-        assert bare.run(place.namespace, "/flow.yaml") == {"var": {"x": 1}}
+        assert engine.run(place.namespace, "/flow.yaml") == {"var": {"x": 1}}
         place.register(SLEEP)
         with pytest.raises(FlowFailed, match="no functions are configured"):
-            bare.run(place.namespace, "/flow.yaml", {"seconds": 1})
+            engine.run(place.namespace, "/flow.yaml", {"seconds": 1})
 
 
 def test_a_dropped_namespace_stays_dropped_while_flows_are_started(place: Place) -> None:

@@ -7,11 +7,10 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from posixpath import dirname
 from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 from weakref import WeakSet
 
 from ..address import Path
@@ -32,6 +31,7 @@ from .expressions import Data
 from .failures import Codes, Failure, Stopped
 from .functions.action import Caller
 from .groups import CANCELLED, Group
+from .ids import id_below, new_id
 from .instance import Above, Host, Instance, Limits
 from .instances import Instances, lease_of
 from .json_text import encode, from_bytes, parse
@@ -102,10 +102,10 @@ class Engine:
         self.limits = limits or Limits()
         self._definitions = Definitions(caller)
         self._closed = False
-        self.begin()
+        self._begin()
         _engines.add(self)
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Run nothing yet, as after a fork, where what runs is the parent's."""
         self._lock = Lock()
         self._threads = BoundedSemaphore(_HELPERS)
@@ -152,7 +152,7 @@ class Engine:
         return _result(running)
 
     def _new(self, namespace: BaseScope[Any], path: str, given: Any, invoker: str, tell: Tell | None = None) -> Running:
-        place = Place(namespace, clean_path(path), _new_id())
+        place = Place(namespace, clean_path(path), new_id())
         return self._workers.add(self._instance(place, as_input(given), invoker, [], self._above()), tell)
 
     def _above(self) -> Above:
@@ -309,7 +309,7 @@ class Engine:
         if len(lineage) > self.limits.depth:
             raise Failure(Codes.DEPTH, f"subflows may be in each other {self.limits.depth} levels deep")
         try:
-            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), _id_below(caller.instance, branch))
+            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), id_below(caller.instance, branch))
             child = self._child(place, given, lineage, above._replace(group=Group(above.group)))
         except NotFoundError as error:
             raise Failure(Codes.NO_WORKFLOW, str(error)) from None
@@ -401,7 +401,7 @@ _engines: WeakSet[Engine] = WeakSet()
 
 def _after_fork_in_child() -> None:
     for engine in list(_engines):
-        engine.begin()
+        engine._begin()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -424,20 +424,3 @@ def _failed(path: str, id: str, status: str, code: str | None, message: str | No
     failed = FlowFailed(f"the flow {path} {what}{why} (instance {id})")
     failed.instance, failed.status, failed.error_code = id, status, code or ""
     return failed
-
-
-def _new_id() -> str:
-    """A UUID of version 7, by whose order later ones are behind earlier ones."""
-    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    return _id(milliseconds, (rest * 4096 // 1_000_000).to_bytes(2, "big") + os.urandom(8))
-
-
-def _id_below(parent: str, branch: str) -> str:
-    """The id of a subflow, which is the same whenever the parent comes to that call."""
-    return _id(UUID(parent).int >> 80, sha256(f"{parent}/{branch}".encode()).digest()[:10])
-
-
-def _id(milliseconds: int, more: bytes) -> str:
-    number = (milliseconds & (1 << 48) - 1) << 80 | int.from_bytes(more, "big")
-    number = number & ~(0xF << 76) | 7 << 76
-    return str(UUID(int=number & ~(0x3 << 62) | 2 << 62))

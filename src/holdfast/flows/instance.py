@@ -255,13 +255,10 @@ class Instance:
             target = self._caught(state, failure)
         try:
             self._next(state, target)
-        except QuotaExceededError as error:
-            self._writes = ()
-            target = self._caught(state, Failure(Codes.QUOTA, str(error)))
-            try:
-                self._next(state, target)
-            except QuotaExceededError:
-                raise Failure(Codes.QUOTA, str(error)) from None
+        except Fatal:
+            raise
+        except Failure as failure:
+            self._next(state, self._caught(state, failure))
 
     def _through(self, state: State) -> str | None:
         """Log, metadata, logic and transform of a state; gives where it leads."""
@@ -318,13 +315,17 @@ class Instance:
     def _next(self, state: State, target: str | None) -> None:
         """Go on to the next state, or end; what is written goes into the commit that says so."""
         self.facts["wake"] = None
-        if target is None:
-            self._join()
-            self._end(COMPLETE if self.facts["code"] is None else FAILED)
-            return
-        self._unrecorded = True
-        if self._writes or isinstance(state.logic, _SLOW) or self.record.age > _OFTEN:
-            self._commit(Moment(target, self._data.value, self.step))
+        try:
+            if target is None:
+                self._join()
+                self._end(COMPLETE if self.facts["code"] is None else FAILED)
+                return
+            self._unrecorded = True
+            if self._writes or isinstance(state.logic, _SLOW) or self.record.age > _OFTEN:
+                self._commit(Moment(target, self._data.value, self.step))
+        except QuotaExceededError as error:
+            self._writes = ()
+            raise Failure(Codes.QUOTA, str(error)) from None
         self.facts["state"] = target
 
     # --- what is recorded ---------------------------------------------------------------------------------------------

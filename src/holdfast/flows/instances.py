@@ -11,12 +11,11 @@ from ..errors import InvalidArgumentError, NotFoundError
 from ..lease import is_held, name_in
 from ..model import Entry
 from ..scope import BaseScope
+from .ids import is_id, same_time
 from .json_text import parse
 from .record import COMPLETE, CRASHED, FACTS, KIND, LOG, PENDING, PROGRESS, text_in
 
 __all__ = ["InstanceInfo", "Instances", "LogLine", "is_alive", "lease_of"]
-
-_TIME = len("01234567-89ab")  # of an id
 
 
 class InstanceInfo(NamedTuple):
@@ -96,12 +95,12 @@ class Instances:
     def ids(self) -> list[str]:
         """The ids of all of them, the newest first."""
         names = [scope.name for scope in self._namespace.children(KIND)]
-        return [name for name in reversed(names) if _is_id(name)]
+        return [name for name in reversed(names) if is_id(name)]
 
     def below(self, id: str) -> list[str]:
         """The ids of the subflows that one has called."""
         name = self.scope(id).name
-        near = [each for each in self.ids() if each[:_TIME] == name[:_TIME]]  # they have its time in them
+        near = [each for each in self.ids() if same_time(each, name)]
         lineages = ((each, self._namespace.scope(KIND, each).get(FACTS, {}).get("lineage")) for each in near)
         return [each for each, lineage in lineages if lineage and lineage[-1]["id"] == name]
 
@@ -196,10 +195,3 @@ class Instances:
 
 def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, timezone.utc)
-
-
-def _is_id(name: str) -> bool:
-    try:
-        return str(UUID(name)) == name
-    except ValueError:
-        return False
