@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -133,6 +134,22 @@ def test_threads_have_children_of_their_own_and_few_are_kept() -> None:
         thread.join()
     assert sorted(found) == [n + 1 for n in range(40)]
     assert len(_children(os.getpid())) <= children._MOST
+
+
+def test_files_of_children_may_have_any_number() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, limits[1]))
+    others = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        while others[-1] < 1030:
+            others.append(os.dup(others[0]))
+        asked = children.Children("jq", "jq")
+        assert asked.ask([".n"], b'{"n": 1}', 5) == [[1]]
+        asked.close()
+    finally:
+        for other in others:
+            os.close(other)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def _children(process: int) -> list[int]:

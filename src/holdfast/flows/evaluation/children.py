@@ -76,7 +76,7 @@ class _Child:
                 view = view[os.write(file, view) :]
             if not view:
                 return
-            if not select.select([], [file], [], max(0.0, deadline - time.monotonic()))[1]:
+            if not _ready(file, select.POLLOUT, deadline):
                 raise Lost("it did not take its input in time")
 
     @staticmethod
@@ -84,7 +84,7 @@ class _Child:
         """The frame of an answer, and there is nothing behind it."""
         found, size = bytearray(), _LENGTH.size
         while len(found) < size:
-            if not select.select([file], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not _ready(file, select.POLLIN, deadline):
                 raise Lost("it did not end in time")
             piece = os.read(file, 1 << 16 if size < 1 << 16 else 1 << 20)
             if not piece:
@@ -111,6 +111,12 @@ class _Child:
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
+
+
+def _ready(file: int, event: int, deadline: float) -> bool:
+    poll = select.poll()  # whose files may have any number
+    poll.register(file, event)
+    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
 def _folders(library: str, *needs: str) -> list[str]:
