@@ -141,6 +141,9 @@ def test_what_is_not_there(place: Place) -> None:
         place.run(COUNTER, {"a": float("nan")})
     with pytest.raises(InvalidArgumentError, match="must be JSON"):
         place.run(COUNTER, {"a": object()})
+    for limit, skip in ((-1, 0), (1, -1)):
+        with pytest.raises(InvalidArgumentError, match="from 0 on"):
+            place.namespace.flows.list(limit, skip)
     with pytest.raises(InvalidArgumentError, match="of a namespace"):
         place.namespace.workflow("x").flows.list()
 

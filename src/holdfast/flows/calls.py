@@ -161,7 +161,7 @@ def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, grou
             retries = _retries(call.retries, attempt, failure, run.host.limits.jq)
             seconds = min(seconds, _LONGEST_DELAY)
             run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
-            group.event.wait(seconds if end is None else min(seconds, max(0.0, end - time.monotonic())))
+            group.event.wait(earliest(seconds, above.left))
             seconds *= retries.multiplier
     raise AssertionError
 
@@ -192,8 +192,7 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Abo
     targets = {file.target for file in wins}
     twice = Counter(file.target for file in others)  # of one place, which fails, whatever the other place says
     files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
-    timeout = None if above.deadline is None else max(0.0, above.deadline - time.monotonic())
-    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, above.group.event)
+    action = Action(function.name, given, files, n, above.left, run.place, run.record.log, above.group.event)
     return caller.call(action)
 
 

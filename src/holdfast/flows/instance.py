@@ -101,6 +101,11 @@ class Above(NamedTuple):
     held: frozenset[str] = frozenset()
     deadline: float | None = None
 
+    @property
+    def left(self) -> float | None:
+        """Seconds until then."""
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
     def check(self) -> None:
         """Raise if what is under it is not to go on.
 
@@ -109,7 +114,7 @@ class Above(NamedTuple):
             Failure: its time is over.
         """
         self.group.check()
-        if self.deadline is not None and time.monotonic() >= self.deadline:
+        if self.left == 0:
             raise Failure(
                 Codes.SOFT_TIMEOUT,
                 "the call took longer than it may: raise timeout of the state, or timeouts of the flow",

@@ -105,7 +105,13 @@ class Instances:
         return [each for each, lineage in lineages if lineage and lineage[-1]["id"] == name]
 
     def page(self, limit: int | None = None, skip: int = 0) -> tuple[int, list[InstanceInfo]]:
-        """How many there are, and so many of them behind those that are skipped, the newest first."""
+        """How many there are, and so many of them behind those that are skipped, the newest first.
+
+        Raises:
+            InvalidArgumentError: a number is below 0.
+        """
+        if skip < 0 or (limit is not None and limit < 0):
+            raise InvalidArgumentError(f"limit and skip are numbers from 0 on, not {limit} and {skip}")
         ids = self.ids()
         found = []
         for id in ids[skip:] if limit is None else ids[skip : skip + limit]:
