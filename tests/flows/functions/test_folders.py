@@ -92,7 +92,6 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path: Path)
 
 def test_what_a_killed_process_started_ends_at_the_next_start(tmp_path: Path) -> None:
     """All of it: in a session of its own, too; but not what a call that had ended left behind on purpose."""
-    folder = tmp_path / "functions"
     (tmp_path / "loop").write_text("trap '' TERM; echo $$ > $0.$1; while :; do sleep 0.05; done")
     child = f'sh -c "$(cat {tmp_path}/loop)" {tmp_path}/pid'
     script = (
