@@ -684,6 +684,13 @@ def test_d22_a_code_makes_an_error_whatever_the_status(api: Flowing, status: int
     assert states(api, text, {"status": status, "headers": headers})["error"] == {"code": "my.code", "msg": "why"}
 
 
+@pytest.mark.parametrize(("sent", "found"), [("h\xe9".encode().decode("latin-1"), "h\xe9"), ("h\xe9", "h\xe9")])
+def test_d22_a_message_is_text_of_utf_8_or_of_latin_1(api: Flowing, sent: str, found: str) -> None:
+    headers = {"Direktiv-ErrorCode": "my.code", "Direktiv-ErrorMessage": sent}
+    text = ACT % ("f", "jq(.)") + "  catch: [{error: my.code}]\n"
+    assert states(api, text, {"status": 200, "headers": headers})["error"]["msg"] == found
+
+
 @pytest.mark.parametrize("status", [300, 404, 500])
 def test_d22_a_status_that_is_not_2xx_is_container_failed(api: Flowing, status: int) -> None:
     text = ACT % ("f", "jq(.)") + "  catch: [{error: ^container failed$}]\n"
