@@ -52,7 +52,11 @@ class Function(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # calls that may come at the same time, as those of a foreach do
+
+
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Function)
+    server = Server(("127.0.0.1", int(sys.argv[1])), Function)
     print(f"listening at http://127.0.0.1:{server.server_port}/", flush=True)
     server.serve_forever()

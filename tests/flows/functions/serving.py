@@ -37,6 +37,11 @@ def json_of(value: Any) -> Answer:
     return 200, {}, json.dumps(value).encode()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with 5, as it is by itself, Linux resets some of those that come at the same time
+
+
 class Service:
     """A running service.
 
@@ -67,8 +72,7 @@ class Service:
             def log_message(self, *message: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
