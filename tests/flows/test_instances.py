@@ -164,6 +164,18 @@ def test_cancel_here(place: Place) -> None:
             place.engine.resume(place.namespace, id)
 
 
+def test_cancel_what_waits_for_a_thread(place: Place) -> None:
+    place.register(DELAY)
+    with Engine(place.store, threads=1) as engine:
+        first, *others = (engine.start(place.namespace, "/flow.yaml") for _ in range(3))
+        engine.cancel(place.namespace, others[0])
+        place.engine.cancel(place.namespace, others[1])  # as another process does
+        for id in others:
+            with pytest.raises(FlowFailed, match="was cancelled"):
+                engine.wait(place.namespace, id, 5)
+        assert engine.instances(place.namespace).get(first).status == "pending"
+
+
 def test_cancel_ends_the_subflows_that_are_waited_for(place: Place) -> None:
     place.register(DELAY, "/child.yaml")
     parent = "functions: [{id: f, workflow: child.yaml}]\nstates:\n- {id: a, type: foreach, array: [1, 2, 3], "

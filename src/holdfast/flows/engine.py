@@ -274,7 +274,7 @@ class Engine:
                     for child in known.below(id):
                         self.cancel(namespace, child)
                     return
-        running.instance.group.stop(CANCELLED)
+        self._workers.stop(running, CANCELLED)
 
     def remove(self, namespace: BaseScope[Any], id: str) -> None:
         """Remove what is recorded of an instance that has ended or crashed. What it has written stays.

@@ -166,14 +166,24 @@ class Workers:
             with self._work:
                 self._crashed = [each for each in self._crashed if each not in recorded]
             now = time.monotonic()
-            for each in (each.instance for each in running if now - each.since > _LOOK):
+            for each in (each for each in running if now - each.since > _LOOK):
+                record = each.instance.record
                 with suppress(HoldfastError):
-                    if each.record.is_gone():
-                        each.group.stop(CLOSING)
-                    elif each.record.scope.exists(CANCEL):
-                        each.group.stop(CANCELLED)
+                    if record.is_gone():
+                        self.stop(each, CLOSING)
+                    elif record.scope.exists(CANCEL):
+                        self.stop(each, CANCELLED)
                     else:
-                        each.record.write_log()
+                        record.write_log()
+
+    def stop(self, running: Running, reason: str) -> None:
+        """Stop an instance; one that waits for a thread ends in this one."""
+        running.instance.group.stop(reason)
+        with self._work:
+            if running not in self._waiting:
+                return
+            self._waiting.remove(running)
+        self.perform(running)
 
     def close(self, meanwhile: Callable[[], None]) -> None:
         """Stop what runs here, do something else, and wait a while for the end of what ran."""
