@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,21 @@ def test_an_instance_whose_last_commit_gave_no_answer_has_ended(place: Place) ->
         place.engine.run(place.namespace, "/flow.yaml")
     assert place.engine.instances(place.namespace).get(place.last).status == "complete"
     assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
+
+
+def test_an_instance_that_was_recorded_and_not_begun_has_crashed(place: Place) -> None:
+    place.register(COUNTER)
+    begins: list[Callable[[], object]] = [
+        lambda: place.engine.start(place.namespace, "/flow.yaml"),
+        lambda: place.engine.resume(place.namespace, place.last),
+    ]
+    for begin in begins:
+        errors = iter([KeyboardInterrupt()])
+        with failing(place.store, after=lambda _, left=errors: next(left, None)), pytest.raises(KeyboardInterrupt):
+            begin()
+        assert place.engine.instances(place.namespace).get(place.last).status == "crashed"
+    place.engine.resume(place.namespace, place.last)
+    assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
 
 
 def test_a_crash_that_cannot_be_recorded_is_recorded_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

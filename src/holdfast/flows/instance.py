@@ -30,7 +30,6 @@ __all__ = ["Above", "Host", "Instance", "Limits", "Result", "earliest"]
 _OFTEN = 0.1  # seconds after which what is quick is recorded, too
 _FLOW = 100  # ids of states that are recorded, the last ones
 _PATIENCE = 5.0  # seconds for calls that are cancelled
-_TROUBLE = 1000  # characters of what made it crash
 _SLOW = (Act, Delay, Foreach, Parallel)
 
 
@@ -395,7 +394,7 @@ class Instance:
             Stopped: it was removed, or others took over.
             HoldfastError: it cannot be recorded now.
         """
-        self.facts.update(self.record.crashed(f"{type(error).__name__}: {error}"[:_TROUBLE]))
+        self.facts.update(self.record.crashed(self.facts["runner"], error))
         if self.facts["status"] == COMPLETE:
             self.output = self._data.value
 

@@ -52,6 +52,7 @@ _SOON = 1.0  # seconds after which lines of a log are not kept back any more
 _LINES = 1000  # that are kept back at most
 _LONGEST = 65_536  # characters of a line
 _FEW = 20  # lines that may be among the facts
+_TROUBLE = 1000  # characters of what made it crash
 
 
 def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], state: str) -> dict[str, Any]:
@@ -200,8 +201,8 @@ class Record:
             if scope.present:
                 scope.drop(missing_ok=True)
 
-    def crashed(self, trouble: str) -> dict[str, Any]:
-        """Write down that nobody runs it any more; gives its facts as they are recorded then.
+    def crashed(self, runner: str | None, error: BaseException) -> dict[str, Any]:
+        """Write down that this runner does not run it any more; gives its facts as they are recorded then.
 
         Where it is stays as it was recorded last: what failed may be the answer to a commit that was made, and then
         the instance is further than who ran it knows, or has ended.
@@ -213,8 +214,8 @@ class Record:
             facts: dict[str, Any] = self.scope.get(FACTS)
         except NotFoundError:
             raise Stopped from None
-        if facts["status"] == PENDING:
-            facts |= {"runner": None, "trouble": trouble}
+        if facts["status"] == PENDING and facts["runner"] == runner:
+            facts |= {"runner": None, "trouble": f"{type(error).__name__}: {error}"[:_TROUBLE]}
 
             def make(batch: Batch) -> None:
                 batch.put(self.scope, FACTS, facts)
