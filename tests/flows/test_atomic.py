@@ -182,7 +182,7 @@ def test_d04_who_gave_up_waiting_for_a_turn_may_wait_again(place: Place) -> None
     units = "atomic: [{scope: namespace, key: a}, {scope: namespace, key: b}]\n"
     getter = "type: getter, variables: [{key: a, scope: namespace}]"
     states = f"states:\n- {{id: a, {getter}, catch: [{{error: soft, transition: b}}]}}\n- {{id: b, {getter}}}\n"
-    place.register("timeouts: {interrupt: PT0.3S, kill: PT5S}\n" + units + states, "/both.yaml")
+    place.register("timeouts: {interrupt: PT0.3S, kill: PT20S}\n" + units + states, "/both.yaml")
     place.register(
         "functions: [{id: echo, image: echo}]\natomic: [{scope: namespace, key: b}]\nstates:\n"
         "- {id: a, type: getter, variables: [{key: b, scope: namespace}], transition: b}\n"
@@ -199,7 +199,7 @@ def test_d04_who_gave_up_waiting_for_a_turn_may_wait_again(place: Place) -> None
 def test_d04_a_unit_beyond_a_quota_ends_the_run(place: Place) -> None:
     place.namespace.workflow("/flow.yaml").set_policy(max_bytes=100)
     text = ATOMIC.replace("jq(.var.x)", "jq(.text)") + "  catch: [{error: quota}]\n"
-    failed = place.fails("timeouts: {kill: PT5S}\n" + text, {"text": "x" * 200})
+    failed = place.fails("timeouts: {kill: PT20S}\n" + text, {"text": "x" * 200})
     assert failed.error_code == "direktiv.var.quota"
 
 

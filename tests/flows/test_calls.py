@@ -123,7 +123,7 @@ def test_delays_that_grow_without_end(place: Place) -> None:
 def test_a_delay_that_was_broken_off_is_not_that_of_the_next_state(place: Place) -> None:
     states = "- {id: a, type: delay, duration: PT60S, catch: [{error: soft, transition: b}]}\n"
     states += "- {id: b, type: delay, duration: PT0.1S}\n"
-    assert place.run(f"timeouts: {{interrupt: PT0.1S, kill: PT2S}}\nstates:\n{states}")["error"]
+    assert place.run(f"timeouts: {{interrupt: PT0.1S, kill: PT20S}}\nstates:\n{states}")["error"]
 
 
 def test_a_state_that_takes_too_long(place: Place) -> None:

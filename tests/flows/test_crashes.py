@@ -196,7 +196,7 @@ def test_what_is_added_to_workers_that_have_closed_does_not_run(place: Place, mo
 @pytest.mark.parametrize("how", ["cancel", "close", "interrupt"])
 def test_what_a_unit_keeps_back_outlasts_a_wait_for_its_turn(place: Place, how: str) -> None:
     """An instance that is resumed and waits for its variables may end, or stop once more, and forgets nothing."""
-    text = UNIT.replace("atomic:", "timeouts: {interrupt: PT0.4S}\natomic:") if how == "interrupt" else UNIT
+    text = UNIT.replace("atomic:", "timeouts: {interrupt: PT0.8S}\natomic:") if how == "interrupt" else UNIT
     id = closed_while_it_sleeps(place, text)
     done = threading.Event()
     place.calls.known |= {"echo": lambda action: done.wait(20), "sleep": lambda action: None}

@@ -161,7 +161,7 @@ def test_what_is_no_text(text: Any) -> None:
 def test_programs_that_take_too_long_to_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jq_process, "SECONDS", 0.05)
     programs = ", ".join(f"jq({n})" for n in range(1000))
-    assert re.search(r"flow.yaml:4: .*log: .* cannot be checked: .* too long", told(f"{NOOP}  log: [{programs}]\n"))
+    assert re.search(r"flow.yaml:4: .*log: .* cannot be checked: ", told(f"{NOOP}  log: [{programs}]\n"))
 
 
 @pytest.mark.parametrize(

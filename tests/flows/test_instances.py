@@ -299,7 +299,7 @@ def test_an_engine_that_closes_leaves_what_can_be_resumed(place: Place) -> None:
         id = engine.start(place.namespace, "/flow.yaml", {"seconds": 60})
         until(lambda: calls.made)
     assert calls.closed
-    until(lambda: {thread for thread in threading.enumerate() if thread.name == "holdfast-flow"} <= before, 2)
+    until(lambda: {thread for thread in threading.enumerate() if thread.name == "holdfast-flow"} <= before, 5)
     with pytest.raises(ClosedError):
         engine.start(place.namespace, "/flow.yaml")
     assert place.engine.instances(place.namespace).get(id).status == "crashed"
