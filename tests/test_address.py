@@ -167,6 +167,11 @@ def test_an_address_with_a_bad_key_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [None, 0, b"n:p", ("n", "p"), []])
+def test_a_path_as_a_name_is_told_how_to_be_written() -> None:
+    with pytest.raises(InvalidScopeError, match="'workflow:' has no name.*%2F"):
+        parse_address("namespace:a/workflow:/b.yaml/x")
+
+
 @pytest.mark.parametrize("parse", [parse_path, parse_address])
 def test_what_is_no_text_is_refused(parse: Any, text: Any) -> None:
     """Neither taken for the root nor an error of Python's."""

@@ -121,6 +121,8 @@ def parse_path(text: str) -> Path:
         kind, colon, name = segment.partition(":")
         if not colon or ":" in name:
             raise InvalidScopeError(f"{_show(text)} is no scope: each segment is kind:name, with % / : percent-encoded")
+        if not name:
+            raise InvalidScopeError(f"{_show(segment)} has no name; a / in one is %2F, as in workflow:%2Fa.yaml")
         pairs.append(check_name(_decode(kind), _decode(name)))
     return tuple(pairs)
 

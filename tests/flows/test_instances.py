@@ -135,8 +135,9 @@ def test_what_is_not_there(place: Place) -> None:
             verb(place.namespace, "latest")
     with pytest.raises(NotFoundError, match=r"no workflow /none\.yaml"):
         place.engine.run(place.namespace, "none.yaml")
-    with pytest.raises(InvalidArgumentError, match="named by the path"):
-        place.engine.run(place.namespace, "/")
+    for name in ("/", ".", "a/..", "a/"):
+        with pytest.raises(InvalidArgumentError, match="named by the path"):
+            place.engine.run(place.namespace, name)
     with pytest.raises(InvalidArgumentError, match="must be JSON"):
         place.run(COUNTER, {"a": float("nan")})
     with pytest.raises(InvalidArgumentError, match="must be JSON"):

@@ -30,7 +30,7 @@ def clean_path(path: str, folder: str = "/") -> str:
         InvalidArgumentError: it is no path of a file.
     """
     given: object = path
-    if not isinstance(given, str) or not given.strip("/") or given.endswith("/"):
+    if not isinstance(given, str) or given.rpartition("/")[2] in ("", ".", ".."):
         raise InvalidArgumentError(f"a workflow is named by the path of its file, such as /a/b.yaml, not {path!r:.200}")
     cleaned = "/" + normpath(path if path.startswith("/") else f"{folder}/{path}").lstrip("/")
     check_key(cleaned[1:])

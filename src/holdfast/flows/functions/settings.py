@@ -105,7 +105,7 @@ def trouble(targets: Mapping[str, Target], name: str) -> str | None:
         known = ", ".join(sorted(targets)[:20]) or "none yet"
         return (
             f'no function is configured for {name!r}: give [functions."{name}"] a url or a command, in holdfast.toml '
-            f"or the file that HOLDFAST_FUNCTIONS names (there are {known})"
+            f"or the file that --functions or HOLDFAST_FUNCTIONS names (there are {known})"
         )
     if isinstance(target, Command):
         program = target.arguments[0]
