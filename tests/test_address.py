@@ -167,11 +167,6 @@ def test_an_address_with_a_bad_key_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [None, 0, b"n:p", ("n", "p"), []])
-def test_a_path_as_a_name_is_told_how_to_be_written() -> None:
-    with pytest.raises(InvalidScopeError, match="'workflow:' has no name.*%2F"):
-        parse_address("namespace:a/workflow:/b.yaml/x")
-
-
 @pytest.mark.parametrize("parse", [parse_path, parse_address])
 def test_what_is_no_text_is_refused(parse: Any, text: Any) -> None:
     """Neither taken for the root nor an error of Python's."""
@@ -187,3 +182,8 @@ def test_a_message_is_short_and_safe_for_any_terminal(key: str) -> None:
     assert len(message) < 200
     assert message.isascii()
     assert message.isprintable()
+
+
+def test_a_path_as_a_name_is_told_how_to_be_written() -> None:
+    with pytest.raises(InvalidScopeError, match=r"'workflow:' has no name.*%2F"):
+        parse_address("namespace:a/workflow:/b.yaml/x")

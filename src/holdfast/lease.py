@@ -350,7 +350,7 @@ def _alone(folder: str, name: str) -> FileIO | None:
 def _has_lock(path: str) -> bool:
     """Whether the owner who made this file has it locked, and so lives."""
     try:
-        file = _lock(path, "r", fcntl.LOCK_SH)  # several who look at the same time are not in each other's way
+        file = _looked_at(path)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -362,8 +362,18 @@ def _has_lock(path: str) -> bool:
 
 def _lives(path: str) -> bool:
     """Whether the owner who made this file lives; the file of a dead one is removed."""
-    if _has_lock(path):
+    try:
+        file = _looked_at(path)
+    except FileNotFoundError:
+        return False
+    if file is None:
         return True
     with suppress(OSError):
-        os.unlink(path)
+        os.unlink(path)  # before its lock is given back, so that nobody who has just made it believes that he has it
+    file.close()
     return False
+
+
+def _looked_at(path: str) -> FileIO | None:
+    """The lock file of an owner, in a lock that others who look may have, too; None when the owner lives."""
+    return _lock(path, "r", fcntl.LOCK_SH)

@@ -163,6 +163,8 @@ class Engine:
     def _instance(self, place: Place, given: dict[str, Any], invoker: str, lineage: _Lineage, above: Above) -> Instance:
         """A new instance, which is recorded."""
         number = place.namespace._ledger.scope_id(place.namespace.path)
+        if number is None:
+            raise NotFoundError(f"there is no {place.namespace}: register the workflow {place.path} in it first")
         text = text_of(place.namespace, place.path)
         definition = self._definitions.get(text, place.path)
         facts, data = new_facts(place, invoker, lineage, definition.start), Data(given, self.limits.jq)
@@ -361,6 +363,8 @@ class Engine:
                 return record
             except Stopped:
                 lost = lease
+            except ConflictError:  # others were faster, perhaps another thread under the same name
+                raise
             except BaseException as error:  # which may be the answer to a commit that was made
                 with suppress(HoldfastError, Stopped):
                     record.crashed(facts["runner"], error)

@@ -120,7 +120,7 @@ class Record:
         self._lock = RLock()
         self._written = time.monotonic()
 
-    def begin(self, facts: dict[str, Any], definition: str, data: str, namespace: int | None) -> None:
+    def begin(self, facts: dict[str, Any], definition: str, data: str, namespace: int) -> None:
         """Write down that it begins; the facts get definition and input, if these are short.
 
         Args:
@@ -136,7 +136,7 @@ class Record:
             batch.put(self.scope, FACTS, facts)
 
         try:
-            self._commit(make, 1, {self.place.namespace.path: namespace or 0})
+            self._commit(make, 1, {self.place.namespace.path: namespace})
         except ScopeDroppedError:
             raise NotFoundError(f"{self.place.namespace} was dropped") from None
         self._number = self.scope._ledger.scope_id(self.scope.path)

@@ -14,9 +14,8 @@ import msgspec
 
 from ..aio.driver import Driver
 from ..api import Scope, Store
-from ..errors import DecodeError, HoldfastError, InvalidArgumentError, NotFoundError
+from ..errors import DecodeError, HoldfastError, NotFoundError
 from ..flows.engine import Engine
-from ..flows.failures import Failure
 from ..flows.functions import Functions
 from ..flows.functions.door import Door
 from ..flows.instance import Limits
@@ -137,11 +136,9 @@ class Flows:
 
         try:
             return begin(done)
-        except BaseException as error:
+        except BaseException:
             with self._lock:
                 self._tells.pop(own, None)
-            if isinstance(error, Failure):  # of a file that is too large to be a definition
-                raise InvalidArgumentError(str(error)) from None
             raise
 
     def instances(self, namespace: Scope) -> Instances:
