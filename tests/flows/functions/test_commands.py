@@ -18,6 +18,7 @@ from holdfast.flows.functions import commands
 from .acting import World, alive, failing, file, until
 
 ANSWER = "holdfast.function.answer"
+IDENTIFY = "echo $$ > {0}.new; mv {0}.new {0}"
 
 
 def test_d17_input_result_and_environment(world: World) -> None:
@@ -212,10 +213,27 @@ def test_a_command_is_told_before_it_is_made_to_end(world: World) -> None:
     assert marker.read_text() == "1\n"
 
 
+def test_an_interrupt_while_it_is_started_does_not_leave_the_command(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the process is there, and nobody has it yet: while its beginning is waited for."""
+    pids = world.path / "pids"
+
+    def read(*arguments: Any) -> bytes:
+        monkeypatch.undo()
+        until(pids.exists)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "read", read)
+    with pytest.raises(KeyboardInterrupt):
+        world.shell(f"{IDENTIFY.format(pids)}; exec sleep 60")
+    assert not alive(int(pids.read_text()))
+
+
 def test_a_second_interrupt_does_not_leave_the_command(world: World) -> None:
     """The first is told to the command, which does not listen; the second comes while that is waited for."""
     pids = world.path / "pids"
-    script = f"trap 'touch {pids}.told' TERM; echo $$ > {pids}.new; mv {pids}.new {pids}; while :; do sleep 0.02; done"
+    script = f"cat > /dev/null; trap 'touch {pids}.told' TERM; {IDENTIFY.format(pids)}; while :; do sleep 0.02; done"
 
     def interrupt() -> None:
         for marker in (pids, Path(f"{pids}.told")):

@@ -64,12 +64,24 @@ def run(
 def _start(command: Command, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     try:
-        return subprocess.Popen(
+        return _Process(
             command.arguments, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, cwd=command.folder, env=environment,
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise Failure(UNREACHABLE, f"the command {command.arguments[0]} cannot be started: {error}") from error
+
+
+class _Process(subprocess.Popen[bytes]):
+    """A process that ends, too, where an interrupt comes while it is started."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        try:
+            super().__init__(*arguments, **options)
+        except BaseException:
+            if getattr(self, "pid", None) is not None and self.returncode is None:
+                _stop(self)
+            raise
 
 
 def _told(path: str) -> Failure | None:
