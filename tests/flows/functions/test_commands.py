@@ -213,6 +213,7 @@ def test_a_command_is_told_before_it_is_made_to_end(world: World) -> None:
     assert marker.read_text() == "1\n"
 
 
+@pytest.mark.filterwarnings("ignore:subprocess [0-9]+ is still running:ResourceWarning")
 def test_an_interrupt_while_it_is_started_does_not_leave_the_command(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from ..failures import Failure
 from .answers import Answer, brief, error_of
 from .codes import ANSWER, FAILED, UNREACHABLE
 from .log import Log
+from .orphans import end_commands
 from .packing import regular
 from .settings import Command, environment_of
 from .watch import Watch
@@ -64,24 +65,15 @@ def run(
 def _start(command: Command, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     pipe = subprocess.PIPE
     try:
-        return _Process(
+        return subprocess.Popen(
             command.arguments, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, cwd=command.folder, env=environment,
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise Failure(UNREACHABLE, f"the command {command.arguments[0]} cannot be started: {error}") from error
-
-
-class _Process(subprocess.Popen[bytes]):
-    """A process that ends, too, where an interrupt comes while it is started."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        try:
-            super().__init__(*arguments, **options)
-        except BaseException:
-            if getattr(self, "pid", None) is not None and self.returncode is None:
-                _stop(self)
-            raise
+    except BaseException:  # an interrupt, at a moment when it may be there already and nobody has it
+        end_commands(environment["DIREKTIV_TEMPDIR"])
+        raise
 
 
 def _told(path: str) -> Failure | None:
