@@ -203,6 +203,13 @@ def test_foreach_ends_with_the_first_error(place: Place) -> None:
     assert time.monotonic() - began < 15
 
 
+def test_results_that_are_large_together_end_the_run(place: Place) -> None:
+    place.engine.limits = place.engine.limits._replace(threads=1)
+    place.calls.known["echo"] = lambda action: "x" * (12 << 20)
+    assert place.fails(foreach("jq([range(50)])")).error_code == "direktiv.var.tooLarge"
+    assert len(place.calls.made) == 3
+
+
 PARALLEL = FUNCTIONS + "- id: a\n  type: parallel\n  mode: MODE\n  actions:\n"
 SLOW = "  - {function: sleep, input: {seconds: 20}}\n"
 QUICK = "  - {function: echo, input: {n: jq(.n)}}\n"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from holdfast.flows import expressions
 from holdfast.flows.evaluation import children
 from holdfast.flows.expressions import Data, template
 from holdfast.flows.failures import Failure
@@ -134,6 +135,17 @@ def test_threads_have_children_of_their_own_and_few_are_kept() -> None:
         thread.join()
     assert sorted(found) == [n + 1 for n in range(40)]
     assert len(_children(os.getpid())) <= children._MOST
+
+
+def test_what_one_thread_forgets_another_one_may_be_about_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, fill = Data({"n": 1}), expressions._fill
+
+    def late(shape: Any, result: Any) -> Any:
+        data.forget()
+        return fill(shape, result)
+
+    monkeypatch.setattr(expressions, "_fill", late)
+    assert data.values(template("jq(.n)")) == [1]
 
 
 def test_files_of_children_may_have_any_number() -> None:

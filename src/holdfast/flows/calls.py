@@ -17,7 +17,8 @@ from .failures import Cancelled, Codes, Failure, Fatal, Stopped
 from .functions.action import Action, File
 from .groups import CANCELLED, Group
 from .instance import Above, Instance, earliest
-from .json_text import shown
+from .json_text import encode, shown
+from .variables import LARGEST
 
 __all__ = ["act", "foreach", "parallel"]
 
@@ -83,22 +84,27 @@ class _Jobs:
         self._next = count()
         self._lock = Lock()
         self.results: list[Any] = [None] * len(jobs)
-        self.done = 0
+        self.done = self._size = 0
         self.errors: list[BaseException] = []
 
     def work(self) -> None:
         while not self._group.event.is_set() and (n := next(self._next)) < len(self._jobs):
             try:
-                result = self._jobs[n](self._group)
+                self._keep(n, self._jobs[n](self._group))
             except BaseException as error:
                 self._failed(error)
-            else:
-                with self._lock:
-                    if self._all or not self.done:
-                        self.results[n] = result
-                    self.done += 1
-                if not self._all:
-                    self._group.stop(CANCELLED)
+
+    def _keep(self, n: int, result: Any) -> None:
+        size = len(encode(result)) if len(self._jobs) > 1 else 0  # one alone has the bounds of the data
+        with self._lock:
+            if self._all or not self.done:
+                self.results[n] = result
+            self.done += 1
+            self._size += size
+        if not self._all:
+            self._group.stop(CANCELLED)
+        elif self._size > LARGEST:
+            raise Fatal(Codes.TOO_LARGE, f"the results of these calls have more than {LARGEST:,} bytes together")
 
     def _failed(self, error: BaseException) -> None:
         with self._lock:

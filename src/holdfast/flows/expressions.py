@@ -7,7 +7,7 @@ maps have in them, but for keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -74,15 +74,17 @@ class Data:
         except ValueError as error:
             raise Failure(Codes.BAD_COMMAND, f"the data of the instance is no JSON: {error}") from None
 
-    def look_up(self, programs: Sequence[str]) -> None:
-        """Evaluate programs in one go, so that what they give is at hand until :meth:`forget`.
+    def look_up(self, programs: Sequence[str]) -> Mapping[str, list[Any] | str]:
+        """Evaluate programs in one go, so that what they give is at hand until :meth:`forget`; and give that.
 
         Raises:
             Failure: ``direktiv.jq.badCommand``: they took too long. If one of them fails, whoever needs it is told.
         """
-        new = [program for program in dict.fromkeys(programs) if program not in self._known]
+        known = self._known  # which a call that nobody waits for may read after others have forgotten it
+        new = [program for program in dict.fromkeys(programs) if program not in known]
         if new:
-            self._known |= jq_process.evaluate(new, self.text, self._seconds)[0]
+            known |= jq_process.evaluate(new, self.text, self._seconds)[0]
+        return known
 
     def forget(self) -> None:
         """Evaluate anew from here on: what programs give may depend on the time."""
@@ -139,10 +141,10 @@ class Data:
         return new
 
     def _filled(self, templates: Sequence[Template], take: Callable[[str, list[Any]], Any]) -> list[Any]:
-        self.look_up([program for each in templates for program in each.programs])
+        known = self.look_up([program for each in templates for program in each.programs])
 
         def result(program: str) -> Any:
-            found = self._known[program]
+            found = known[program]
             if isinstance(found, str):
                 raise Failure(Codes.BAD_COMMAND, f"jq({program:.200}): {found}")
             return take(program, found)
