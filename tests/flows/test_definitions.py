@@ -28,6 +28,7 @@ FAULTS = {
     "two documents": (f"{NOOP}---\na: 1\n", "flow.yaml:4: a definition is one document"),
     "a tag": ("states: !!python/object/apply:os.system [true]\n", "flow.yaml:1: tags such as .* are not taken"),
     "a key twice": (f"{NOOP}  type: delay\n", "flow.yaml:4: type: this key stands here twice"),
+    "a merge": (f"{NOOP}  log: &x {{a: 1}}\n  transform: {{<<: *x, b: 2}}\n", "flow.yaml:5: <<: maps are not merged"),
     "no alias": ("states: *none\n", "flow.yaml:1: no anchor &none"),
     "an unknown field": (f"sates: 1\n{NOOP}", "flow.yaml:1: sates: there is no such field here: did you mean states"),
     "an unknown field of a state": (f"{NOOP}  tranform: 1\n", r"flow.yaml:4: states\[0\]\(a\).tranform: .*transform"),

@@ -145,6 +145,8 @@ class _Composer:
         while type(event := next(self._events)).__name__ != "MappingEndEvent":
             if type(event).__name__ != "ScalarEvent":
                 raise self._wrong(event, "a key is plain text")
+            if event.value == "<<" and event.style not in _QUOTED:
+                raise self._wrong(event, "<<: maps are not merged here: write what it stands for")
             key, node = str(event.value), self._node(next(self._events), depth + 1)
             if key in pairs:
                 raise self._wrong(event, f"{key}: this key stands here twice: remove one")
