@@ -113,6 +113,25 @@ def test_a_crash_that_cannot_be_recorded_is_recorded_later(place: Place, monkeyp
     assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
 
 
+def test_without_more_threads_those_that_there_are_do_the_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    functions = "functions: [{id: echo, image: echo}]\nstates:\n"
+    states = "- {id: a, type: foreach, array: 'jq([range(100)])', action: {function: echo}, transition: b}\n"
+    states += "- {id: b, type: action, async: true, action: {function: echo}}\n"
+    place.register(functions + states)
+    assert len(place.engine.run(place.namespace, "/flow.yaml")["return"]) == 100  # with all threads but its own
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with Engine(place.store, place.calls) as engine:
+        for _ in range(2):
+            id = engine.start(place.namespace, "/flow.yaml")
+            assert len(engine.wait(place.namespace, id, 10)["return"]) == 100
+        assert len(place.calls.made) == 303
+        assert engine._threads._value == place.engine._threads._value
+        monkeypatch.undo()
+
+
 def test_calls_that_are_not_waited_for_end_with_a_run_that_crashes(place: Place) -> None:
     def broken(action: Action) -> Any:
         until(lambda: len(place.calls.made) == 2)

@@ -18,6 +18,7 @@ from .functions.action import Action, File
 from .groups import CANCELLED, Group
 from .instance import Above, Instance, earliest
 from .json_text import encode, shown
+from .threads import begin_thread
 from .variables import LARGEST
 
 __all__ = ["act", "foreach", "parallel"]
@@ -120,8 +121,10 @@ def _all(run: Instance, jobs: Sequence[_Job], all: bool) -> list[Any]:
     threads: list[Thread] = []
     try:
         while len(threads) + 1 < min(len(jobs), run.host.limits.threads) and run.host.threads.acquire(blocking=False):
-            thread = Thread(target=_helping, args=(run, several), name="holdfast-flow-call", daemon=True)
-            thread.start()
+            thread = begin_thread(partial(_helping, run, several), "holdfast-flow-call")
+            if thread is None:
+                run.host.threads.release()
+                break
             threads.append(thread)
         several.work()
     except BaseException:

@@ -22,6 +22,7 @@ from .groups import CLOSING, Group
 from .json_text import encode, shown
 from .place import Place
 from .record import CANCELLED, COMPLETE, FAILED, PENDING, Change, Record
+from .threads import begin_thread
 from .unit import Moment, Unit
 from .variables import LARGEST, Write
 
@@ -402,12 +403,12 @@ class Instance:
 
     def in_background(self, work: Callable[[], object]) -> None:
         """Do something beside the states that come; the run does not end before it."""
-        if len(self._background) >= self.host.limits.threads:
+        many = len(self._background) >= self.host.limits.threads
+        thread = None if many else begin_thread(work, "holdfast-flow-call")
+        if thread is None:
             work()
-            return
-        thread = Thread(target=work, name="holdfast-flow-call", daemon=True)
-        self._background.append(thread)
-        thread.start()
+        else:
+            self._background.append(thread)
 
     def _join(self) -> None:
         while self._background:

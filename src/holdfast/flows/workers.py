@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Condition, Event, Thread
+from threading import Condition, Event
 
 from ..address import Path
 from ..errors import ClosedError, HoldfastError
@@ -14,6 +14,7 @@ from .failures import Stopped
 from .groups import CANCELLED, CLOSING
 from .instance import Instance
 from .record import CRASHED, PENDING
+from .threads import begin_thread
 
 __all__ = ["CANCEL", "MOST", "Running", "Tell", "Workers"]
 
@@ -88,18 +89,20 @@ class Workers:
 
     def _begin_watch(self) -> None:
         if not self._watches and not self._closed:
-            self._watches = True
-            Thread(target=self._watch, name="holdfast-flows-watch", daemon=True).start()
+            self._watches = begin_thread(self._watch, "holdfast-flows-watch") is not None
 
     def enqueue(self, running: Running) -> None:
-        """Run an instance in a thread, as soon as there is one."""
+        """Run an instance in a thread, as soon as there is one; in this one, if there can be none."""
         with self._work:
             self._waiting.append(running)
             if self._free >= len(self._waiting):
                 self._work.notify()
-            elif self._threads < self._most:
+            elif self._threads < self._most and begin_thread(self._serve, "holdfast-flow") is not None:
                 self._threads += 1
-                Thread(target=self._serve, name="holdfast-flow", daemon=True).start()
+            if self._threads:
+                return
+            self._waiting.remove(running)
+        self.perform(running)
 
     def _serve(self) -> None:
         try:
