@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -147,6 +148,23 @@ def test_what_is_not_there(place: Place) -> None:
             place.namespace.flows.list(limit, skip)
     with pytest.raises(InvalidArgumentError, match="of a namespace"):
         place.namespace.workflow("x").flows.list()
+
+
+def test_inputs_that_are_nested_about_as_deep_as_can_be(place: Place) -> None:
+    place.register("states:\n- {id: a, type: noop, log: 'so deep: jq(.)'}\n")
+    found = set()
+    for depth in range(850, 1000, 2):
+        deep: Any = 1
+        for _ in range(depth):
+            deep = [deep]
+        try:
+            place.engine.run(place.namespace, "/flow.yaml", {"deep": deep})
+            found.add("complete")
+        except FlowFailed as failed:
+            found.add(failed.error_code or str(failed))
+        except InvalidArgumentError:
+            found.add("invalid")
+    assert found <= {"complete", "direktiv.jq.badCommand", "invalid"}
 
 
 def test_cancel_here(place: Place) -> None:

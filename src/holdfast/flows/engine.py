@@ -153,7 +153,11 @@ class Engine:
 
     def _new(self, namespace: BaseScope[Any], path: str, given: Any, invoker: str, tell: Tell | None = None) -> Running:
         place = Place(namespace, clean_path(path), new_id())
-        return self._workers.add(self._instance(place, as_input(given), invoker, [], self._above()), tell)
+        try:
+            instance = self._instance(place, as_input(given), invoker, [], self._above())
+        except Failure as failure:
+            raise InvalidArgumentError(f"the input of a flow must be JSON: {failure.message}") from None
+        return self._workers.add(instance, tell)
 
     def _above(self) -> Above:
         """What instances are under that no other one calls."""

@@ -19,7 +19,7 @@ from .failures import Cancelled, Codes, Failure, Fatal
 from .functions.action import Caller
 from .groups import CANCELLED as WAS_CANCELLED
 from .groups import CLOSING, Group
-from .json_text import encode, shown
+from .json_text import NoJson, encode, shown
 from .place import Place
 from .record import CANCELLED, COMPLETE, FAILED, PENDING, Change, Record
 from .threads import begin_thread
@@ -256,14 +256,14 @@ class Instance:
             target = self._through(state)
         except Fatal:
             raise
-        except Failure as failure:
-            target = self._caught(state, failure)
+        except (Failure, NoJson) as error:
+            target = self._caught(state, error)
         try:
             self._next(state, target)
         except Fatal:
             raise
-        except Failure as failure:
-            self._next(state, self._caught(state, failure))
+        except (Failure, NoJson) as error:
+            self._next(state, self._caught(state, error))
 
     def _through(self, state: State) -> str | None:
         """Log, metadata, logic and transform of a state; gives where it leads."""
@@ -301,7 +301,8 @@ class Instance:
         self.facts["code"], self.facts["message"] = failure.code, failure.message
         self.record.log(f"{failure.code}: {failure.message}", "error")
 
-    def _caught(self, state: State, failure: Failure) -> str | None:
+    def _caught(self, state: State, error: Failure | NoJson) -> str | None:
+        failure = error if isinstance(error, Failure) else Failure(Codes.BAD_COMMAND, f"a value is no JSON: {error}")
         try:
             n = first([catch.pattern for catch in state.catch], failure.code, self.host.limits.jq)
         except Failure as slow:

@@ -7,10 +7,14 @@ import sys
 from base64 import b64encode
 from typing import Any
 
-__all__ = ["encode", "from_bytes", "parse", "shown"]
+__all__ = ["NoJson", "encode", "from_bytes", "parse", "shown"]
 
 
 _MOST = sys.float_info.max
+
+
+class NoJson(ValueError):
+    """A value has no form as JSON."""
 
 
 def _no_constant(text: str) -> Any:
@@ -29,12 +33,12 @@ def encode(value: Any) -> bytes:
     """A value as compact JSON.
 
     Raises:
-        ValueError: it is no JSON value: of another type, a number without end, nested too deep, or within itself.
+        NoJson: it is of another type, a number without end, nested too deep, or within itself.
     """
     try:
         text = _ENCODER.encode(value)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NoJson(str(error)) from None
     try:
         return text.encode()
     except UnicodeEncodeError:  # half of a pair, which is no text
