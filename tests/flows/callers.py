@@ -45,7 +45,7 @@ def _fail(action: Action) -> Any:
 def _sleep(action: Action) -> Any:
     """Sleep for as long as is said, unless it is cancelled, or takes too long."""
     seconds = float(action.input["seconds"])
-    waits = seconds if action.timeout is None else min(seconds, action.timeout)
+    waits = min(time for time in (seconds, action.timeout, action.left) if time is not None)
     if action.cancelled.wait(waits):
         raise Failure("", "the function was cancelled")
     if waits < seconds:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast.errors import DefinitionError, FlowFailed
+from holdfast.flows.engine import Engine
 from holdfast.flows.failures import Failure
+from holdfast.flows.functions import Functions
 from holdfast.flows.functions.action import Action, File
 
 from .conftest import Place
@@ -131,6 +134,34 @@ def test_a_state_that_takes_too_long(place: Place) -> None:
     text = act("sleep", "{seconds: 30}", "  timeout: PT0.3S\n")
     assert place.fails(text).error_code == "direktiv.cancels.timeout.soft"
     assert 0 < (place.calls.made[0].timeout or 0) <= 0.3
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(
+    ("flow", "state", "code", "configured"),
+    [
+        ("timeouts: {kill: PT20S, interrupt: PT20S}", "", "holdfast.function.timeout", 0.1),
+        ("", "timeout: PT0.1S", "direktiv.cancels.timeout.soft", 20),
+        ("timeouts: {interrupt: PT0.1S}", "", "direktiv.cancels.timeout.soft", 20),
+        ("", "timeout: PT20S", None, 0.1),
+    ],
+)
+def test_the_time_of_a_function_is_configured_where_its_state_says_none(
+    place: Place, tmp_path: Path, flow: str, state: str, code: str | None, configured: float
+) -> None:
+    """The times of the whole run bound it; they do not take the place of its own."""
+    table = {"sleep": {"command": ["sleep", "0.3" if code is None else "20"], "timeout": configured}}
+    table |= {name: {"command": ["true"]} for name in ("echo", "fail")}
+    functions = Functions.from_settings(table, {"door": "127.0.0.1:0", "folder": str(tmp_path / "actions")})
+    place.register(f"{flow}\n" + act("sleep", "1", f"  {state}\n" if state else ""))
+    began = time.monotonic()
+    with Engine(place.store, functions) as engine:
+        if code is None:
+            engine.run(place.namespace, "/flow.yaml")
+        else:
+            with pytest.raises(FlowFailed) as caught:
+                engine.run(place.namespace, "/flow.yaml")
+            assert caught.value.error_code == code
     assert time.monotonic() - began < 15
 
 

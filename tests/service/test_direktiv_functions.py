@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import apsw
 import pytest
 
 import holdfast
@@ -459,5 +459,5 @@ READS = "states:\n- {id: r, type: getter, variables: [{key: x, scope: workflow}]
 
 def leases(folder: Path) -> list[tuple[str, int]]:
     """Those that are held."""
-    with closing(sqlite3.connect(f"file:{folder}/store/catalog.sqlite?mode=ro", uri=True)) as catalog:
-        return catalog.execute("SELECT name,token FROM leases").fetchall()
+    with closing(apsw.Connection(f"{folder}/store/catalog.sqlite", flags=apsw.SQLITE_OPEN_READONLY)) as catalog:
+        return [(str(name), int(token)) for name, token in catalog.execute("SELECT name,token FROM leases")]

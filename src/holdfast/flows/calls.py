@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from .definition import Act, Call, FileEntry, Foreach, Parallel, Retries
 from .evaluation.patterns import first
@@ -29,9 +29,16 @@ _PLAIN, _INSTANCE = Template("plain", ()), Template("instance", ())
 _Job = Callable[[Group], Any]
 
 
+class _Times(NamedTuple):
+    """Until when the calls of a state may go on, and whether the state itself says how long they may take."""
+
+    end: float | None
+    told: bool
+
+
 def act(run: Instance, logic: Act, data: Data) -> dict[str, Any]:
     """Call a function, and give the data with its result."""
-    job = partial(_call, run, logic.call, data, 0, _end(run, logic.timeout))
+    job = partial(_call, run, logic.call, data, 0, _times(run, logic.timeout))
     if logic.apart:
         run.in_background(partial(_ignored, run, job))
         return data.value  # type: ignore[no-any-return]
@@ -47,20 +54,21 @@ def foreach(run: Instance, logic: Foreach, data: Data) -> dict[str, Any]:
         raise Failure(Codes.BAD_ARRAY, f"the array of a foreach must be a list, not {shown(array):.200}")
     if len(array) > most:
         raise Failure(Codes.BAD_ARRAY, f"the array of a foreach has {len(array):,} elements, and may have {most:,}")
-    end = _end(run, logic.timeout)
-    jobs = [partial(_call, run, logic.call, run.data_of(each), n, end) for n, each in enumerate(array)]
+    times = _times(run, logic.timeout)
+    jobs = [partial(_call, run, logic.call, run.data_of(each), n, times) for n, each in enumerate(array)]
     return {**data.value, "return": _all(run, jobs, True)}
 
 
 def parallel(run: Instance, logic: Parallel, data: Data) -> dict[str, Any]:
     """Call several functions, and give the data with the list of their results, null for those not waited for."""
-    end = _end(run, logic.timeout)
-    jobs = [partial(_call, run, call, data, n, end) for n, call in enumerate(logic.calls)]
+    times = _times(run, logic.timeout)
+    jobs = [partial(_call, run, call, data, n, times) for n, call in enumerate(logic.calls)]
     return {**data.value, "return": _all(run, jobs, logic.mode == "and")}
 
 
-def _end(run: Instance, timeout: float | None) -> float | None:
-    return earliest(run.deadline, None if timeout is None else time.monotonic() + timeout)
+def _times(run: Instance, timeout: float | None) -> _Times:
+    end = None if timeout is None else time.monotonic() + timeout
+    return _Times(earliest(run.deadline, end), timeout is not None)
 
 
 def _ignored(run: Instance, job: _Job) -> None:
@@ -155,14 +163,14 @@ def _helping(run: Instance, several: _Jobs) -> None:
 # --- one --------------------------------------------------------------------------------------------------------------
 
 
-def _call(run: Instance, call: Call, data: Data, n: int, end: float | None, group: Group) -> Any:
+def _call(run: Instance, call: Call, data: Data, n: int, times: _Times, group: Group) -> Any:
     """Call a function or a subflow, and again as its retries say."""
-    above = Above(group, run.unit.held, end)
+    above = Above(group, run.unit.held, times.end)
     seconds = 0.0 if call.retries is None else call.retries.delay
     for attempt in count():
         try:
             above.check()
-            return _try(run, call, data, n, attempt, above)
+            return _try(run, call, data, n, attempt, above, times.told)
         except Fatal:
             raise
         except Failure as failure:
@@ -184,7 +192,7 @@ def _retries(retries: Retries | None, attempt: int, failure: Failure, seconds: f
     return retries
 
 
-def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Above) -> Any:
+def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Above, told: bool) -> Any:
     function = call.function
     if function.subflow:
         (given,) = data.values(call.input)
@@ -201,7 +209,9 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Abo
     targets = {file.target for file in wins}
     twice = Counter(file.target for file in others)  # of one place, which fails, whatever the other place says
     files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
-    action = Action(function.name, given, files, n, above.left, run.place, run.record.log, above.group.event)
+    left = above.left
+    timeout = left if told else None
+    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, above.group.event, left)
     return caller.call(action)
 
 

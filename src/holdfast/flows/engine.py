@@ -41,7 +41,7 @@ from .record import COMPLETE, CRASHED, FACTS, PENDING, PROGRESS, Change, Record,
 from .states import perform
 from .variables import LARGEST
 from .workers import CANCEL, MOST, Running, Tell, Workers
-from .workflows import Definitions, clean_path, text_of
+from .workflows import Definitions, clean_path, not_there, text_of
 
 __all__ = ["Engine", "as_input"]
 
@@ -168,7 +168,7 @@ class Engine:
         """A new instance, which is recorded."""
         number = place.namespace._ledger.scope_id(place.namespace.path)
         if number is None:
-            raise NotFoundError(f"there is no {place.namespace}: register the workflow {place.path} in it first")
+            raise not_there(place.namespace, place.path)
         text = text_of(place.namespace, place.path)
         definition = self._definitions.get(text, place.path)
         facts, data = new_facts(place, invoker, lineage, definition.start), Data(given, self.limits.jq)

@@ -17,7 +17,7 @@ from .place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from .reading import read
 from .variables import find
 
-__all__ = ["Definitions", "clean_path", "register", "text_of"]
+__all__ = ["Definitions", "clean_path", "not_there", "register", "text_of"]
 
 _KEPT = 128  # definitions
 _TRIES = 100
@@ -37,6 +37,11 @@ def clean_path(path: str, folder: str = "/") -> str:
     return cleaned
 
 
+def not_there(namespace: BaseScope[Any], path: str) -> NotFoundError:
+    """The error for a workflow that has no file."""
+    return NotFoundError(f"there is no workflow {path} in {namespace}: register its file first")
+
+
 def text_of(namespace: BaseScope[Any], path: str) -> str:
     """The text of a workflow's file.
 
@@ -50,7 +55,7 @@ def text_of(namespace: BaseScope[Any], path: str) -> str:
     except Failure as failure:
         raise DefinitionError(f"{path}:1: this is no definition: {failure.message}") from None
     if not found.version or (not found.data and tree.record(path[1:]).tags.get("type") == "directory"):
-        raise NotFoundError(f"there is no workflow {path} in {namespace}: register its file first")
+        raise not_there(namespace, path)
     try:
         return found.data.decode()
     except UnicodeDecodeError as error:

@@ -37,10 +37,11 @@ class Action(NamedTuple):
         input: a JSON value.
         files: what it finds in its temporary directory; all of it is evaluated already, and nothing checked.
         iterator: which element of a ``foreach`` it is for, from 0; else 0.
-        timeout: seconds that it may take; None for the usual time.
+        timeout: seconds that it may take; None for what its configuration says.
         place: the instance that calls.
         log: writes a line into the instance's log.
         cancelled: set when the instance is to end.
+        left: seconds after which nobody waits for it, whatever it may take; None for never.
     """
 
     function: str
@@ -51,6 +52,7 @@ class Action(NamedTuple):
     place: Place
     log: Callable[[str], None]
     cancelled: Event
+    left: float | None = None
 
 
 class Caller(Protocol):

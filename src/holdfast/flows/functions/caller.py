@@ -134,7 +134,8 @@ class Functions:
             variables, logs = self._listen(log)
             facts = {"ActionID": grant.id, "TempDir": folder, "Iterator": str(action.iterator)}
             facts |= {"Var-URL": variables, "Log-URL": logs}
-            watch.begin(next(time for time in (action.timeout, target.timeout, limits.timeout) if time is not None))
+            seconds = next(time for time in (action.timeout, target.timeout, limits.timeout) if time is not None)
+            watch.begin(seconds if action.left is None else min(seconds, action.left))
             answer = self._ask(target, facts, folder, body, watch, log)
         watch.rest()
         return self._take(answer, action, folder, watch, log)
