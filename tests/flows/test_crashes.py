@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,15 +76,10 @@ def test_an_instance_whose_last_commit_gave_no_answer_has_ended(place: Place) ->
 
 def test_an_instance_that_was_recorded_and_not_begun_has_crashed(place: Place) -> None:
     place.register(COUNTER)
-    begins: list[Callable[[], object]] = [
-        lambda: place.engine.start(place.namespace, "/flow.yaml"),
-        lambda: place.engine.resume(place.namespace, place.last),
-    ]
-    for begin in begins:
-        errors = iter([KeyboardInterrupt()])
-        with failing(place.store, after=lambda _, left=errors: next(left, None)), pytest.raises(KeyboardInterrupt):
-            begin()
-        assert place.engine.instances(place.namespace).get(place.last).status == "crashed"
+    errors = iter([KeyboardInterrupt()])
+    with failing(place.store, after=lambda _: next(errors, None)), pytest.raises(KeyboardInterrupt):
+        place.engine.start(place.namespace, "/flow.yaml")
+    assert place.engine.instances(place.namespace).get(place.last).status == "crashed"
     place.engine.resume(place.namespace, place.last)
     assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
 
@@ -111,6 +106,21 @@ def test_a_crash_that_cannot_be_recorded_is_recorded_later(place: Place, monkeyp
     assert place.engine.instances(place.namespace).get(place.last).error_message == "StorageFullError: full"
     place.engine.resume(place.namespace, place.last)
     assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
+
+
+def test_a_crash_whose_record_gave_no_answer_does_not_stop_who_goes_on(place: Place) -> None:
+    place.register("functions: [{id: echo, image: echo}]\nstates:\n- {id: a, type: action, action: {function: echo}}\n")
+    errors, done = iter([StorageFullError("full")]), threading.Event()
+    place.calls.known["echo"] = lambda action: 1 / 0
+    told = failing(place.store, after=lambda _: next(errors, None) if place.calls.made else None)
+    with told, pytest.raises(FlowFailed, match="division by zero"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    place.calls.known["echo"] = lambda action: done.wait(10)
+    place.engine.resume(place.namespace, place.last)
+    until(lambda: not place.engine._workers._crashed)
+    assert place.engine.instances(place.namespace).get(place.last).status == "pending"
+    done.set()
+    assert place.engine.wait(place.namespace, place.last, 10) == {"return": True}
 
 
 def test_without_more_threads_those_that_there_are_do_the_work(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

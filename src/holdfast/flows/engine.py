@@ -367,12 +367,6 @@ class Engine:
                 return record
             except Stopped:
                 lost = lease
-            except ConflictError:  # others were faster, perhaps another thread under the same name
-                raise
-            except BaseException as error:  # which may be the answer to a commit that was made
-                with suppress(HoldfastError, Stopped):
-                    record.crashed(facts["runner"], error)
-                raise
         raise NotFoundError(f"the instance {place.instance} was removed")
 
     def _hold(self, namespace: BaseScope[Any], lost: Lease | None) -> _Runner:

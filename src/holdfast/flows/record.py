@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 from ..address import Path
 from ..errors import ConflictError, HoldfastError, LeaseLost, NotFoundError, ScopeDroppedError
 from ..lease import Lease
+from ..model import Entry
 from ..scope import BaseScope
 from .batch import Batch
 from .failures import Stopped
@@ -117,6 +118,7 @@ class Record:
         self._number: int | None = None
         self._lines: list[list[Any]] = []
         self._chunks = 0  # of lines that are written
+        self._crash = 0  # version of the facts when it crashed: later ones are of who went on with it
         self._lock = RLock()
         self._written = time.monotonic()
 
@@ -139,6 +141,10 @@ class Record:
             self._commit(make, 1, {self.place.namespace.path: namespace})
         except ScopeDroppedError:
             raise NotFoundError(f"{self.place.namespace} was dropped") from None
+        except BaseException as error:  # which may be the answer to a commit that was made
+            with suppress(HoldfastError, Stopped):
+                self.crashed(facts["runner"], error)
+            raise
         self._number = self.scope._ledger.scope_id(self.scope.path)
 
     def _put_text(self, batch: Batch, facts: dict[str, Any], name: str, text: str) -> None:
@@ -211,13 +217,16 @@ class Record:
             Stopped: the instance was removed, or others took over; nothing was written.
         """
         try:
-            facts: dict[str, Any] = self.scope.get(FACTS)
+            entry: Entry[dict[str, Any]] = self.scope.entry(FACTS)
         except NotFoundError:
             raise Stopped from None
-        if facts["status"] == PENDING and facts["runner"] == runner:
+        facts = entry.value
+        self._crash = self._crash or entry.version
+        if facts["status"] == PENDING and facts["runner"] == runner and entry.version == self._crash:
             facts |= {"runner": None, "trouble": f"{type(error).__name__}: {error}"[:_TROUBLE]}
 
             def make(batch: Batch) -> None:
+                batch.expect(self.scope, FACTS, entry.version)
                 batch.put(self.scope, FACTS, facts)
                 self._put_lines(batch)
 
