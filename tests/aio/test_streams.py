@@ -126,6 +126,9 @@ async def test_a_consumer_may_stop(scope: holdfast.Scope) -> None:
         await anext(stream)
     async with aclosing(await scope.aio.get("k")) as stream:
         await anext(stream)
+        stream._ahead.extend(stream._sync)
+    with pytest.raises(ClosedError):  # also where all was read ahead: it has not come to its end
+        await anext(stream)
     assert "AsyncStream of <Stream" in repr(stream)
 
 

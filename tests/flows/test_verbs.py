@@ -49,6 +49,23 @@ def test_d31_workflow_variables_are_found_again(place: Place) -> None:
     assert place.store.namespace("other").flows.run("/counter.yaml")["var"]["x"] == 1
 
 
+def test_d02_variables_of_a_workflow_end_with_it(place: Place) -> None:
+    flows, scope = place.namespace.flows, place.namespace.workflow("/a/counter.yaml")
+    for path in ("/a/counter.yaml", "/a/counter.yaml.old"):
+        flows.register(path, COUNTER)
+        assert flows.run(path) == {"var": {"x": 1}}
+    flows.unregister("a/counter.yaml")
+    assert not scope.present
+    with pytest.raises(NotFoundError, match=r"no workflow /a/counter\.yaml"):
+        flows.run("/a/counter.yaml")
+    assert flows.run("/a/counter.yaml.old") == {"var": {"x": 2}}
+    flows.register("/a/counter.yaml", COUNTER)
+    assert flows.run("/a/counter.yaml") == {"var": {"x": 1}}
+    for none in ("/a", "/none.yaml", "/a/none.yaml"):
+        with pytest.raises(NotFoundError, match="no workflow"):
+            flows.unregister(none)
+
+
 def test_d02_a_new_file_gets_no_variables_of_a_deleted_one(place: Place) -> None:
     """Whoever deleted it was killed before they had gone."""
     assert place.run(COUNTER)["var"]["x"] == 1

@@ -22,6 +22,10 @@ class AsyncFlows(Colour):
         """Make a text the definition of a workflow, and give its path."""
         return str(await self._away("register", path, text))
 
+    async def unregister(self, path: str) -> None:
+        """Remove the workflow of a path, and its variables with it."""
+        await self._away("unregister", path)
+
     async def run(self, path: str, given: Any = None) -> Any:
         """Run an instance of a workflow, and give its output; cancelled, it cancels the instance."""
         begun: list[str] = []

@@ -6,6 +6,7 @@ from collections import deque
 from time import perf_counter
 from typing import Generic, Self, TypeVar
 
+from ..errors import ClosedError
 from ..stream import Stream
 from .ways import Serial, Ways
 
@@ -26,6 +27,7 @@ class AsyncStream(Generic[T]):
         self._sync = stream
         self._ahead: deque[T] = deque()
         self._error: Exception | None = None  # what comes after those
+        self._dropped = False  # whether some of those were given up by closing
 
     def __aiter__(self) -> Self:
         return self
@@ -40,6 +42,8 @@ class AsyncStream(Generic[T]):
     def _read(self) -> None:
         if self._ahead:
             return  # another task was faster
+        if self._dropped:
+            raise ClosedError(f"{self._sync!r} was closed: get it again")
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -60,6 +64,7 @@ class AsyncStream(Generic[T]):
 
     async def close(self) -> None:
         """Read no more of it."""
+        self._dropped = self._dropped or bool(self._ahead)
         self._ahead.clear()
         await self._driver.away(self._sync.close, must=True)
 

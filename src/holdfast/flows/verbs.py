@@ -60,6 +60,17 @@ class Flows:
 
         return register(self._namespace, path, text)
 
+    def unregister(self, path: str) -> None:
+        """Remove the workflow of a path, and its variables with it; see
+        :func:`~holdfast.flows.workflows.unregister`.
+
+        Raises:
+            NotFoundError: there is no such workflow.
+        """
+        from .workflows import unregister
+
+        unregister(self._namespace, path)
+
     def run(self, path: str, given: Any = None) -> Any:
         """Run an instance of a workflow, and give its output: the data at its end.
 

@@ -8,18 +8,20 @@ from typing import Any
 
 from ..address import check_key
 from ..errors import ConflictError, DefinitionError, ExistsError, InvalidArgumentError, NotFoundError
+from ..lease import Lease, name_in
 from ..scope import BaseScope
 from .definition import Definition
 from .failures import Failure
 from .functions.action import Caller
-from .gone import clear, noted
+from .gone import clear, note, noted
 from .place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
 from .reading import read
 from .variables import find
 
-__all__ = ["Definitions", "clean_path", "not_there", "register", "text_of"]
+__all__ = ["Definitions", "alone", "clean_path", "not_there", "register", "text_of", "unregister"]
 
 _KEPT = 128  # definitions
+_LEASE_TIME = 10.0  # seconds; it is renewed
 _TRIES = 100
 
 
@@ -109,8 +111,8 @@ def register(namespace: BaseScope[Any], path: str, text: str, name: str | None =
     path = clean_path(path)
     read(text, name or path.rpartition("/")[2])
     for attempt in range(_TRIES):
-        for note in noted(namespace, path):  # an earlier file's deletion that was broken off
-            clear(namespace, note)
+        for each in noted(namespace, path):  # an earlier file's deletion that was broken off
+            clear(namespace, each)
         try:
             _register(namespace, path, text.encode())
             break
@@ -120,6 +122,34 @@ def register(namespace: BaseScope[Any], path: str, text: str, name: str | None =
             if attempt == _TRIES - 1:
                 raise
     return path
+
+
+def unregister(namespace: BaseScope[Any], path: str) -> None:
+    """Remove the workflow of a path: its definition, and its variables with it.
+
+    What is recorded of its instances stays; one that runs goes on by the text that it began with.
+
+    Raises:
+        InvalidArgumentError: it is no path of a file.
+        NotFoundError: there is no such workflow.
+        BusyError: somebody else moves or deletes files of this namespace, for longer than the store's time-out.
+    """
+    path = clean_path(path)
+    with alone(namespace) as lease, namespace.transaction() as inside:
+        tree = inside.scope(*TREE)
+        if _type(tree, path) in (None, "directory"):
+            raise not_there(namespace, path)
+        tree.delete(path[1:], lease=lease)
+        scope = namespace.workflow(path)
+        note(inside, [scope] if scope.present else [])
+    for each in noted(namespace, path):
+        clear(namespace, each)
+
+
+def alone(namespace: BaseScope[Any]) -> Lease:
+    """The lease of who moves or deletes files of a namespace: two at once could part a file from its variables."""
+    kernel = namespace._kernel
+    return Lease(kernel, name_in(namespace.path, "files"), _LEASE_TIME, kernel.config.timeout, renew=True)
 
 
 def _register(namespace: BaseScope[Any], path: str, data: bytes) -> None:

@@ -15,6 +15,7 @@ from ...api import Scope
 from ...errors import InvalidArgumentError, NotFoundError
 from ...flows.gone import note
 from ...flows.place import DIRECTORY_TYPE, TREE, WORKFLOW_TYPE
+from ...flows.workflows import alone
 from ...model import Record
 from ...storages.base import OCTETS
 from ...streams import guess_type
@@ -25,7 +26,7 @@ from .bodies import FileChange, NewFile, clean, decode, read
 from .namespaces import attempt, in_transaction, namespace_of
 from .problems import Problem, invalid
 from .variables import mime_type
-from .workflows import alone, finish, moving, workflows
+from .workflows import finish, moving, workflows
 
 __all__ = ["create", "delete", "get", "update"]
 
@@ -217,7 +218,7 @@ async def delete(exchange: Exchange) -> Answer:
 
 def _delete(service: Service, namespace: Scope, path: str) -> None:
     finish(namespace, path)  # an earlier request that was broken off
-    with alone(service, namespace) as lease, in_transaction(service, namespace) as inside:
+    with alone(namespace) as lease, in_transaction(service, namespace) as inside:
         tree = inside.scope(*TREE)
         record = _found(tree, path)
         folder = _type(record) == _DIRECTORY

@@ -15,15 +15,13 @@ from ...api import Scope
 from ...errors import ConflictError, ExistsError, HoldfastError, NotFoundError
 from ...flows.gone import clear, noted
 from ...flows.place import TREE
-from ...lease import Lease, name_in
+from ...flows.workflows import alone
 from ...writing import CERTAIN
 from ..base import Service
 from .identity import forget, repoint, vacate
 from .problems import Problem
 
-__all__ = ["alone", "finish", "moving", "workflows"]
-
-_LEASE_TIME = 10.0  # seconds; it is renewed
+__all__ = ["finish", "moving", "workflows"]
 
 
 def workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
@@ -32,12 +30,6 @@ def workflows(namespace: Scope, path: str, folder: bool) -> list[Scope]:
         scope = namespace.workflow(path)
         return [scope] if scope.present else []
     return [scope for scope in namespace.children("workflow") if scope.name.startswith(f"{path}/")]
-
-
-def alone(service: Service, namespace: Scope) -> Lease:
-    """The lease of who moves or deletes files of a namespace: two at once could part a file from its variables."""
-    name = name_in(namespace.path, "files")
-    return service.store.lease(name, seconds=_LEASE_TIME, wait=service.kernel.config.timeout, renew=True)
 
 
 # --- moving -----------------------------------------------------------------------------------------------------------
@@ -52,7 +44,7 @@ def moving(service: Service, namespace: Scope, path: str, new: str) -> Iterator[
     for each in (path, new):
         finish(namespace, each)
     moved: list[tuple[Scope, str]] = []
-    with alone(service, namespace) as lease:
+    with alone(namespace) as lease:
 
         def go(inside: Any, folder: bool) -> None:
             inside._ledger.commit((), fence=lease.fence)
