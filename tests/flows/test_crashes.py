@@ -84,6 +84,23 @@ def test_an_instance_that_was_recorded_and_not_begun_has_crashed(place: Place) -
     assert place.engine.wait(place.namespace, place.last, 10) == {"var": {"x": 1}}
 
 
+def test_an_instance_that_is_removed_when_it_has_just_begun(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.register(COUNTER)
+    catalog = place.store._kernel.catalog
+    commit = catalog.commit
+
+    def removed(*given: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        made = commit(*given, **options)
+        place.namespace.drop()
+        return made
+
+    monkeypatch.setattr(catalog, "commit", removed)
+    with pytest.raises(FlowFailed, match="removed"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    assert not place.namespace.present
+
+
 def test_a_crash_that_cannot_be_recorded_is_recorded_later(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.register(COUNTER)
     full = threading.Event()

@@ -53,6 +53,7 @@ _SOON = 1.0  # seconds after which lines of a log are not kept back any more
 _LINES = 1000  # that are kept back at most
 _LONGEST = 65_536  # characters of a line
 _FEW = 20  # lines that may be among the facts
+_REMOVED = 0  # id of no scope
 _TROUBLE = 1000  # characters of what made it crash
 
 
@@ -145,7 +146,7 @@ class Record:
             with suppress(HoldfastError, Stopped):
                 self.crashed(facts["runner"], error)
             raise
-        self._number = self.scope._ledger.scope_id(self.scope.path)
+        self._number = self.scope._ledger.scope_id(self.scope.path) or _REMOVED
 
     def _put_text(self, batch: Batch, facts: dict[str, Any], name: str, text: str) -> None:
         if len(text) <= _SHORT:
@@ -159,7 +160,7 @@ class Record:
         Raises:
             ConflictError: its facts are not at this version any more.
         """
-        self._number = self.scope._ledger.scope_id(self.scope.path)
+        self._number = self.scope._ledger.scope_id(self.scope.path) or _REMOVED
 
         def make(batch: Batch) -> None:
             batch.expect(self.scope, FACTS, version)
