@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -334,9 +336,22 @@ command = 'trap "sleep 0.5; exit" TERM; echo $$ > pid; while :; do sleep 0.02; d
 """
 
 
+@contextmanager
+def of_a_child(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
+    """What a child that begins in this block inherits for a signal, however this test was started."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 def test_a_terminal_that_is_closed_ends_functions_too(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
     write(tmp_path, flow_yaml=CALLING, functions_toml=SLOW)
-    with begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process:
+    with (
+        of_a_child(signal.SIGHUP, signal.SIG_DFL),
+        begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process,
+    ):
         waiting(tmp_path)
         process.send_signal(signal.SIGHUP)
         assert process.stderr is not None
@@ -351,13 +366,12 @@ def test_a_terminal_that_is_closed_ends_functions_too(store: holdfast.Store, at:
 
 def test_nohup_stays(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
     write(tmp_path, flow_yaml=CALLING, functions_toml=FUNCTIONS)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which a child inherits
-    try:
-        with begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process:
-            waiting(tmp_path)
-            process.send_signal(signal.SIGHUP)
-            (tmp_path / "go").touch()
-            assert process.wait(20) == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with (
+        of_a_child(signal.SIGHUP, signal.SIG_IGN),
+        begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process,
+    ):
+        waiting(tmp_path)
+        process.send_signal(signal.SIGHUP)
+        (tmp_path / "go").touch()
+        assert process.wait(20) == 0
     assert instances(store) == ["complete"]

@@ -162,7 +162,7 @@ STORE_WIDE: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 ANYBODY = {
     "hello", "commit", "members", "codec_id", "codec", "storage_id", "storage", "storages", "now", "settled", "acquire",
-    "renew", "release", "barrier",
+    "holder", "renew", "release", "barrier",
 }  # fmt: skip
 
 
@@ -459,6 +459,7 @@ def test_who_waits_for_a_lease_learns_nothing_of_its_holder(places: Any, own: ho
     guest = places()
     with own.lease("one") as lease:
         row = guest.call("acquire", "one", "me", 10.0, False)
+        assert guest.call("holder", "one") == row
         assert lease.owner not in str(row)
         assert row.token == 0
         with pytest.raises(ConflictError):
@@ -473,7 +474,9 @@ def test_the_librarys_own_leases_are_of_who_has_all(places: Any, own: holdfast.S
     """Nobody who is limited to a scope holds up what concerns all."""
     guest = places()
     for name in ("holdfast/gc", "holdfast/policy", "holdfast/any"):
-        for call in (("acquire", name, "me", 9.0, False), ("renew", (name, 1), 9.0), ("release", (name, 1))):
+        for call in (
+            ("acquire", name, "me", 9.0, False), ("holder", name), ("renew", (name, 1), 9.0), ("release", (name, 1)),
+        ):  # fmt: skip
             with pytest.raises(AccessError):
                 guest.call(*call)
     with pytest.raises(InvalidArgumentError):
