@@ -14,6 +14,7 @@ from holdfast.flows.engine import Engine
 from holdfast.flows.failures import Failure
 from holdfast.flows.functions import Functions
 from holdfast.flows.functions.action import Action, File
+from holdfast.flows.instance import Limits
 
 from .conftest import Place
 from .test_instances import until
@@ -390,3 +391,44 @@ def test_the_time_of_a_subflow_is_that_of_the_state_that_calls_it(place: Place) 
     assert place.fails(text, {"n": 1}).error_code == "direktiv.cancels.timeout.soft"
     statuses = [info.status for info in place.engine.instances(place.namespace).page()[1]]
     assert statuses == ["failed", "failed"]
+
+
+def test_a_subflow_that_nobody_waits_for_is_of_the_state_that_called_it(place: Place) -> None:
+    """Else it could be taken for what another state calls, and that one get its output."""
+
+    def failing(action: Action) -> Any:
+        until(lambda: any(each.function == "echo" for each in place.calls.made))
+        raise Failure("not.yet", "try again")
+
+    def waits(action: Action) -> None:
+        until(lambda: [each.function for each in place.calls.made].count("fail") == 2)
+
+    place.calls.known |= {"fail": failing, "echo": waits}
+    place.register(act("fail"), "/child.yaml")
+    functions = "functions: [{id: echo, image: echo}, {id: child, workflow: child.yaml}]\nstates:\n"
+    apart = "{id: a, type: action, async: true, action: {function: child, retries: {max_attempts: 1}}, transition: b}"
+    place.run(f"{functions}- {apart}\n- {{id: b, type: action, action: {{function: echo}}}}\n")
+    known = place.engine.instances(place.namespace)
+    (parent,) = (info.id for info in known.page()[1] if not info.lineage)
+    callers = [info.lineage[-1] for info in known.page()[1] if info.lineage]
+    assert sorted((each["state"], each["branch"]) for each in callers) == [("a", "1/0/0"), ("a", "1/0/1")]
+    assert {each["id"] for each in callers} == {parent}
+
+
+def test_a_call_that_nobody_waits_for_takes_the_place_of_one_that_has_ended(place: Place) -> None:
+    def last(action: Action) -> None:
+        if action.input == 1:
+            until(lambda: not any(thread.name == "holdfast-flow-call" for thread in threading.enumerate()))
+        elif action.input == 2:
+            until(lambda: len(place.calls.made) == 4, 1)
+
+    place.calls.known["echo"] = last
+    states = "".join(
+        f"- {{id: s{n}, type: action, async: {'false' if n % 2 else 'true'}, action: {{function: echo, input: {n}}}"
+        + (f", transition: s{n + 1}}}\n" if n < 3 else "}\n")
+        for n in range(4)
+    )
+    place.register(FUNCTIONS + states)
+    with Engine(place.store, place.calls, limits=Limits(threads=1)) as engine:
+        engine.run(place.namespace, "/flow.yaml")
+    assert not any("failed" in line for line in place.log())

@@ -29,16 +29,25 @@ _PLAIN, _INSTANCE = Template("plain", ()), Template("instance", ())
 _Job = Callable[[Group], Any]
 
 
-class _Times(NamedTuple):
-    """Until when the calls of a state may go on, and whether the state itself says how long they may take."""
+class _Common(NamedTuple):
+    """What the calls of a state have in common.
 
+    Attributes:
+        state: its id.
+        step: which state of the run it is. The instance may be further when a call is made that nobody waits for.
+        end: until when they may go on.
+        told: whether the state itself says how long they may take.
+    """
+
+    state: str
+    step: int
     end: float | None
     told: bool
 
 
 def act(run: Instance, logic: Act, data: Data) -> dict[str, Any]:
     """Call a function, and give the data with its result."""
-    job = partial(_call, run, logic.call, data, 0, _times(run, logic.timeout))
+    job = partial(_call, run, logic.call, data, 0, _common(run, logic.timeout))
     if logic.apart:
         run.in_background(partial(_ignored, run, job))
         return data.value  # type: ignore[no-any-return]
@@ -54,21 +63,21 @@ def foreach(run: Instance, logic: Foreach, data: Data) -> dict[str, Any]:
         raise Failure(Codes.BAD_ARRAY, f"the array of a foreach must be a list, not {shown(array):.200}")
     if len(array) > most:
         raise Failure(Codes.BAD_ARRAY, f"the array of a foreach has {len(array):,} elements, and may have {most:,}")
-    times = _times(run, logic.timeout)
-    jobs = [partial(_call, run, logic.call, run.data_of(each), n, times) for n, each in enumerate(array)]
+    common = _common(run, logic.timeout)
+    jobs = [partial(_call, run, logic.call, run.data_of(each), n, common) for n, each in enumerate(array)]
     return {**data.value, "return": _all(run, jobs, True)}
 
 
 def parallel(run: Instance, logic: Parallel, data: Data) -> dict[str, Any]:
     """Call several functions, and give the data with the list of their results, null for those not waited for."""
-    times = _times(run, logic.timeout)
-    jobs = [partial(_call, run, call, data, n, times) for n, call in enumerate(logic.calls)]
+    common = _common(run, logic.timeout)
+    jobs = [partial(_call, run, call, data, n, common) for n, call in enumerate(logic.calls)]
     return {**data.value, "return": _all(run, jobs, logic.mode == "and")}
 
 
-def _times(run: Instance, timeout: float | None) -> _Times:
+def _common(run: Instance, timeout: float | None) -> _Common:
     end = None if timeout is None else time.monotonic() + timeout
-    return _Times(earliest(run.deadline, end), timeout is not None)
+    return _Common(run.moment.state, run.step, earliest(run.deadline, end), timeout is not None)
 
 
 def _ignored(run: Instance, job: _Job) -> None:
@@ -163,14 +172,14 @@ def _helping(run: Instance, several: _Jobs) -> None:
 # --- one --------------------------------------------------------------------------------------------------------------
 
 
-def _call(run: Instance, call: Call, data: Data, n: int, times: _Times, group: Group) -> Any:
+def _call(run: Instance, call: Call, data: Data, n: int, common: _Common, group: Group) -> Any:
     """Call a function or a subflow, and again as its retries say."""
-    above = Above(group, run.unit.held, times.end)
+    above = Above(group, run.unit.held, common.end)
     seconds = 0.0 if call.retries is None else call.retries.delay
     for attempt in count():
         try:
             above.check()
-            return _try(run, call, data, n, attempt, above, times.told)
+            return _try(run, call, data, n, attempt, above, common)
         except Fatal:
             raise
         except Failure as failure:
@@ -192,13 +201,13 @@ def _retries(retries: Retries | None, attempt: int, failure: Failure, seconds: f
     return retries
 
 
-def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Above, told: bool) -> Any:
+def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Above, common: _Common) -> Any:
     function = call.function
     if function.subflow:
         (given,) = data.values(call.input)
         given = given if isinstance(given, dict) else {"input": given}
-        branch = f"{run.step}/{n}/{attempt}"
-        return run.host.run_subflow(run, function.name, given, branch, above)
+        by = {"id": run.place.instance, "state": common.state, "branch": f"{common.step}/{n}/{attempt}"}
+        return run.host.run_subflow(run, function.name, given, by, above)
     caller = run.host.caller
     if caller is None:
         raise Failure("", f"the function {function.name} cannot be called: no functions are configured")
@@ -210,7 +219,7 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Abo
     twice = Counter(file.target for file in others)  # of one place, which fails, whatever the other place says
     files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
     left = above.left
-    timeout = left if told else None
+    timeout = left if common.told else None
     action = Action(function.name, given, files, n, timeout, run.place, run.record.log, above.group.event, left)
     return caller.call(action)
 

@@ -303,7 +303,7 @@ class Engine:
     # --- subflows -----------------------------------------------------------------------------------------------------
 
     def _run_subflow(
-        self, parent: Instance, path: str, given: dict[str, Any], branch: str, above: Above
+        self, parent: Instance, path: str, given: dict[str, Any], call: dict[str, Any], above: Above
     ) -> dict[str, Any]:
         """Run a subflow in this thread, or go on with it, and give its output.
 
@@ -311,11 +311,12 @@ class Engine:
             Failure: it failed, or there is no such workflow.
         """
         caller = parent.place
-        lineage = [*parent.facts["lineage"], {"id": caller.instance, "state": parent.moment.state, "branch": branch}]
+        lineage = [*parent.facts["lineage"], call]
         if len(lineage) > self.limits.depth:
             raise Failure(Codes.DEPTH, f"subflows may be in each other {self.limits.depth} levels deep")
         try:
-            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), id_below(caller.instance, branch))
+            id = id_below(caller.instance, call["branch"])
+            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), id)
             child = self._child(place, given, lineage, above._replace(group=Group(above.group)))
         except NotFoundError as error:
             raise Failure(Codes.NO_WORKFLOW, str(error)) from None

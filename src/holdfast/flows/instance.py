@@ -76,15 +76,15 @@ class Host(NamedTuple):
     Attributes:
         perform: does what a state does, beside its log, its transform and its transition.
         caller: calls functions.
-        run_subflow: runs a subflow in this thread: by its caller, its path, its input, what names the call among those
-            of the caller, and what it is under; gives its output, or raises a Failure.
+        run_subflow: runs a subflow in this thread: by its caller, its path, its input, the call as its lineage tells of
+            it, and what it is under; gives its output, or raises a Failure.
         threads: how many more may be started, beside those that run instances.
     """
 
     limits: Limits
     perform: Callable[[Instance, Logic, Data], Result]
     caller: Caller | None
-    run_subflow: Callable[[Instance, str, dict[str, Any], str, Above], dict[str, Any]]
+    run_subflow: Callable[[Instance, str, dict[str, Any], dict[str, Any], Above], dict[str, Any]]
     threads: BoundedSemaphore
 
 
@@ -404,6 +404,7 @@ class Instance:
 
     def in_background(self, work: Callable[[], object]) -> None:
         """Do something beside the states that come; the run does not end before it."""
+        self._background = self._behind
         many = len(self._background) >= self.host.limits.threads
         thread = None if many else begin_thread(work, "holdfast-flow-call")
         if thread is None:
@@ -411,8 +412,12 @@ class Instance:
         else:
             self._background.append(thread)
 
+    @property
+    def _behind(self) -> list[Thread]:
+        return [thread for thread in self._background if thread.is_alive()]
+
     def _join(self) -> None:
         while self._background:
             self.check()
             self._background[0].join(_OFTEN)
-            self._background = [thread for thread in self._background if thread.is_alive()]
+            self._background = self._behind
