@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast.errors import FlowFailed, StorageFullError
+from holdfast.errors import FlowFailed, InvalidArgumentError, NotFoundError, StorageFullError
 from holdfast.flows.engine import Engine
 from holdfast.flows.functions.action import Action
+from holdfast.flows.record import Record
 
 from .callers import Calls
 from .conftest import Place
@@ -222,6 +224,19 @@ def test_what_a_fork_sees_of_instances_of_its_parent(place: Place) -> None:
         place.engine.wait(place.namespace, id, 10)
 
 
+def test_a_fork_that_comes_while_a_definition_is_looked_up(place: Place) -> None:
+    place.register(COUNTER)
+
+    def within() -> None:
+        signal.alarm(5)
+        place.engine.run(place.namespace, "/flow.yaml")
+        place.engine.close()
+
+    with place.engine._definitions._lock:  # as another thread may have it then
+        process = forked(within)
+    assert os.waitpid(process, 0)[1] == 0
+
+
 def test_what_is_added_to_workers_that_have_closed_does_not_run(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.register("functions: [{id: echo, image: echo}]\nstates:\n- {id: a, type: action, action: {function: echo}}\n")
     engine = Engine(place.store, place.calls)
@@ -272,3 +287,112 @@ def test_what_a_unit_keeps_back_outlasts_a_wait_for_its_turn(place: Place, how: 
         place.engine.resume(place.namespace, id)
         place.engine.wait(place.namespace, id, 10)
         assert place.namespace.workflow("/flow.yaml").get_bytes("x") == b"2"
+
+
+def test_an_instance_that_is_resumed_before_who_ran_it_has_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known as what runs here, and so cancelled."""
+    place.register("functions: [{id: echo, image: echo}]\nstates:\n- {id: a, type: action, action: {function: echo}}\n")
+    place.calls.known["echo"] = lambda action: 1 / 0
+    original = Record.crashed
+
+    def resumed(record: Record, error: BaseException) -> Any:
+        found = original(record, error)
+        monkeypatch.undo()
+        place.calls.known["echo"] = lambda action: action.cancelled.wait(10)
+        place.engine.resume(place.namespace, record.place.instance)
+        until(lambda: len(place.calls.made) == 2)
+        return found
+
+    monkeypatch.setattr(Record, "crashed", resumed)
+    with pytest.raises(FlowFailed, match="division by zero"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    place.engine.cancel(place.namespace, place.last)
+    with pytest.raises(FlowFailed, match="was cancelled"):
+        place.engine.wait(place.namespace, place.last, 2)
+
+
+def test_an_instance_that_is_started_when_the_last_thread_ends_for_want_of_work(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.register(COUNTER)
+    monkeypatch.setattr("holdfast.flows.workers._IDLE", 0.05)
+    with Engine(place.store, place.calls, threads=1) as engine:
+        original = engine._workers._next
+        begun: list[str] = []
+
+        def late() -> Any:
+            found = original()
+            if found is None and len(begun) == 1:
+                begun.append(engine.start(place.namespace, "/flow.yaml"))
+            return found
+
+        monkeypatch.setattr(engine._workers, "_next", late)
+        begun.append(engine.start(place.namespace, "/flow.yaml"))
+        until(lambda: len(begun) == 2)
+        assert engine.wait(place.namespace, begun[1], 2) == {"var": {"x": 2}}
+
+
+@pytest.mark.parametrize("answer", ["lost", "given"])
+def test_an_instance_that_was_taken_over_and_is_not_gone_on_with_has_crashed(place: Place, answer: str) -> None:
+    """Whether that is to resume or to cancel it."""
+    id = closed_while_it_sleeps(place, SLEEP)
+    errors = iter([StorageFullError("full")] if answer == "lost" else [None, StorageFullError("full")])
+    how = {"after" if answer == "lost" else "before": lambda changes: next(errors, None)}
+    done = place.engine.resume if answer == "lost" else place.engine.cancel
+    with failing(place.store, **how), pytest.raises(StorageFullError):
+        done(place.namespace, id)
+    assert place.engine.instances(place.namespace).get(id).status == "crashed"
+    place.calls.known["sleep"] = lambda action: None
+    place.engine.resume(place.namespace, id)
+    assert place.engine.wait(place.namespace, id, 10)["var"] == {"n": 1}
+
+
+def test_a_resume_that_fails_does_not_stop_who_was_faster(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = closed_while_it_sleeps(place, SLEEP)
+    done = threading.Event()
+    place.calls.known["sleep"] = lambda action: done.wait(10)
+    original = place.engine._hold
+
+    def slower(*given: Any) -> Any:
+        monkeypatch.undo()
+        place.engine.resume(place.namespace, id)
+        return original(*given)
+
+    monkeypatch.setattr(place.engine, "_hold", slower)
+    errors = iter([None, StorageFullError("full")])
+    with failing(place.store, before=lambda changes: next(errors, None)):
+        with pytest.raises((StorageFullError, InvalidArgumentError)):
+            place.engine.resume(place.namespace, id)
+        done.set()
+        assert place.engine.wait(place.namespace, id, 10)["var"] == {"n": 1}
+
+
+def test_an_instance_that_is_removed_when_it_is_resumed_changes_nothing_for_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = closed_while_it_sleeps(place, SLEEP)
+    runner = place.engine._hold(place.namespace, None)
+    catalog = place.store._kernel.catalog
+    commit = catalog.commit
+
+    def removed(*given: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        place.engine.remove(place.namespace, id)
+        return commit(*given, **options)
+
+    monkeypatch.setattr(catalog, "commit", removed)
+    with pytest.raises(NotFoundError, match="removed"):
+        place.engine.resume(place.namespace, id)
+    assert place.engine._hold(place.namespace, None) is runner
+
+
+def test_an_interrupt_is_told_though_the_instance_is_gone(place: Place) -> None:
+    def drop(changes: Any) -> BaseException | None:
+        if "progress" not in _keys(changes):
+            return None
+        place.engine.instances(place.namespace).scope(place.last).drop()
+        return KeyboardInterrupt()
+
+    place.register(SLEEP)
+    with failing(place.store, before=drop), pytest.raises(KeyboardInterrupt):
+        place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})

@@ -24,7 +24,9 @@ def put(place: Place, name: str) -> str:
     return id
 
 
-@pytest.mark.parametrize("name", ["v1_complete.json", "v1_crashed.json"])
+@pytest.mark.parametrize(
+    "name", [f"{version}_{end}.json" for version in ("v1", "v2") for end in ("complete", "crashed")]
+)
 def test_what_was_recorded_is_shown(place: Place, name: str) -> None:
     id = put(place, name)
     known = place.engine.instances(place.namespace)
@@ -33,7 +35,7 @@ def test_what_was_recorded_is_shown(place: Place, name: str) -> None:
     assert info.metadata == {"at": "get"}
     assert known.definition(id).startswith("\natomic:")
     assert next(known.log(id)).text == "it begins"
-    if name == "v1_complete.json":
+    if name.endswith("_complete.json"):
         assert (info.status, info.flow) == ("complete", ("get", "set", "wait", "last", "end"))
         assert info.ended is not None
         assert known.output(id) == {"by": "me", "var": {"x": 2}}
@@ -41,8 +43,9 @@ def test_what_was_recorded_is_shown(place: Place, name: str) -> None:
         assert (info.status, info.state, info.step) == ("crashed", "wait", 2)
 
 
-def test_what_was_recorded_of_one_that_crashed_is_gone_on_with(place: Place) -> None:
-    id = put(place, "v1_crashed.json")
+@pytest.mark.parametrize("name", ["v1_crashed.json", "v2_crashed.json"])
+def test_what_was_recorded_of_one_that_crashed_is_gone_on_with(place: Place, name: str) -> None:
+    id = put(place, name)
     workflow = place.namespace.workflow("/team/work.yaml")
     place.engine.resume(place.namespace, id)
     assert place.engine.wait(place.namespace, id, 10) == {"by": "me", "var": {"x": 1}}

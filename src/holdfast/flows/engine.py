@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from posixpath import dirname
 from threading import BoundedSemaphore, Lock
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from ..errors import (
     FlowFailed,
     HoldfastError,
     InvalidArgumentError,
+    LeaseLost,
     NotFoundError,
 )  # fmt: skip
 from ..lease import Lease
@@ -100,7 +102,6 @@ class Engine:
         self._kernel = store._kernel
         self.caller = caller
         self.limits = limits or Limits()
-        self._definitions = Definitions(caller)
         self._closed = False
         self._begin()
         _engines.add(self)
@@ -108,6 +109,7 @@ class Engine:
     def _begin(self) -> None:
         """Run nothing yet, as after a fork, where what runs is the parent's."""
         self._lock = Lock()
+        self._definitions = Definitions(self.caller)
         self._threads = BoundedSemaphore(_HELPERS)
         self._workers = Workers(self._most)
         self._runners: dict[Path, _Runner] = {}
@@ -267,20 +269,29 @@ class Engine:
             entry = known.facts(id)
             if entry.value["status"] != PENDING:
                 return
-            with suppress(ConflictError):  # it was gone on with, it ended, or it was removed just now: look again
+            with suppress(ConflictError, Stopped):  # it was gone on with, it ended, or it was removed: look again
                 if known.lasts(entry.value):
                     with known.scope(id).transaction() as inside:
                         if inside.record(FACTS).version == entry.version:
                             inside.put(CANCEL, True)
                             return
                 else:
-                    record, facts, *_ = self._claimed(namespace, entry)
-                    ended = {**facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
-                    record.commit(Change(ended, line=("error", WAS_CANCELLED)))
-                    for child in known.below(id):
-                        self.cancel(namespace, child)
+                    self._end_crashed(namespace, entry)
                     return
         self._workers.stop(running, CANCELLED)
+
+    def _end_crashed(self, namespace: BaseScope[Any], entry: Entry[Any]) -> None:
+        """Cancel an instance that crashed; its subflows first, so that what fails here can be done again."""
+        record, facts, *_ = self._claimed(namespace, entry)
+        try:
+            for child in self.instances(namespace).below(facts["id"]):
+                with suppress(NotFoundError):
+                    self.cancel(namespace, child)
+            ended = {**facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
+            record.commit(Change(ended, line=("error", WAS_CANCELLED)))
+        except BaseException as error:
+            self._workers.record_crash(partial(record.crashed, error))
+            raise
 
     def remove(self, namespace: BaseScope[Any], id: str) -> None:
         """Remove what is recorded of an instance that has ended or crashed. What it has written stays.
@@ -366,8 +377,15 @@ class Engine:
             try:
                 write(record)
                 return record
-            except Stopped:
+            except Stopped as stopped:
+                if not isinstance(stopped.__cause__, LeaseLost):
+                    break
                 lost = lease
+            except (ConflictError, NotFoundError):
+                raise
+            except BaseException as error:  # which may be the answer to a commit that was made
+                self._workers.record_crash(partial(record.crashed, error))
+                raise
         raise NotFoundError(f"the instance {place.instance} was removed")
 
     def _hold(self, namespace: BaseScope[Any], lost: Lease | None) -> _Runner:

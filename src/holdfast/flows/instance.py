@@ -396,7 +396,7 @@ class Instance:
             Stopped: it was removed, or others took over.
             HoldfastError: it cannot be recorded now.
         """
-        self.facts.update(self.record.crashed(self.facts["runner"], error))
+        self.facts.update(self.record.crashed(error))
         if self.facts["status"] == COMPLETE:
             self.output = self._data.value
 

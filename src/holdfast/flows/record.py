@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import RLock
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from ..address import Path
 from ..errors import ConflictError, HoldfastError, LeaseLost, NotFoundError, ScopeDroppedError
@@ -71,6 +72,7 @@ def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], 
     ``metadata``              what its last state with metadata said, as JSON
     ``wake``                  when its delay ends
     ``runner``                whose lease says that it is run; None if it is known not to be
+    ``claim``                 another text each time that somebody begins to run it, or goes on with it
     ``trouble``               why it is not run
     ``definition``            the text that it runs by
     ``input``, ``output``     its data at the beginning, until it ends, and at its end, if it is complete; as JSON
@@ -80,8 +82,8 @@ def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], 
     return {
         "id": place.instance, "path": place.path, "invoker": invoker, "lineage": list(lineage), "status": PENDING,
         "state": state, "step": 0, "flow": [], "begun": place.namespace._kernel.catalog.now(), "ended": None,
-        "code": None, "message": None, "metadata": None, "wake": None, "runner": None, "trouble": None,
-        "lines": [],
+        "code": None, "message": None, "metadata": None, "wake": None, "runner": None, "claim": None,
+        "trouble": None, "lines": [],
     }  # fmt: skip
 
 
@@ -119,7 +121,7 @@ class Record:
         self._number: int | None = None
         self._lines: list[list[Any]] = []
         self._chunks = 0  # of lines that are written
-        self._crash = 0  # version of the facts when it crashed: later ones are of who went on with it
+        self._claim = uuid4().hex
         self._lock = RLock()
         self._written = time.monotonic()
 
@@ -133,6 +135,8 @@ class Record:
             NotFoundError: the namespace was dropped since.
         """
 
+        facts["claim"] = self._claim
+
         def make(batch: Batch) -> None:
             self._put_text(batch, facts, "definition", definition)
             self._put_text(batch, facts, "input", data)
@@ -142,10 +146,6 @@ class Record:
             self._commit(make, 1, {self.place.namespace.path: namespace})
         except ScopeDroppedError:
             raise NotFoundError(f"{self.place.namespace} was dropped") from None
-        except BaseException as error:  # which may be the answer to a commit that was made
-            with suppress(HoldfastError, Stopped):
-                self.crashed(facts["runner"], error)
-            raise
         self._number = self.scope._ledger.scope_id(self.scope.path) or _REMOVED
 
     def _put_text(self, batch: Batch, facts: dict[str, Any], name: str, text: str) -> None:
@@ -161,6 +161,7 @@ class Record:
             ConflictError: its facts are not at this version any more.
         """
         self._number = self.scope._ledger.scope_id(self.scope.path) or _REMOVED
+        facts["claim"] = self._claim
 
         def make(batch: Batch) -> None:
             batch.expect(self.scope, FACTS, version)
@@ -201,18 +202,17 @@ class Record:
         if change.facts["status"] == PENDING:
             self._commit(lambda batch: self._go_on(batch, change))
             return
-        with self._lock:
-            self._commit(lambda batch: self._end(batch, change), 1 if change.expected else _TRIES)
+        self._commit(lambda batch: self._end(batch, change), 1 if change.expected else _TRIES)
         scope = self.place.scope("instance")
         with suppress(HoldfastError):  # it has ended, and nothing is left in there
             if scope.present:
                 scope.drop(missing_ok=True)
 
-    def crashed(self, runner: str | None, error: BaseException) -> dict[str, Any]:
-        """Write down that this runner does not run it any more; gives its facts as they are recorded then.
+    def crashed(self, error: BaseException) -> dict[str, Any]:
+        """Write down that who claimed it by this does not run it any more; gives its facts as they are recorded then.
 
         Where it is stays as it was recorded last: what failed may be the answer to a commit that was made, and then
-        the instance is further than who ran it knows, or has ended.
+        the instance is claimed, or further than who ran it knows, or has ended.
 
         Raises:
             Stopped: the instance was removed, or others took over; nothing was written.
@@ -222,8 +222,7 @@ class Record:
         except NotFoundError:
             raise Stopped from None
         facts = entry.value
-        self._crash = self._crash or entry.version
-        if facts["status"] == PENDING and facts["runner"] == runner and entry.version == self._crash:
+        if facts["status"] == PENDING and facts["runner"] is not None and facts.get("claim") == self._claim:
             facts |= {"runner": None, "trouble": f"{type(error).__name__}: {error}"[:_TROUBLE]}
 
             def make(batch: Batch) -> None:
@@ -286,7 +285,7 @@ class Record:
                     make(batch)
                     batch.commit()
                     break
-                except BaseException as error:
+                except HoldfastError as error:
                     if isinstance(error, LeaseLost) or self.is_gone():
                         raise Stopped from error
                     if not isinstance(error, ConflictError) or attempt == tries - 1:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Condition, Event
 
 from ..address import Path
@@ -69,7 +70,7 @@ class Workers:
         self._work = Condition()
         self._waiting: deque[Running] = deque()
         self._running: dict[tuple[Path, str], Running] = {}
-        self._crashed: list[Running] = []  # of which this could not be recorded yet
+        self._crashed: list[Callable[[], object]] = []  # what records of an instance that it crashed, and could not yet
         self._threads = self._free = 0
         self._watches = self._closed = False
 
@@ -105,50 +106,59 @@ class Workers:
         self.perform(running)
 
     def _serve(self) -> None:
-        try:
-            while (running := self._next()) is not None:
+        while (running := self._next()) is not None:
+            try:
                 self.perform(running)
-                del running
-        finally:
-            with self._work:
-                self._threads -= 1
+            except BaseException:
+                with self._work:
+                    self._threads -= 1
+                raise
+            del running
 
     def _next(self) -> Running | None:
+        """What a thread does next; None if it is to end, and does not count any more."""
         with self._work:
-            while not self._waiting:
-                if self._closed:
-                    return None
+            while not self._waiting and not self._closed:
                 self._free += 1
                 woken = self._work.wait(_IDLE)
                 self._free -= 1
-                if not woken and not self._waiting:
-                    return None
-            return self._waiting.popleft()
+                if not woken:
+                    break
+            if self._waiting:
+                return self._waiting.popleft()
+            self._threads -= 1
+            return None
 
     def perform(self, running: Running) -> None:
         """Run an instance in this thread."""
         place = running.instance.place
+        key = place.namespace.path, place.instance
         try:
             running.instance.run()
         except BaseException as error:
             running.error = error
-            if not isinstance(error, Stopped) and not self._records(running):
-                with self._work:
-                    self._crashed.append(running)
-                    self._begin_watch()
+            if not isinstance(error, Stopped):
+                self.record_crash(partial(running.instance.crashed, error))
             if not isinstance(error, Exception):
                 raise
         finally:
             with self._work:
-                self._running.pop((place.namespace.path, place.instance), None)
+                if self._running.get(key) is running:  # else somebody goes on with it already
+                    del self._running[key]
             running.end()
 
+    def record_crash(self, record: Callable[[], object]) -> None:
+        """Let this record that an instance crashed: now, or as soon as the store can be written."""
+        if not self._records(record):
+            with self._work:
+                self._crashed.append(record)
+                self._begin_watch()
+
     @staticmethod
-    def _records(running: Running) -> bool:
+    def _records(record: Callable[[], object]) -> bool:
         """Record that an instance crashed; gives whether there is no more to do about that."""
-        assert running.error is not None
         try:
-            running.instance.crashed(running.error)
+            record()
         except (ClosedError, Stopped):
             pass
         except HoldfastError:
