@@ -42,6 +42,7 @@ def test_with_everything_in_files() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
 def test_at_length() -> None:
     check_store(holdfast.open, max_examples=2000, stateful_step_count=50)
 
@@ -50,10 +51,10 @@ def test_at_length() -> None:
 
 
 def expired_is_visible(patch: Patch) -> None:
-    def visible(kernel: Any, rows: Any) -> Any:
+    def newest(kernel: Any, rows: Any) -> Any:
         return max(rows, key=lambda row: row[1], default=None)
 
-    patch.setattr("holdfast.values.visible", visible)
+    patch.setattr("holdfast.reading.newest", newest)
 
 
 def conditions_are_ignored(patch: Patch) -> None:
