@@ -396,3 +396,41 @@ def test_an_interrupt_is_told_though_the_instance_is_gone(place: Place) -> None:
     place.register(SLEEP)
     with failing(place.store, before=drop), pytest.raises(KeyboardInterrupt):
         place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})
+
+
+PARENT = """
+functions: [{id: first, workflow: first.yaml}, {id: second, workflow: second.yaml}]
+states:
+"""
+
+
+@pytest.mark.parametrize(
+    "states",
+    [
+        "- {id: a, type: parallel, actions: [{function: first}, {function: second}]}\n",
+        "- {id: a, type: action, async: true, action: {function: first}, transition: b}\n"
+        "- {id: b, type: action, action: {function: second}}\n",
+    ],
+    ids=["parallel", "async"],
+)
+def test_a_subflow_crashes_with_another_one_and_is_gone_on_with(place: Place, states: str) -> None:
+    """It is not cancelled, with which the whole could not be gone on with; nor pending for ever."""
+    one = "functions: [{{id: {0}, image: {0}}}]\nstates:\n- {{id: a, type: action, action: {{function: {0}}}}}\n"
+    place.register(one.format("sleep"), "/first.yaml")
+    place.register(one.format("echo"), "/second.yaml")
+
+    def broken(action: Action) -> Any:
+        until(lambda: len(place.calls.made) == 2)
+        raise RuntimeError("a fault of the library")
+
+    place.calls.known |= {"echo": broken, "sleep": lambda action: action.cancelled.wait(10)}
+    place.register(PARENT + states)
+    with pytest.raises(FlowFailed, match="a fault of the library"):
+        place.engine.run(place.namespace, "/flow.yaml")
+    known = place.engine.instances(place.namespace)
+    until(lambda: {info.status for info in known.page()[1]} == {"crashed"}, 2)
+    place.calls.known |= {"echo": lambda action: 1, "sleep": lambda action: 2}
+    for info in sorted(known.page()[1], key=lambda info: -len(info.lineage)):
+        place.engine.resume(place.namespace, info.id)
+        place.engine.wait(place.namespace, info.id, 10)
+    assert {info.status for info in known.page()[1]} == {"complete"}

@@ -15,7 +15,7 @@ from .evaluation.patterns import first
 from .expressions import Data, Template
 from .failures import Cancelled, Codes, Failure, Fatal, Stopped
 from .functions.action import Action, File
-from .groups import CANCELLED, Group
+from .groups import CANCELLED, CLOSING, Group
 from .instance import Above, Instance, earliest
 from .json_text import encode, shown
 from .threads import begin_thread
@@ -127,7 +127,9 @@ class _Jobs:
     def _failed(self, error: BaseException) -> None:
         with self._lock:
             self.errors.append(error)
-        if self._all or not isinstance(error, Failure):
+        if not isinstance(error, Failure):  # a crash: all of them can be gone on with
+            self._group.stop(CLOSING)
+        elif self._all:
             self._group.stop(CANCELLED)
 
 
@@ -145,7 +147,7 @@ def _all(run: Instance, jobs: Sequence[_Job], all: bool) -> list[Any]:
             threads.append(thread)
         several.work()
     except BaseException:
-        group.stop(CANCELLED)
+        group.stop(CLOSING)
         raise
     finally:
         for thread in threads:

@@ -61,4 +61,5 @@ class Cancelled(Exception):
 
 
 class Stopped(Exception):
-    """The instance goes on no further here, and nothing is recorded of that: it was removed, or its engine closes."""
+    """The instance goes on no further here: its engine closes, what it is part of crashed, others have it, or it was
+    removed."""

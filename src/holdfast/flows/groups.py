@@ -10,7 +10,8 @@ from .failures import Cancelled, Stopped
 __all__ = ["CANCELLED", "CLOSING", "Group"]
 
 CANCELLED, CLOSING = "cancelled", "closing"
-"""Why something is stopped: somebody cancelled it, or its engine closes and it is to be gone on with later."""
+"""Why something is stopped: somebody cancelled it; or it is to be gone on with later, as its engine closes, or what it
+is part of crashed."""
 
 
 class Group:

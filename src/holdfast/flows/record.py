@@ -223,7 +223,12 @@ class Record:
             raise Stopped from None
         facts = entry.value
         if facts["status"] == PENDING and facts["runner"] is not None and facts.get("claim") == self._claim:
-            facts |= {"runner": None, "trouble": f"{type(error).__name__}: {error}"[:_TROUBLE]}
+            why = (
+                "it was stopped: it can be resumed"
+                if isinstance(error, Stopped)
+                else f"{type(error).__name__}: {error}"
+            )
+            facts |= {"runner": None, "trouble": why[:_TROUBLE]}
 
             def make(batch: Batch) -> None:
                 batch.expect(self.scope, FACTS, entry.version)

@@ -137,8 +137,7 @@ class Workers:
             running.instance.run()
         except BaseException as error:
             running.error = error
-            if not isinstance(error, Stopped):
-                self.record_crash(partial(running.instance.crashed, error))
+            self.record_crash(partial(running.instance.crashed, error))
             if not isinstance(error, Exception):
                 raise
         finally:
