@@ -222,8 +222,10 @@ def _try(run: Instance, call: Call, data: Data, n: int, attempt: int, above: Abo
     files = (*wins, *(file for file in others if file.target not in targets or twice[file.target] > 1))
     left = above.left
     timeout = left if common.told else None
-    action = Action(function.name, given, files, n, timeout, run.place, run.record.log, above.group.event, left)
-    return caller.call(action)
+    record, cancelled = run.record, above.group.event
+    return caller.call(
+        Action(function.name, given, files, n, timeout, run.place, record.log, cancelled, left, record.guard)
+    )
 
 
 def _fields(entry: FileEntry) -> tuple[Template, ...]:

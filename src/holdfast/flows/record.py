@@ -282,7 +282,7 @@ class Record:
     ) -> None:
         """Commit, and again where it fails because scopes of variables were dropped, or deleted from, meanwhile."""
         if began is None:
-            began = {} if self._number is None else {self.scope.path: self._number}
+            began = self._began
         with self._lock:
             for attempt in range(tries):
                 try:
@@ -297,6 +297,14 @@ class Record:
                         raise
             self._chunks += bool(self._lines)
             self._lines, self._written = [], time.monotonic()
+
+    @property
+    def _began(self) -> Mapping[Path, int]:
+        return {} if self._number is None else {self.scope.path: self._number}
+
+    def guard(self, inside: Any) -> None:
+        """In a transaction: let it be made only if the instance is run here, and was not removed."""
+        inside._ledger.commit([], began=self._began, fence=self._lease.fence)
 
     def is_gone(self) -> bool:
         """Whether the instance was removed, alone or with its namespace."""

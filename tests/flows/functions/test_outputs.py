@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,9 +16,11 @@ from typing import Any, cast
 import pytest
 
 import holdfast
+from holdfast.flows.engine import Engine
 from holdfast.flows.functions.packing import file_pieces, opened_file, opened_folder
 from holdfast.flows.functions.room import Room
 from holdfast.flows.functions.watch import Watch
+from holdfast.flows.workflows import register
 
 from .acting import World, failing, file, tar
 
@@ -261,3 +264,19 @@ def test_output_replaces_what_files_in_gave(world: World) -> None:
     world.put("instance", "x", tar(("a", b"1")))
     world.shell('cd "$DIREKTIV_TEMPDIR" && mv x out/instance/x', file("x", type="tar"))
     assert names(world.get("instance", "x")) == ["a"]
+
+
+def test_d27_what_is_left_for_a_namespace_that_was_deleted_meanwhile_does_not_make_it_anew(world: World) -> None:
+    namespace, begun, go = world.place.namespace, world.path / "begun", world.path / "go"
+    line = f"touch {begun}; while [ ! -e {go} ]; do sleep 0.01; done; {GO} echo 1 > namespace/x"
+    action = "functions: [{id: f, image: f}]\nstates:\n- {id: a, type: action, action: {function: f}}\n"
+    register(namespace, "/f.yaml", action)
+    with Engine(namespace, world.functions({"f": {"command": line, "shell": True}})) as engine:
+        running = engine._here(namespace, engine.start(namespace, "/f.yaml"))
+        assert running is not None
+        while not begun.exists():
+            time.sleep(0.01)
+        namespace.drop()
+        go.touch()
+        assert running.ended.wait(10)
+    assert not namespace.present

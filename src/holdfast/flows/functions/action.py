@@ -42,6 +42,7 @@ class Action(NamedTuple):
         log: writes a line into the instance's log.
         cancelled: set when the instance is to end.
         left: seconds after which nobody waits for it, whatever it may take; None for never.
+        guard: in a transaction, lets that fail if the instance is not run here any more.
     """
 
     function: str
@@ -53,6 +54,7 @@ class Action(NamedTuple):
     log: Callable[[str], None]
     cancelled: Event
     left: float | None = None
+    guard: Callable[[Any], None] = lambda inside: None
 
 
 class Caller(Protocol):

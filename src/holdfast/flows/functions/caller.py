@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from threading import Event
 from typing import Any, Self
 
@@ -154,7 +155,7 @@ class Functions:
         limits = self._limits
         room = Room(OUTPUT, "what the function left in out/", limits.output, limits.entries, "output", watch)
         try:
-            store(action.place, folder, room, lambda what, why: log.add(f"{what} is {why}: it is left out"))
+            store(action.place, folder, room, partial(_left_out, log), action.guard)
         except Failure as failure:
             if answer.failure is None:
                 raise
@@ -220,6 +221,10 @@ class Functions:
 
     def __exit__(self, *how: object) -> None:
         self.close()
+
+
+def _left_out(log: Log, what: str, why: str) -> None:
+    log.add(f"{what} is {why}: it is left out")
 
 
 def _encoded(value: Any) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 from ...errors import HoldfastError
 from ...storages.base import OCTETS
@@ -21,10 +22,10 @@ __all__ = ["store"]
 _PACKED = "application/gzip"
 
 
-def store(place: Place, folder: str, room: Room, skip: Skip) -> None:
+def store(place: Place, folder: str, room: Room, skip: Skip, guard: Callable[[Any], None]) -> None:
     """Store what is in ``out/`` of a temporary directory.
 
-    Links and devices are not followed, and told to ``skip``.
+    Links and devices are not followed, and told to ``skip``. ``guard`` is that of the action.
 
     Raises:
         Failure: a name that is not legal, too much, or what the store says; nothing is stored.
@@ -35,6 +36,7 @@ def store(place: Place, folder: str, room: Room, skip: Skip) -> None:
             if not found:
                 return
             with place.namespace.transaction() as inside:
+                guard(inside)
                 within = place._replace(namespace=inside)
                 for scope, name, packed, inner in found:
                     kind = _PACKED if packed else guess_type(name) or OCTETS
