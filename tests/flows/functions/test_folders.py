@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -274,18 +278,43 @@ def test_a_fork_begins_anew(world: World) -> None:
     functions = world.functions({"f": {"command": ["sh", "-c", 'cat "$DIREKTIV_TEMPDIR/x"']}})
     assert functions.call(world.action("f", file("x"))) == 7
     (own,) = [path for path in world.folder.iterdir() if path.is_dir()]
+    all_there = threading.Barrier(8)
+
+    def call(_: int) -> Any:
+        all_there.wait(10)
+        return functions.call(world.action("f", file("x")))
+
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            code = 0 if functions.call(world.action("f", file("x"))) == 7 else 2
+            sys.setswitchinterval(1e-6)
+            with ThreadPoolExecutor(8) as threads:  # which all come first
+                found = list(threads.map(call, range(8)))
+            code = 0 if found == [7] * 8 else 2
             code += 4 * (len([path for path in world.folder.iterdir() if path.is_dir()]) != 2)
+            code += 8 * (functions._running != 0)
             functions.close()
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
     assert own.is_dir()
     assert functions.call(world.action("f", file("x"))) == 7
+
+
+def test_a_fork_does_not_keep_what_another_thread_had_locked(tmp_path: Path) -> None:
+    folders = Folders(str(tmp_path / "functions"))
+    with folders._alone():
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+    try:
+        with FileIO(tmp_path / "functions" / "lock", "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, None], ids=["interrupted", "terminated", "at its end"])

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from threading import Event
 from typing import Any, Self
+from weakref import WeakSet
 
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError
 from ..failures import Failure
@@ -56,9 +57,10 @@ class Functions:
         self._targets, self._limits, self._folder = dict(targets), limits, folder
         self._host, self._port = _host(door)
         self._begin()
+        _all.add(self)
 
     def _begin(self) -> None:
-        self._process = os.getpid()
+        """Run nothing yet, as after a fork, where what runs is the parent's."""
         self._lock = threading.Condition()
         self._ended = Event()
         self._running = 0
@@ -119,7 +121,7 @@ class Functions:
         if target is None:
             raise Failure(UNKNOWN, trouble(self._targets, action.function) or "")
         body = _encoded(action.input)
-        watch, log = Watch(action.cancelled, self._here()), Log(action.log, self._limits.log)
+        watch, log = Watch(action.cancelled, self._ended), Log(action.log, self._limits.log)
         with self._counted():
             try:
                 with self._folders.folder() as folder:
@@ -167,12 +169,6 @@ class Functions:
 
     # --- what is open while actions run -------------------------------------------------------------------------------
 
-    def _here(self) -> Event:
-        """What is set when all is to end."""
-        if self._process != os.getpid():
-            self._begin()
-        return self._ended
-
     @contextmanager
     def _counted(self) -> Iterator[None]:
         with self._lock:
@@ -206,8 +202,6 @@ class Functions:
 
     def close(self) -> None:
         """Cancel what still runs, wait for it, and remove all temporary directories."""
-        if self._process != os.getpid():  # they are another process'
-            return
         self._ended.set()
         with self._lock:
             self._lock.wait_for(lambda: not self._running, _PATIENCE)
@@ -221,6 +215,17 @@ class Functions:
 
     def __exit__(self, *how: object) -> None:
         self.close()
+
+
+_all: WeakSet[Functions] = WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for functions in list(_all):
+        functions._begin()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _left_out(log: Log, what: str, why: str) -> None:

@@ -126,7 +126,10 @@ class Folders:
             )
         with FileIO(os.path.join(self._root, _LOCK), "a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                yield
+            finally:  # of a fork, too, which has the same lock
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _sweep(self) -> None:
         dead: list[tuple[str, FileIO]] = []
