@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.errors import FlowFailed
 from holdfast.flows import unit
 from holdfast.flows.functions.action import Action
 
@@ -217,3 +218,24 @@ def test_d04_a_fork_does_not_wait_for_a_turn_of_its_parent(place: Place) -> None
     assert os.waitpid(forked(within), 0)[1] == 0
     done.set()
     place.engine.wait(place.namespace, id, 10)
+
+
+def test_d04_subflows_that_wait_for_what_the_caller_of_each_other_has(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them gives up; else both waited for ever."""
+    monkeypatch.setattr(unit, "_PATIENCE", 0.2)
+    both = threading.Barrier(2)
+    place.calls.known["echo"] = lambda action: both.wait(10)
+    for own, other in ("xy", "yx"):
+        begin = f"atomic: [{{scope: namespace, key: {own}}}]\n"
+        begin += f"functions: [{{id: echo, image: echo}}, {{id: f, workflow: leaf{other}.yaml}}]\nstates:\n"
+        getter = f"- {{id: a, type: getter, variables: [{{key: {own}, scope: namespace}}]"
+        place.register(f"{begin}{getter}}}\n", f"/leaf{own}.yaml")
+        states = f"{getter}, transition: b}}\n- {{id: b, type: action, action: {{function: echo}}, transition: c}}\n"
+        place.register(f"{begin}{states}- {{id: c, type: action, action: {{function: f}}}}\n", f"/{own}.yaml")
+    ids = [place.engine.start(place.namespace, f"/{own}.yaml") for own in "xy"]
+    assert place.engine.wait(place.namespace, ids[0], 5)["return"]["var"] == {"y": None}
+    with pytest.raises(FlowFailed, match="a caller of this flow") as caught:
+        place.engine.wait(place.namespace, ids[1], 5)
+    assert caught.value.error_code == "direktiv.var.conflict"

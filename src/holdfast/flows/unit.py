@@ -9,6 +9,7 @@ where it first used one. A run that fails writes none of them.
 from __future__ import annotations
 
 import os
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ __all__ = ["Moment", "Unit"]
 
 _SECONDS = 30.0  # of a lease, which is renewed
 _TRIES = 100  # of a unit
+_PATIENCE = 30.0  # seconds for a turn out of order, which may never come
 
 
 class Moment(NamedTuple):
@@ -103,7 +105,8 @@ class Unit:
         """Have the variables for itself from here on; does nothing when it has them.
 
         Raises:
-            Failure: ``direktiv.var.conflict``: an instance that called this one has one of its variables for itself.
+            Failure: ``direktiv.var.conflict``: an instance that called this one has one of its variables for itself; or
+                others have had one for long, and may wait for one that it has.
         """
         if self._has:
             return
@@ -113,27 +116,36 @@ class Unit:
             raise Failure(
                 Codes.CONFLICT, f"{min(taken)} is atomic in a flow that calls this one: name it in one of them only"
             )
+        # All who wait for what comes behind all that they have, in one order, cannot wait for each other.
+        in_order = not self._outer or max(self._outer) < addresses[0]
+        end = None if in_order else time.monotonic() + _PATIENCE
         try:
             for address in addresses:
-                self._wait_for(address)
+                self._wait_for(address, end)
         except BaseException:
             self.end()  # else it would wait for itself, should it begin once more
             raise
         self._has = True
         self.began = self.began or moment
 
-    def _wait_for(self, address: str) -> None:
+    def _wait_for(self, address: str, end: float | None) -> None:
+        def pause(seconds: float) -> None:
+            if end is not None and time.monotonic() >= end:
+                why = "others have it, and may wait for what a caller of this flow has: run that once more"
+                raise Failure(Codes.CONFLICT, f"{address} is atomic, and no turn came in {_PATIENCE:g} seconds: {why}")
+            self._pause(seconds)
+
         kernel = self._place.namespace._kernel
         with _turns_lock:
             turn = _turns.setdefault((kernel.catalog.store_id, address), _Turn())
         while not turn.lock.acquire(timeout=0.1):
-            self._pause(0.0)
+            pause(0.0)
         self._locks.append(turn)
         name = name_in(self._place.namespace.path, f"atomic/{sha256(address.encode()).hexdigest()[:32]}")
         lease = Lease(kernel, name, _SECONDS, None, True)
         with suppress(BusyError):
             for seconds in lease.attempts():
-                self._pause(seconds)
+                pause(seconds)
         self._leases.append(lease)
 
     def read(self, variable: tuple[str, str]) -> bytes:
