@@ -336,16 +336,17 @@ def test_d13_the_first_catch_that_matches_wins(place: Place, pattern: str) -> No
     assert found["n"] == 1
 
 
-def test_d13_a_pattern_that_takes_for_ever_catches_nothing(place: Place) -> None:
+@pytest.mark.parametrize("retries", ["", ", retries: {max_attempts: 1, codes: ['^(e+)+$']}"], ids=["catch", "retries"])
+def test_d13_a_pattern_that_takes_for_ever_catches_nothing(place: Place, retries: str) -> None:
     catch = "catch: [{error: '^(e+)+$', transition: a}, {error: '*', transition: a}]"
     failed = f"- {{id: a, type: error, error: {'e' * 60}x, message: m, {catch}}}\n"
     place.register(f"states:\n{failed}", "/child.yaml")
-    call = f"- {{id: a, type: action, action: {{function: f}}, {catch}}}\n"
+    call = f"- {{id: a, type: action, action: {{function: f{retries}}}, {'' if retries else catch}}}\n"
     began = time.monotonic()
     error = place.fails("functions: [{id: f, workflow: child.yaml}]\nstates:\n" + call)
     assert error.error_code == "e" * 60 + "x"
     assert time.monotonic() - began < 10
-    assert any("the patterns of catch cannot be matched" in line for line in place.log(error.instance))
+    assert any("the patterns of codes cannot be matched" in line for line in place.log(error.instance))
 
 
 def test_d13_a_catch_that_does_not_match(place: Place) -> None:

@@ -11,13 +11,12 @@ from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 from .definition import Act, Call, FileEntry, Foreach, Parallel, Retries
-from .evaluation.patterns import first
 from .expressions import Data, Template
 from .failures import Cancelled, Codes, Failure, Fatal, Stopped
 from .functions.action import Action, File
 from .groups import CANCELLED, CLOSING, Group
 from .instance import Above, Instance, earliest
-from .json_text import encode, shown
+from .json_text import NoJson, encode, shown
 from .threads import begin_thread
 from .variables import LARGEST
 
@@ -127,7 +126,7 @@ class _Jobs:
     def _failed(self, error: BaseException) -> None:
         with self._lock:
             self.errors.append(error)
-        if not isinstance(error, Failure):  # a crash: all of them can be gone on with
+        if not isinstance(error, (Failure, NoJson)):  # a crash: all of them can be gone on with
             self._group.stop(CLOSING)
         elif self._all:
             self._group.stop(CANCELLED)
@@ -152,10 +151,11 @@ def _all(run: Instance, jobs: Sequence[_Job], all: bool) -> list[Any]:
     finally:
         for thread in threads:
             thread.join()
-    run.check()
+    run.group.check()
     unexpected = [error for error in several.errors if not isinstance(error, (Failure, Cancelled))]
     if unexpected:
         raise unexpected[0]
+    run.check()  # its time
     failures = [error for error in several.errors if isinstance(error, Failure)]
     if all and failures:
         raise failures[0]
@@ -186,7 +186,7 @@ def _call(run: Instance, call: Call, data: Data, n: int, common: _Common, group:
             raise
         except Failure as failure:
             above.check()
-            retries = _retries(call.retries, attempt, failure, run.host.limits.jq)
+            retries = _retries(run, call.retries, attempt, failure)
             seconds = min(seconds, _LONGEST_DELAY)
             run.record.log(f"try {attempt + 1} failed: {failure}; the next one in {seconds:g} s", "warning")
             group.event.wait(earliest(seconds, above.left))
@@ -194,9 +194,9 @@ def _call(run: Instance, call: Call, data: Data, n: int, common: _Common, group:
     raise AssertionError
 
 
-def _retries(retries: Retries | None, attempt: int, failure: Failure, seconds: float) -> Retries:
+def _retries(run: Instance, retries: Retries | None, attempt: int, failure: Failure) -> Retries:
     """How a call that failed is tried again; raises what is to be raised where it is not."""
-    if retries is None or first(retries.codes, failure.code, seconds) is None:
+    if retries is None or run.matched(retries.codes, failure) is None:
         raise failure
     if attempt >= retries.most:
         raise Failure(Codes.RETRIES, f"tried {attempt + 1} times, and failed: {failure}") from None

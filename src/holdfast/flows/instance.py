@@ -7,7 +7,7 @@ at the end: see docs/decisions/0038.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import BoundedSemaphore, Thread
 from typing import Any, NamedTuple
 
@@ -303,16 +303,21 @@ class Instance:
 
     def _caught(self, state: State, error: Failure | NoJson) -> str | None:
         failure = error if isinstance(error, Failure) else Failure(Codes.BAD_COMMAND, f"a value is no JSON: {error}")
-        try:
-            n = first([catch.pattern for catch in state.catch], failure.code, self.host.limits.jq)
-        except Failure as slow:
-            self.record.log(f"the patterns of catch cannot be matched: {slow}", "error", state.id)
-            raise failure from None
+        n = self.matched([catch.pattern for catch in state.catch], failure)
         if n is None:
             raise failure
         self._data = self.data_of({**self._data.value, "error": {"code": failure.code, "msg": failure.message}})
         self.record.log(f"caught {failure.code}: {failure.message}", "warning", state.id)
         return state.catch[n].transition
+
+    def matched(self, patterns: Sequence[str], failure: Failure) -> int | None:
+        """Which of these patterns is the first one that matches the code of an error; where that cannot be told, it is
+        logged, and the error raised."""
+        try:
+            return first(patterns, failure.code, self.host.limits.jq)
+        except Failure as slow:
+            self.record.log(f"the patterns of codes cannot be matched: {slow}", "error", self.moment.state)
+            raise failure from None
 
     def begin_unit(self) -> None:
         """Be at the unit of atomic variables, from the state on that is running."""
