@@ -16,6 +16,7 @@ import holdfast
 from holdfast.errors import FlowFailed, InvalidArgumentError, NotFoundError, StorageFullError
 from holdfast.flows.engine import Engine
 from holdfast.flows.functions.action import Action
+from holdfast.flows.instances import Instances
 from holdfast.flows.record import Record
 
 from .callers import Calls
@@ -207,6 +208,29 @@ def test_a_crashed_instance_is_cancelled_without_its_functions_and_with_its_subf
     assert place.log(id)[-1] == "cancelled"
     with pytest.raises(FlowFailed, match=r"the flow /flow.yaml was cancelled \(instance"):
         place.engine.wait(place.namespace, id)
+
+
+def test_all_below_a_crashed_instance_is_looked_for_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.register(SLEEP, "/leaf.yaml")
+    calls = "functions: [{id: f, workflow: %s.yaml}]\nstates:\n- {id: a, type: foreach, array: 'jq([1, 2])', "
+    calls += "action: {function: f, input: {seconds: 60}}}\n"
+    place.register(calls % "leaf", "/middle.yaml")
+    place.register(calls % "middle")
+    made = Calls()
+    with Engine(place.store, made) as engine:
+        id = engine.start(place.namespace, "/flow.yaml")
+        until(lambda: len(made.made) == 4)
+    looks: list[Instances] = []
+    ids = Instances.ids
+
+    def look(known: Instances) -> list[str]:
+        looks.append(known)
+        return ids(known)
+
+    monkeypatch.setattr(Instances, "ids", look)
+    place.engine.cancel(place.namespace, id)
+    assert len(looks) == 1
+    assert [info.status for info in place.engine.instances(place.namespace).page()[1]] == ["cancelled"] * 7
 
 
 def test_what_a_fork_sees_of_instances_of_its_parent(place: Place) -> None:

@@ -264,6 +264,9 @@ class Engine:
         Raises:
             NotFoundError: there is none of this id.
         """
+        self._cancel(namespace, id, with_subflows=True)
+
+    def _cancel(self, namespace: BaseScope[Any], id: str, *, with_subflows: bool) -> None:
         while (running := self._here(namespace, id)) is None:
             known = self.instances(namespace)
             entry = known.facts(id)
@@ -276,17 +279,17 @@ class Engine:
                             inside.put(CANCEL, True)
                             return
                 else:
-                    self._end_crashed(namespace, entry)
+                    self._end_crashed(namespace, entry, known.below(id) if with_subflows else ())
                     return
         self._workers.stop(running, CANCELLED)
 
-    def _end_crashed(self, namespace: BaseScope[Any], entry: Entry[Any]) -> None:
-        """Cancel an instance that crashed; its subflows first, so that what fails here can be done again."""
+    def _end_crashed(self, namespace: BaseScope[Any], entry: Entry[Any], below: Sequence[str]) -> None:
+        """Cancel an instance that crashed; what is below it first, so that what fails here can be done again."""
         record, facts, *_ = self._claimed(namespace, entry)
         try:
-            for child in self.instances(namespace).below(facts["id"]):
+            for child in below:
                 with suppress(NotFoundError):
-                    self.cancel(namespace, child)
+                    self._cancel(namespace, child, with_subflows=False)
             ended = {**facts, "status": WAS_CANCELLED, "ended": self._kernel.catalog.now()}
             record.commit(Change(ended, line=("error", WAS_CANCELLED)))
         except BaseException as error:

@@ -98,11 +98,12 @@ class Instances:
         return [name for name in reversed(names) if is_id(name)]
 
     def below(self, id: str) -> list[str]:
-        """The ids of the subflows that one has called."""
+        """The ids of the subflows that one has called, and of those that they have, the innermost first."""
         name = self.scope(id).name
         near = [each for each in self.ids() if same_time(each, name)]
-        lineages = ((each, self._namespace.scope(KIND, each).get(FACTS, {}).get("lineage")) for each in near)
-        return [each for each, lineage in lineages if lineage and lineage[-1]["id"] == name]
+        lineages = [(each, self._namespace.scope(KIND, each).get(FACTS, {}).get("lineage", ())) for each in near]
+        found = [(len(lineage), each) for each, lineage in lineages if any(above["id"] == name for above in lineage)]
+        return [each for _, each in sorted(found, reverse=True)]
 
     def page(self, limit: int | None = None, skip: int = 0) -> tuple[int, list[InstanceInfo]]:
         """How many there are, and so many of them behind those that are skipped, the newest first.
