@@ -120,9 +120,9 @@ class Lease:
                 if alone is None:
                     return LeaseRow(self.name, "", 0, 0.0)
                 if self._alive is None:
-                    self._alive = _live(folder, self.owner)
+                    self.owner, self._alive = _live(folder)
                 row = catalog.acquire(self.name, self.owner, self._seconds)
-                if row.owner != self.owner and _is_here(row.owner) and not _lives(_owner_path(folder, row.owner)):
+                if row.owner != self.owner and _is_here(row.owner) and not _lives(_owner_path(folder, row.owner), True):
                     row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
             finally:
                 if alone is not None:
@@ -145,7 +145,7 @@ class Lease:
             yield min(max(_POLL, (time.monotonic() - began) / _LATE), _FAR)
             return
         try:
-            file = FileIO(_owner_path(folder, held.owner), "r+")
+            file = FileIO(_owner_path(folder, held.owner), "r")
         except FileNotFoundError:
             yield pause
             return
@@ -239,7 +239,7 @@ def is_held(kernel: Kernel, name: str) -> bool:
     held, folder = kernel.catalog.holder(_check_name(name)), kernel.locks
     if held is None:
         return False
-    return folder is None or not _is_here(held.owner) or _has_lock(_owner_path(folder, held.owner))
+    return folder is None or not _is_here(held.owner) or _lives(_owner_path(folder, held.owner))
 
 
 def _new_owner() -> str:
@@ -247,15 +247,16 @@ def _new_owner() -> str:
 
 
 _leases: weakref.WeakSet[Lease] = weakref.WeakSet()
+_open: weakref.WeakSet[FileIO] = weakref.WeakSet()  # lock files
 
 
 def _after_fork_in_child() -> None:
-    # The parent's lock must end with the parent, whatever its children do.
+    # The parent's locks must end with the parent, whatever its children do.
     for lease in list(_leases):
-        alive, lease._alive, lease._fence = lease._alive, None, None
+        lease._alive, lease._fence = None, None
         lease.owner = _new_owner()  # who acquires here is somebody else
-        if alive is not None:
-            alive.close()
+    for file in list(_open):  # those of threads that were just acquiring, too
+        file.close()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -293,41 +294,48 @@ def _owner_path(folder: str, owner: str) -> str:
     return _path(folder, owner, _OWNER)
 
 
-def _live(folder: str, owner: str) -> FileIO:
-    """The owner's lock file, locked."""
-    path = _owner_path(folder, owner)
+def _live(folder: str) -> tuple[str, FileIO]:
+    """A new owner, and his lock file, locked. No name of one is used twice: who found its owner dead removes the file
+    of that name, however late."""
     try:
         while True:
+            owner = _new_owner()
+            path = _owner_path(folder, owner)
             file = _lock(path, "a+")
             if file is not None:
                 if os.path.exists(path):
-                    return file
+                    return owner, file
                 file.close()  # between its making and its locking it was taken for a dead one's; make another
     except OSError as error:
         raise _told(error, folder) from error
 
 
-def _told(error: OSError, folder: str) -> StoreError:
+def _told(error: OSError, folder: str, writing: bool = True) -> StoreError:
     from .storages.file.disk import explain  # with ctypes behind it: not needed before something fails
 
-    return explain(error, folder, writing=True)
+    return explain(error, folder, writing=writing)
 
 
 def bury(folder: str | None) -> None:
     """Remove the lock files of owners who died before the catalog knew of them; nobody else looks at those again."""
     try:
         names = os.listdir(folder) if folder is not None else []
-    except FileNotFoundError:
+    except OSError:
         return
     for name in names:
         if name.startswith(_OWNER):
-            _lives(os.path.join(folder or "", name))
+            with suppress(StoreError):  # one that cannot be looked at is in nobody's way
+                _lives(os.path.join(folder or "", name), remove=True)
 
 
-def _lock(path: str, mode: str = "r+", how: int = fcntl.LOCK_EX) -> FileIO | None:
+def _lock(path: str, mode: str, how: int = fcntl.LOCK_EX) -> FileIO | None:
     """An open file with its lock taken; None when somebody has it. It is an object, not a number, so that it is closed
     also when an interrupt comes before anybody has it."""
-    file = FileIO(path, mode)
+    from .storages.file.folders import not_forking  # a store in a folder has it already
+
+    with not_forking():
+        file = FileIO(path, mode)
+        _open.add(file)
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BaseException as error:
@@ -347,33 +355,19 @@ def _alone(folder: str, name: str) -> FileIO | None:
         raise _told(error, folder) from error
 
 
-def _has_lock(path: str) -> bool:
-    """Whether the owner who made this file has it locked, and so lives."""
+def _lives(path: str, remove: bool = False) -> bool:
+    """Whether the owner who made this file lives, and so has it locked; ``remove`` removes the file of a dead one. Who
+    looks has it in a lock that others who look may have, too."""
     try:
-        file = _looked_at(path)
+        file = _lock(path, "r", fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise _told(error, os.path.dirname(path)) from error
-    if file is not None:
-        file.close()
-    return file is None
-
-
-def _lives(path: str) -> bool:
-    """Whether the owner who made this file lives; the file of a dead one is removed."""
-    try:
-        file = _looked_at(path)
-    except FileNotFoundError:
-        return False
+        raise _told(error, os.path.dirname(path), writing=False) from error
     if file is None:
         return True
-    with suppress(OSError):
-        os.unlink(path)  # before its lock is given back, so that nobody who has just made it believes that he has it
+    if remove:
+        with suppress(OSError):
+            os.unlink(path)  # before the lock is given back: who has just made it then sees that it is gone
     file.close()
     return False
-
-
-def _looked_at(path: str) -> FileIO | None:
-    """The lock file of an owner, in a lock that others who look may have, too; None when the owner lives."""
-    return _lock(path, "r", fcntl.LOCK_SH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import threading
@@ -16,7 +17,8 @@ import pytest
 import holdfast
 from holdfast import BusyError, LeaseLost
 from holdfast.address import parse_address
-from holdfast.lease import is_held, name_in
+from holdfast.lease import _path, bury, is_held, name_in
+from holdfast.storages.places import machine_id
 
 from .tools import LARGE, blob_files, in_fork, said, start_python
 
@@ -244,6 +246,81 @@ def test_who_only_looks_keeps_nobody_from_taking_it(store: holdfast.Store) -> No
         ended.set()
         for looker in lookers:
             looker.join()
+
+
+def test_who_removes_the_file_of_a_dead_one_late_does_not_make_a_living_one_seem_dead(
+    store: holdfast.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease is given back and taken again between his opening of the file and his look at its lock."""
+    lease, lock = store.lease("job", seconds=1000).acquire(), fcntl.flock
+    times: list[int] = []
+
+    def later(file: Any, how: int) -> None:
+        if threading.current_thread() is not threading.main_thread() and not times:
+            times.append(lease.token)
+            lease.release()
+            lease.acquire()
+        lock(file, how)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(fcntl, "flock", later)
+        remover = threading.Thread(target=bury, args=(store._kernel.locks,))
+        remover.start()
+        remover.join()
+    assert times < [lease.token]
+    assert is_held(store._kernel, "job")
+    with pytest.raises(BusyError):
+        store.lease("job", wait=0).acquire()
+    lease.release()
+
+
+def test_a_child_that_is_forked_while_another_thread_takes_a_lease_keeps_none_of_its_locks(
+    store: holdfast.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, taking, forked = store._kernel.catalog, threading.Event(), threading.Event()
+    acquire = catalog.acquire
+
+    def slow(*given: Any, **more: Any) -> Any:
+        taking.set()
+        forked.wait()
+        return acquire(*given, **more)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(catalog, "acquire", slow)
+        taker = threading.Thread(target=lambda: store.lease("job").acquire().release())
+        taker.start()
+        taking.wait()
+        child = os.fork()
+        if not child:
+            signal.pause()
+            os._exit(0)
+        forked.set()
+        taker.join()
+    try:
+        with store.lease("job", wait=0):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_lock_file_that_cannot_be_opened_is_an_error_of_the_store_and_in_nobodys_way_else(
+    store: holdfast.Store,
+) -> None:
+    owner = f"{machine_id()}/1/dead"
+    store._kernel.catalog.acquire("job", owner, 60)
+    assert store._kernel.locks is not None
+    path = _path(store._kernel.locks, owner, "owner-")
+    with store.lease("other"):
+        pass
+    os.symlink(path, path)
+    for look in (store.lease("job", wait=0).acquire, lambda: is_held(store._kernel, "job")):
+        with pytest.raises(holdfast.StoreError, match="locks"):
+            look()
+    store.gc()
+    os.unlink(path)
+    with store.lease("job", wait=0):
+        pass
 
 
 def test_counting_under_a_lease_in_many_processes_loses_nothing(store: holdfast.Store) -> None:
