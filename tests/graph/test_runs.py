@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import holdfast
 from holdfast import executors
+from holdfast.catalog.base import LeaseRow
 from holdfast.errors import InvalidArgumentError, NotFoundError, TaskFailed
 
 from .samples import add, boom, pair, plain, sleepy
@@ -98,6 +100,31 @@ def test_a_run_is_seen_while_it_lasts(scope: holdfast.Scope, threads: Executor, 
     assert states[0] == "running"
     assert scope.runs.get("latest").state == "done"
     assert list(scope.scope("graph", "running")) == []
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_broken_off(
+    scope: holdfast.Scope, threads: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the looks at what is recorded of it, and at who runs it."""
+    begun, looked, catalog = threading.Event(), threading.Event(), scope._kernel.catalog
+    holder = catalog.holder
+
+    def progress(_: object) -> None:
+        begun.set()
+        looked.wait()
+
+    def later(name: str) -> LeaseRow | None:
+        looked.set()
+        running.join()
+        return holder(name)
+
+    how = {"executor": threads, "progress": progress}
+    running = threading.Thread(target=scope.run, args=(plain(1),), kwargs=how)
+    running.start()
+    begun.wait()
+    monkeypatch.setattr(catalog, "holder", later)
+    assert scope.runs.get("latest").state == "done"
+    assert looked.is_set()
 
 
 def test_awaited(scope: holdfast.Scope, threads: Executor, log: Path) -> None:

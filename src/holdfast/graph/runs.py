@@ -220,7 +220,8 @@ class Runs:
     def _shown(self, facts: Mapping[str, Any]) -> RunInfo:
         state = facts["state"]
         if state == UNDER_WAY and not is_alive(self._scope, facts["id"]):
-            state = BROKEN_OFF
+            facts = self._scope.scope(KIND, facts["id"]).get(_INFO, facts)  # it may have ended since it was read
+            state = BROKEN_OFF if facts["state"] == UNDER_WAY else facts["state"]
         begun = _time(facts["begun"])
         assert begun is not None
         return RunInfo(
