@@ -26,9 +26,12 @@ from .kernel import Kernel
 from .renewal import renew_in_time
 from .storages.places import machine_id
 
-__all__ = ["Lease", "bury", "held_by_another", "is_held", "name_in"]
+__all__ = ["OWN", "Lease", "bury", "held_by_another", "is_held", "name_in", "shortened"]
 
-_OWN = "holdfast/"  # before what is the library's own in a scope
+OWN = "holdfast/"
+"""Before the names of leases that are the library's own, in a scope and in the store."""
+
+_SHORT = 32  # characters, up to which a kind or name of a scope stands as it is where the whole would be too long
 _OWNER = "owner-"  # before the names of owners' lock files
 _NAMES = 256  # lock files that the names of leases share; these are never removed
 _PATIENCE = 1.0  # seconds to let another one look, whose lease may be of another name that shares the lock
@@ -221,13 +224,23 @@ def held_by_another(name: str) -> BusyError:
 
 def name_in(path: Path, what: str) -> str:
     """The name of a lease of the library's own for what lies in a scope: an address there, so that of those who come
-    with a token only who may write there takes it. Where that is too long for a name, it is of a scope above."""
-    while path:
-        name = format_address(path, f"{_OWN}{what}")
-        if len(name) <= MAX_NAME:
-            return name
-        path = path[:-1]
-    return what
+    with a token only who may write there takes it. Where that is too long for a name, it is that of the scope as
+    :func:`shortened`, or of one above."""
+    name = format_address(path, OWN + what)
+    if len(name) > MAX_NAME:
+        path = shortened(path)
+        while len(name := format_address(path, OWN + what)) > MAX_NAME:
+            path = path[:-1]
+    return name
+
+
+def shortened(path: Path) -> Path:
+    """A path with digests in the place of long kinds and names; the same for one that is shortened already."""
+    return tuple((_short(kind), _short(name)) for kind, name in path)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHORT else sha256(text.encode()).hexdigest()[:_SHORT]
 
 
 def is_held(kernel: Kernel, name: str) -> bool:

@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 
 import holdfast
+from holdfast.address import Path as Path_
+from holdfast.address import format_path
 from holdfast.catalog.http import HTTPCatalog
 from holdfast.config import find_config
 from holdfast.errors import (
@@ -50,6 +52,11 @@ class Odd:
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+@holdfast.task
+def double(number: int) -> int:
+    return number * 2
 
 
 @pytest.fixture
@@ -225,6 +232,53 @@ def test_memoized_functions(store: holdfast.Store, own: holdfast.Store) -> None:
 
     assert double(4) == double(4) == b"8" * 50_000
     assert calls == [4]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        (("namespace", "mine"), ("workflow", "/a.yaml")),
+        (("namespace", "100%/a:b é"), ("workflow", "%2F\N{SNOWMAN}")),
+        (("namespace", "n" * 500), ("workflow", "/" * 300)),
+        (("namespace", "mine"), ("workflow", "\N{SNOWMAN}" * 512), ("k" * 512, "%" * 512)),
+    ],
+    ids=["plain", "encoded", "long", "longest"],
+)
+def test_who_has_one_scope_runs_graphs_and_memoized_functions_in_it(
+    host: Behind, own: holdfast.Store, path: Path_, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokens, text = Tokens(own), format_path(path)
+    worker, reader, other = (
+        tokens.create(scopes=[scope], allow=allow)[0]
+        for scope, allow in ((path, ["read", "write"]), (path, ["read"]), ((*path[:-1], ("x", "y")), ["write"]))
+    )
+    leases: set[str] = set()
+    states: list[str] = []
+    with ExitStack() as opened:
+        url = opened.enter_context(host.serving(own, loopback=False))
+        his, seen, theirs = (opened.enter_context(holdfast.open(url, token=token)) for token in (worker, reader, other))
+
+        def look(_: object) -> None:
+            states.append(seen.scope(text).runs.get("latest").state)
+            leases.update(name for (name,) in own._kernel.catalog.read("SELECT name FROM leases"))  # type: ignore[attr-defined]
+
+        assert his.scope(text).run(double(2), executor="threads", progress=look) == [4]
+        calls = []
+
+        @his.scope(text).memoize(version=1)
+        def once(number: int) -> int:
+            leases.update(name for (name,) in own._kernel.catalog.read("SELECT name FROM leases"))  # type: ignore[attr-defined]
+            calls.append(number)
+            return number
+
+        assert (once(1), once(1), calls) == (1, 1, [1])
+        assert states[0] == "running"
+        assert seen.scope(text).runs.get("latest").state == "done"
+        assert len(leases) >= 2
+        for name in leases:
+            with pytest.raises(AccessError):
+                theirs.lease(name, wait=0).acquire()
+    assert caplog.messages == []
 
 
 def test_async_programs(store: holdfast.Store) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 import holdfast
 from holdfast import BusyError, LeaseLost
-from holdfast.address import parse_address
-from holdfast.lease import _path, bury, is_held, name_in
+from holdfast.address import format_address, parse_address
+from holdfast.lease import _path, bury, is_held, name_in, shortened
 from holdfast.storages.places import machine_id
 
 from .tools import LARGE, blob_files, in_fork, said, start_python
@@ -196,9 +196,13 @@ def test_leases_of_the_library_for_a_scope_are_addresses_there() -> None:
     name = name_in(path, "memo/1")
     assert name == "namespace:prod/workflow:%2Fa.yaml/holdfast/memo/1"
     assert parse_address(name) == (path, "holdfast/memo/1")
-    long = (*path, ("x", "y" * 480))
-    assert name_in(long, "memo/1") == name
-    assert name_in((("n", "m" * 512),), "memo/1") == "memo/1"
+    long = (*path, ("%" * 40, "\N{SNOWMAN}" * 512))
+    name = name_in(long, "memo/1")
+    assert parse_address(name) == (shortened(long), "holdfast/memo/1")
+    assert shortened(long) == shortened(shortened(long)) != shortened((*path, ("%" * 40, "\N{SNOWMAN}" * 511)))
+    deep = (("n", "m" * 512),) * 20
+    assert len(name_in(deep, "memo/1")) <= 512
+    assert name_in(deep, "memo/1").startswith(format_address(shortened(deep[:9]), "holdfast/")[:-9])
 
 
 def test_looking_at_a_lease(any_store: holdfast.Store) -> None:

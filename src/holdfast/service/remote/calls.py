@@ -30,6 +30,7 @@ from ...catalog.base import (
 from ...errors import AccessError, InvalidArgumentError, NotRegisteredError, SchemaError
 from ...hashing import BLAKE3, NONE, SHA256, hasher
 from ...kernel import Kernel
+from ...lease import OWN, shortened
 from ...model import Codec, RecordRow, ScopeInfo
 from ...storages.ephemeral import ENDING
 from ...tokens import SERVICE, VERBS, Access
@@ -48,7 +49,6 @@ _NOTHING = RecordRow("", 0, 0, 0, 0.0, 0.0, None, None, None, NONE, None, 0, 0, 
 _TOLD = ("key", "tier", "version", "created", "updated")  # of a row, to who may not read there
 _SAID = ("expires", "tags", "codec")  # of a change, by himself
 _HELD = 10_000  # rows of one page
-_OWN = "holdfast/"  # before the names of leases that the library itself takes
 
 
 class SharedState:
@@ -108,9 +108,11 @@ def check_lease(access: Access, name: str, seconds: float = LONGEST, verb: str =
         raise InvalidArgumentError(f"a lease is for more than 0 seconds and at most {LONGEST:.0f}, not {seconds!r:.80}")
     check_key(name)
     try:
-        allowed = access.allows(parse_address(name)[0], verb)
+        path = shortened(parse_address(name)[0])
     except InvalidArgumentError:  # as most are: of no scope
-        allowed = is_whole(access) if name.startswith(_OWN) else verb in access.verbs
+        allowed = is_whole(access) if name.startswith(OWN) else verb in access.verbs
+    else:
+        allowed = access._replace(scopes=tuple(map(shortened, access.scopes))).allows(path, verb)
     if not allowed:
         raise AccessError(f"{access.opens}: not to {'take' if verb == 'write' else 'see'} the lease {name!r:.500}")
 
