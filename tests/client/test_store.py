@@ -36,6 +36,7 @@ from holdfast.errors import (
     SignatureError,
     StoreError,
 )
+from holdfast.lease import is_held
 from holdfast.storable.simple import StorableValue
 from holdfast.testing.processes import in_child
 from holdfast.testing.state_machine import check_store
@@ -132,6 +133,24 @@ def test_one_who_has_one_scope_works_in_it(limited: holdfast.Store, own: holdfas
     ):
         with pytest.raises(AccessError):
             verb()
+
+
+def test_a_lease_of_a_client_on_this_machine_is_not_taken_for_a_dead_ones(
+    store: holdfast.Store, own: holdfast.Store
+) -> None:
+    """By who opens the store itself: the client has no lock file there."""
+    with store.lease("one", wait=0) as lease:
+        assert is_held(own._kernel, "one")
+        assert is_held(store._kernel, "one")
+        with pytest.raises(BusyError):
+            own.lease("one", wait=0).acquire()
+        assert lease.acquire().token == lease.token
+        store.namespace("mine").put("held", 1, lease=lease)
+    with own.lease("one", wait=0):
+        assert is_held(store._kernel, "one")
+        with pytest.raises(BusyError):
+            store.lease("one", wait=0).acquire()
+    assert not is_held(own._kernel, "one")
 
 
 def test_who_has_admin_on_a_scope_sets_its_limits(host: Behind, own: holdfast.Store) -> None:

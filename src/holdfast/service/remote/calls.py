@@ -39,10 +39,14 @@ from ..validation import check_codec, check_names, check_row, check_session, che
 from .seals import Fresh, Seals
 from .uploads import CommitUploads, Uploads
 
-__all__ = ["LONGEST", "SharedState", "TokenCatalog", "check_lease", "is_whole", "parsed"]
+__all__ = ["LONGEST", "REMOTE", "SharedState", "TokenCatalog", "check_lease", "is_whole", "parsed"]
 
 LONGEST = 7 * 86400.0
 """Seconds for which a lease is given at most."""
+
+REMOTE = "http/"
+"""Before owners of leases who come over HTTP: they have no lock file here, whatever they call themselves, and wherever
+they are; who opens the store itself on their machine would take them for dead."""
 
 _STORED = HEAD - 3  # and storage and config in a record row
 _NOTHING = RecordRow("", 0, 0, 0, 0.0, 0.0, None, None, None, NONE, None, 0, 0, None, None, None, None)
@@ -333,8 +337,8 @@ class TokenCatalog:
             self._need_all("to take a lease from its holder")
         if not 0 < len(owner) <= 1000:
             raise InvalidArgumentError("the owner of a lease is text of at most 1000 characters")
-        row = self._catalog.acquire(name, owner, seconds, force=force)
-        return row if row.owner == owner else self._of_another(row)
+        row = self._catalog.acquire(name, REMOTE + owner, seconds, force=force)
+        return row._replace(owner=owner) if row.owner == REMOTE + owner else self._of_another(row)
 
     def holder(self, name: str) -> Any:
         """See the catalog's contract."""
@@ -344,7 +348,9 @@ class TokenCatalog:
 
     def _of_another(self, row: LeaseRow) -> LeaseRow:
         """A lease as it is told to who does not hold it: whoever knows owner and token of one is its holder."""
-        return row if self._whole else row._replace(owner="another", token=0)
+        if not self._whole:
+            return row._replace(owner="another", token=0)
+        return row._replace(owner=row.owner.removeprefix(REMOTE))
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""

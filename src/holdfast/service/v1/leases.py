@@ -12,12 +12,10 @@ from ...errors import InvalidArgumentError, InvalidScopeError
 from ..answer import Answer, json_answer
 from ..base import Exchange
 from ..problems import problem
-from ..remote.calls import LONGEST, check_lease
+from ..remote.calls import LONGEST, REMOTE, check_lease
 from .fields import only, time_text
 
 __all__ = ["acquire", "release", "renew"]
-
-_REMOTE = "http/"  # before owners, who are not on this machine, whatever they call themselves
 
 
 def _name(exchange: Exchange) -> str:
@@ -41,7 +39,7 @@ def _token(token: Any) -> int:
 
 
 def _lease_json(row: LeaseRow) -> dict[str, Any]:
-    return {"name": row.name, "owner": row.owner.removeprefix(_REMOTE), "expires": time_text(row.expires)}
+    return {"name": row.name, "owner": row.owner.removeprefix(REMOTE), "expires": time_text(row.expires)}
 
 
 async def acquire(exchange: Exchange) -> Answer:
@@ -54,8 +52,8 @@ async def acquire(exchange: Exchange) -> Answer:
     except InvalidScopeError:
         raise InvalidArgumentError("owner must be text of at most 512 characters, without control characters") from None
     service = exchange.service
-    row = await service.driver.brief(partial(service.kernel.catalog.acquire, name, _REMOTE + owner, seconds))
-    if row.owner == _REMOTE + owner:
+    row = await service.driver.brief(partial(service.kernel.catalog.acquire, name, REMOTE + owner, seconds))
+    if row.owner == REMOTE + owner:
         return json_answer(201, {**_lease_json(row), "token": row.token})
     # not by whom: who gives its owner is given the lease
     told = f"lease {name!r} is held by another until {time_text(row.expires)}"
