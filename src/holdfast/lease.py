@@ -126,7 +126,7 @@ class Lease:
                     self.owner, self._alive = _live(folder)
                 row = catalog.acquire(self.name, self.owner, self._seconds)
                 if row.owner != self.owner and _is_here(row.owner) and not _lives(_owner_path(folder, row.owner), True):
-                    row = catalog.acquire(self.name, self.owner, self._seconds, force=True)
+                    row = catalog.acquire(self.name, self.owner, self._seconds, dead=row.owner)
             finally:
                 if alone is not None:
                     alone.close()

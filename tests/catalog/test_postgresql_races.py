@@ -341,7 +341,7 @@ def test_a_lease_waits_for_the_commit_it_protects(
     """Who takes it over knows that nothing of the owner before comes later."""
     lease = other.acquire("sweeper", "me", 30)
     with open_transaction(other, Locks(fence="sweeper"), lambda session: None):
-        taking = threads.submit(catalog.acquire, "sweeper", "you", 30, force=True)
+        taking = threads.submit(catalog.acquire, "sweeper", "you", 30, dead="me")
         wait_for_waiters(catalog)
         assert not taking.done()
     taken = taking.result()

@@ -195,13 +195,13 @@ def test_no_call_of_the_whole_store_is_made_for_a_part(places: Any, own: holdfas
         with pytest.raises(AccessError):
             guest.call(name, *arguments)
     for name, arguments in {
-        "acquire": ("name", "me", 10.0, True),
+        "acquire": ("name", "me", 10.0, "you"),
         "storage_id": ("holdfast.memory@v1", "memory:#beside"),
     }.items():
         with pytest.raises(AccessError):
             guest.call(name, *arguments)
     with pytest.raises(AccessError):
-        guest.call("acquire", "holdfast/gc", "me", 10.0, False)
+        guest.call("acquire", "holdfast/gc", "me", 10.0, "")
     with pytest.raises(AccessError):
         guest.commit(Restore(guest.value(), 1 << 59, 1.0, 1.0))
     assert state(own) == before
@@ -224,7 +224,7 @@ def test_verbs_are_kept(places: Any, own: holdfast.Store) -> None:
         lambda: reader.upload(b"x"),
         lambda: reader.about("delete", []),
         lambda: reader.about("sync", []),
-        lambda: reader.call("acquire", "name", "me", 10.0, False),
+        lambda: reader.call("acquire", "name", "me", 10.0, ""),
         lambda: reader.call("codec_id", Codec("new", "new")),
         lambda: writer.about("read", writer.upload(b"x")),
         lambda: writer.call("members", 1),
@@ -458,7 +458,7 @@ def test_a_refused_commit_leaves_no_bytes(places: Any, own: holdfast.Store) -> N
 def test_who_waits_for_a_lease_learns_nothing_of_its_holder(places: Any, own: holdfast.Store) -> None:
     guest = places()
     with own.lease("one") as lease:
-        row = guest.call("acquire", "one", "me", 10.0, False)
+        row = guest.call("acquire", "one", "me", 10.0, "")
         assert guest.call("holder", "one") == row
         assert lease.owner not in str(row)
         assert row.token == 0
@@ -467,7 +467,7 @@ def test_who_waits_for_a_lease_learns_nothing_of_its_holder(places: Any, own: ho
         lease.renew()
     for seconds in (0.0, -1.0, 7 * 86400 + 1.0, 1e300, float("nan"), float("inf")):
         with pytest.raises(InvalidArgumentError):
-            guest.call("acquire", "two", "me", seconds, False)
+            guest.call("acquire", "two", "me", seconds, "")
 
 
 def test_the_librarys_own_leases_are_of_who_has_all(places: Any, own: holdfast.Store) -> None:
@@ -475,12 +475,12 @@ def test_the_librarys_own_leases_are_of_who_has_all(places: Any, own: holdfast.S
     guest = places()
     for name in ("holdfast/gc", "holdfast/policy", "holdfast/any"):
         for call in (
-            ("acquire", name, "me", 9.0, False), ("holder", name), ("renew", (name, 1), 9.0), ("release", (name, 1)),
+            ("acquire", name, "me", 9.0, ""), ("holder", name), ("renew", (name, 1), 9.0), ("release", (name, 1)),
         ):  # fmt: skip
             with pytest.raises(AccessError):
                 guest.call(*call)
     with pytest.raises(InvalidArgumentError):
-        guest.call("acquire", "no\nname", "me", 9.0, False)
+        guest.call("acquire", "no\nname", "me", 9.0, "")
 
 
 # --- nonsense ---------------------------------------------------------------------------------------------------------

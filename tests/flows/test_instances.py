@@ -417,14 +417,17 @@ def test_who_lost_the_lease_writes_no_more(place: Place) -> None:
     until(lambda: place.calls.made)
     runner = place.namespace.scope("run", id).get("instance")["runner"]
     catalog = place.store._kernel.catalog
-    row = catalog.acquire(lease_of(place.namespace, runner), "somebody else", 60.0, force=True)
+    name = lease_of(place.namespace, runner)
+    lease = catalog.holder(name)
+    assert lease is not None
+    row = catalog.acquire(name, "somebody else", 60.0, dead=lease.owner)
     with Engine(place.store, Calls()) as other:
         assert other.instances(place.namespace).get(id).status == "pending"
     held.set()
     with pytest.raises(FlowFailed) as caught:
         place.engine.wait(place.namespace, id, 10)
     assert caught.value.status == "crashed"
-    catalog.release(Fence(lease_of(place.namespace, runner), row.token))
+    catalog.release(Fence(name, row.token))
     assert place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})["var"] == {"n": 1}  # under another lease
     info = place.engine.instances(place.namespace).get(id)
     assert (info.status, info.state) == ("crashed", "second")

@@ -308,6 +308,26 @@ def test_a_child_that_is_forked_while_another_thread_takes_a_lease_keeps_none_of
         os.waitpid(child, 0)
 
 
+def test_a_lease_that_goes_to_another_while_its_holder_is_looked_for_is_left_to_him(
+    store: holdfast.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As to one who comes over HTTP, and so is no part of who looks one after the other on this machine."""
+    first, catalog = store.lease("job", seconds=60).acquire(), store._kernel.catalog
+    acquire, taken = catalog.acquire, []
+
+    def later(*given: Any, **more: Any) -> Any:
+        row = acquire(*given, **more)
+        if first.held:
+            first.release()
+            taken.append(acquire("job", "elsewhere", 60))
+        return row
+
+    monkeypatch.setattr(catalog, "acquire", later)
+    with pytest.raises(BusyError):
+        store.lease("job", wait=0).acquire()
+    assert catalog.holder("job") == taken[0]
+
+
 def test_a_lock_file_that_cannot_be_opened_is_an_error_of_the_store_and_in_nobodys_way_else(
     store: holdfast.Store,
 ) -> None:
@@ -404,7 +424,7 @@ def test_a_lost_lease_protects_every_verb(store: holdfast.Store, verb: str) -> N
     before = scope.record("k")
     lease = store.lease("only", seconds=60).acquire()
     thief = store.lease("only", seconds=60)
-    store._kernel.catalog.acquire("only", thief.owner, 60, force=True)
+    store._kernel.catalog.acquire("only", thief.owner, 60, dead=lease.owner)
     calls = {
         "delete": lambda: scope.delete("k", lease=lease),
         "touch": lambda: scope.touch("k", None, lease=lease),

@@ -621,7 +621,7 @@ def test_a_store_that_goes_does_not_take_the_result_away(tmp_path: Path, lost: b
             if x == 2:
                 (lease,) = [lease for lease in list(_leases) if lease.held and lease._kernel is store._kernel]
                 if lost:
-                    store._kernel.catalog.acquire(lease.name, "another", 60.0, force=True)
+                    store._kernel.catalog.acquire(lease.name, "another", 60.0, dead=lease.owner)
                     with pytest.raises(LeaseLost):
                         lease.renew()  # as it is in the background
                 folder.rename(tmp_path / "elsewhere")

@@ -113,18 +113,18 @@ def test_a_rename_does_not_leave_what_a_token_opens(guarded: dict[str, Client]) 
 def test_leases_of_others_are_not_given_back(guarded: dict[str, Client]) -> None:
     owner, other = guarded["all"], guarded["other"]
     for name in ("holdfast/gc", "namespace:prod/nightly"):
-        assert call(other, "acquire", name, "me", 30.0, False) == (403, "AccessError")
-        status, lease = call(owner, "acquire", name, "me", 30.0, False)
+        assert call(other, "acquire", name, "me", 30.0, "") == (403, "AccessError")
+        status, lease = call(owner, "acquire", name, "me", 30.0, "")
         assert status == 200
         for verb, more in (("release", ()), ("renew", (1.0,))):
             assert call(other, verb, (name, lease[2]), *more) == (403, "AccessError")
-        assert call(owner, "acquire", name, "you", 30.0, False)[1][1] == "me"
+        assert call(owner, "acquire", name, "you", 30.0, "")[1][1] == "me"
         assert call(owner, "holder", name)[1][1:3] == ["me", lease[2]]
         assert call(other, "holder", name) == (403, "AccessError")
 
 
 def test_who_looks_at_a_lease_is_not_told_what_its_holder_knows(guarded: dict[str, Client]) -> None:
-    call(guarded["all"], "acquire", "nightly", "me", 30.0, False)
+    call(guarded["all"], "acquire", "nightly", "me", 30.0, "")
     assert call(guarded["other"], "holder", "nightly")[1][:3] == ["nightly", "another", 0]
     assert call(guarded["other"], "holder", "daily") == (200, None)
 

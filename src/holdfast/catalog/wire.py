@@ -190,7 +190,7 @@ CALLS: Final[Mapping[str, Call]] = {
     "storages": Call((), list[int], "any"),
     "now": Call((), float, "any"),
     "settled": Call((), float, "any"),
-    "acquire": Call((str, str, float, bool), LeaseRow, "any"),  # by the same owner it gives the same lease
+    "acquire": Call((str, str, float, str), LeaseRow, "any"),  # by the same owner it gives the same lease
     "holder": Call((str,), LeaseRow | None, "any"),
     "renew": Call((Fence, float), LeaseRow, "any"),
     "release": Call((Fence,), None, "any"),

@@ -402,7 +402,7 @@ class CommitTests:
         lease = catalog.acquire("sweeper", "me", 30)
         fence = Fence("sweeper", lease.token)
         catalog.commit([inline_put(catalog, "key", b"mine")], fence=fence)
-        catalog.acquire("sweeper", "other", 30, force=True)
+        catalog.acquire("sweeper", "other", 30, dead="me")
         with pytest.raises(LeaseLost):
             catalog.commit([inline_put(catalog, "key", b"late")], fence=fence)
         with pytest.raises(LeaseLost):

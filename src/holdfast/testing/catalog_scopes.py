@@ -316,7 +316,7 @@ class LeaseTests:
         tokens = [catalog.acquire("name", "me", 30).token]
         catalog.release(Fence("name", tokens[-1]))
         tokens.append(other.acquire("name", "you", 30).token)
-        tokens.append(catalog.acquire("name", "me", 0.01, force=True).token)
+        tokens.append(catalog.acquire("name", "me", 0.01, dead="you").token)
         wait_past(catalog, catalog.now() + 0.02)
         tokens.append(other.acquire("name", "you", 30).token)
         assert tokens == sorted(set(tokens))
@@ -327,7 +327,7 @@ class LeaseTests:
         assert renewed.token == lease.token
         assert renewed.expires > lease.expires + 50
         assert catalog.acquire("name", "you", 1) == renewed
-        taken = catalog.acquire("name", "you", 0.01, force=True)
+        taken = catalog.acquire("name", "you", 0.01, dead="me")
         for fence in (Fence("name", lease.token), Fence("other", 1)):
             with pytest.raises(LeaseLost):
                 catalog.renew(fence, 30)
@@ -337,7 +337,8 @@ class LeaseTests:
 
     def test_release(self, catalog: Catalog) -> None:
         first = catalog.acquire("name", "me", 30)
-        second = catalog.acquire("name", "you", 30, force=True)
+        second = catalog.acquire("name", "you", 30, dead="me")
+        assert catalog.acquire("name", "them", 30, dead="me") == second, "it is not held by the dead one any more"
         catalog.release(Fence("name", first.token))
         assert catalog.acquire("name", "me", 30) == second, "a lost lease was given back"
         catalog.release(Fence("name", second.token))

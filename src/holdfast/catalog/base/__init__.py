@@ -346,8 +346,8 @@ class Catalog(Ledger):
     # --- leases -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
-        """Take the lease when it is free or expired (or ``force``: its owner is known to be dead).
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> LeaseRow:
+        """Take the lease when it is free or expired, or held by an owner who is known to be ``dead``.
 
         Gives the lease as it stands then: the caller's own when ``owner`` is in it, else the holder's.
         """

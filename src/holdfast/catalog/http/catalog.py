@@ -274,8 +274,8 @@ class HTTPCatalog(Catalog):
 
     # --- leases -----------------------------------------------------------------------------------------------------
 
-    def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
-        return self._ask("acquire", name, owner, seconds, force)  # type: ignore[no-any-return]
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> LeaseRow:
+        return self._ask("acquire", name, owner, seconds, dead)  # type: ignore[no-any-return]
 
     def holder(self, name: str) -> LeaseRow | None:
         return self._ask("holder", name)  # type: ignore[no-any-return]

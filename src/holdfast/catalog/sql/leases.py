@@ -14,7 +14,7 @@ _LEASE = "SELECT name,owner,token,expires FROM leases WHERE name=?1"
 class Leases(Engine):
     """Calls of leases. All tokens are of one counter: a lease given back leaves no row."""
 
-    def acquire(self, name: str, owner: str, seconds: float, *, force: bool = False) -> LeaseRow:
+    def acquire(self, name: str, owner: str, seconds: float, *, dead: str = "") -> LeaseRow:
         """See :meth:`Catalog.acquire <holdfast.catalog.base.Catalog.acquire>`."""
         if not owner:
             raise InvalidArgumentError("a lease needs an owner: a text that no other owner has")
@@ -23,7 +23,7 @@ class Leases(Engine):
             rows = session.rows(_LEASE, (name,))
             if rows:
                 held = LeaseRow._make(rows[0])
-                if held.expires > session.now and not (force and held.owner != owner):
+                if held.expires > session.now and held.owner != dead:
                     return held
             taken = LeaseRow(name, owner, session.next_token(), session.now + seconds)
             session.rows(

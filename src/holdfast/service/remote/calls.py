@@ -330,32 +330,33 @@ class TokenCatalog:
 
     # --- leases -------------------------------------------------------------------------------------------------------
 
-    def acquire(self, name: str, owner: str, seconds: float, force: bool) -> Any:
+    def acquire(self, name: str, owner: str, seconds: float, dead: str) -> Any:
         """See the catalog's contract."""
         check_lease(self._access, name, seconds)
-        if force:
+        if dead:
             self._need_all("to take a lease from its holder")
         if not 0 < len(owner) <= 1000:
             raise InvalidArgumentError("the owner of a lease is text of at most 1000 characters")
-        row = self._catalog.acquire(name, REMOTE + owner, seconds, force=force)
-        return row._replace(owner=owner) if row.owner == REMOTE + owner else self._of_another(row)
+        row = self._catalog.acquire(name, REMOTE + owner, seconds, dead=dead and REMOTE + dead)
+        return self._told(row, row.owner == REMOTE + owner)
 
     def holder(self, name: str) -> Any:
         """See the catalog's contract."""
         check_lease(self._access, name, verb="read")
         row = self._catalog.holder(name)
-        return None if row is None else self._of_another(row)
+        return None if row is None else self._told(row)
 
-    def _of_another(self, row: LeaseRow) -> LeaseRow:
-        """A lease as it is told to who does not hold it: whoever knows owner and token of one is its holder."""
-        if not self._whole:
-            return row._replace(owner="another", token=0)
-        return row._replace(owner=row.owner.removeprefix(REMOTE))
+    def _told(self, row: LeaseRow, own: bool = False) -> LeaseRow:
+        """A lease as it is told: in full to its holder, and to who has all; whoever knows owner and token of one is its
+        holder."""
+        if own or self._whole:
+            return row._replace(owner=row.owner.removeprefix(REMOTE))
+        return row._replace(owner="another", token=0)
 
     def renew(self, fence: Fence, seconds: float) -> Any:
         """See the catalog's contract."""
         check_lease(self._access, fence.name, seconds)
-        return self._catalog.renew(fence, seconds)
+        return self._told(self._catalog.renew(fence, seconds), True)
 
     def release(self, fence: Fence) -> None:
         """See the catalog's contract."""
