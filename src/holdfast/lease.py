@@ -229,7 +229,7 @@ def name_in(path: Path, what: str) -> str:
     name = format_address(path, OWN + what)
     if len(name) > MAX_NAME:
         path = shortened(path)
-        while len(name := format_address(path, OWN + what)) > MAX_NAME:
+        while len(name := format_address(path, OWN + what)) > MAX_NAME and path:
             path = path[:-1]
     return name
 

@@ -200,6 +200,7 @@ def test_leases_of_the_library_for_a_scope_are_addresses_there() -> None:
     name = name_in(long, "memo/1")
     assert parse_address(name) == (shortened(long), "holdfast/memo/1")
     assert shortened(long) == shortened(shortened(long)) != shortened((*path, ("%" * 40, "\N{SNOWMAN}" * 511)))
+    assert name_in(path, "x" * 600) == "holdfast/" + "x" * 600  # which no lease can be called
     deep = (("n", "m" * 512),) * 20
     assert len(name_in(deep, "memo/1")) <= 512
     assert name_in(deep, "memo/1").startswith(format_address(shortened(deep[:9]), "holdfast/")[:-9])
