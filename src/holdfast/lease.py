@@ -96,9 +96,10 @@ class Lease:
                 time.sleep(pause)
         return self
 
-    def attempts(self) -> Generator[float, None, None]:
-        """Take the lease, as :meth:`acquire` does, giving the seconds to let pass before each new look at it."""
-        began = time.monotonic()
+    def attempts(self, began: float | None = None) -> Generator[float, None, None]:
+        """Take the lease, as :meth:`acquire` does, giving the seconds to let pass before each new look at it. Who has
+        waited for it before says since when, by the monotonic clock."""
+        began = time.monotonic() if began is None else began
         deadline = None if self._wait is None else began + self._wait
         try:
             while (holder := self._try()) is not None:

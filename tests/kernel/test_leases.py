@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import signal
@@ -17,7 +18,7 @@ import pytest
 import holdfast
 from holdfast import BusyError, LeaseLost
 from holdfast.address import format_address, parse_address
-from holdfast.lease import _path, bury, is_held, name_in, shortened
+from holdfast.lease import _alone, _path, bury, is_held, name_in, shortened
 from holdfast.storages.places import machine_id
 
 from .tools import LARGE, blob_files, in_fork, said, start_python
@@ -520,6 +521,27 @@ def test_a_lease_given_back_leaves_no_row(store: holdfast.Store) -> None:
     assert catalog.read("SELECT count(*) FROM leases") == [(0,)]
     names = [path for path in Path(store.config.store, "locks").iterdir() if not path.name.startswith("owner-")]
     assert len(names) <= 256
+
+
+@pytest.mark.parametrize("wait", [0, 0.05])
+def test_who_does_not_wait_bears_with_one_who_looks_at_a_name_of_the_same_lock(
+    store: holdfast.Store, wait: float
+) -> None:
+    async def take() -> None:
+        async with store.aio.lease("job", wait=wait):
+            pass
+
+    def others(seconds: float) -> threading.Timer:
+        file = _alone(str(store._kernel.locks), "job")
+        assert file is not None
+        timer = threading.Timer(seconds, file.close)
+        timer.start()
+        return timer
+
+    for acquire in (lambda: store.lease("job", wait=wait).acquire().release(), lambda: asyncio.run(take())):
+        timer = others(0.1)
+        acquire()
+        timer.join()
 
 
 def test_names_that_share_a_lock_do_not_seem_taken(store: holdfast.Store) -> None:

@@ -46,10 +46,9 @@ class AsyncLease(Colour):
 
     @described(Lease.acquire)
     async def acquire(self) -> Self:
-        lease = self._sync
-        end = None if lease._wait is None else monotonic() + lease._wait
+        lease, began = self._sync, monotonic()
         if lease._wait == 0:
-            return await self._take(end)
+            return await self._take(began)
         # Of one loop's tasks one looks at a time, so that a hundred do not get into each other's way.
         queue = _queues.setdefault((asyncio.get_running_loop(), lease._kernel, lease.name), asyncio.Lock())
         try:
@@ -58,16 +57,14 @@ class AsyncLease(Colour):
         except TimeoutError:
             raise held_by_another(self.name) from None
         try:
-            return await self._take(end)
+            return await self._take(began)
         finally:
             queue.release()
 
-    async def _take(self, end: float | None) -> Self:
-        attempts = self._sync.attempts()
+    async def _take(self, began: float) -> Self:
+        attempts = self._sync.attempts(began)
         try:
             while (pause := await self._driver.away(partial(next, attempts, None))) is not None:
-                if end is not None and monotonic() >= end:
-                    raise held_by_another(self.name)
                 await asyncio.sleep(pause)
         except (asyncio.CancelledError, Exception):
             await self._driver.away(attempts.close, must=True)
