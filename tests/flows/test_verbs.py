@@ -18,7 +18,9 @@ import holdfast
 from holdfast.errors import DefinitionError, ExistsError, InvalidArgumentError, NotFoundError
 from holdfast.flows import gone
 from holdfast.flows.verbs import Flows
+from holdfast.tokens import Tokens
 
+from ..client.serving import Behind
 from .conftest import Place
 from .samples import ATOMIC, COUNTER
 
@@ -79,6 +81,30 @@ def test_d02_a_new_file_gets_no_variables_of_a_deleted_one(place: Place) -> None
     assert place.engine.run(place.namespace, "/flow.yaml")["var"]["x"] == 1
     place.register(COUNTER + "\n")
     assert place.engine.run(place.namespace, "/flow.yaml")["var"]["x"] == 2
+
+
+@pytest.mark.parametrize("name", ["prod", "\N{SNOWMAN}%/:" * 128], ids=["plain", "long"])
+def test_who_may_write_in_one_namespace_runs_and_removes_flows_there(host: Behind, tmp_path: Path, name: str) -> None:
+    with ExitStack() as stack:
+        own = stack.enter_context(holdfast.open(tmp_path / "store"))
+        scope = own.namespace(name)
+        writer, reader = (
+            Tokens(own).create(scopes=[scope.path], allow=allow)[0] for allow in (["read", "write"], ["read"])
+        )
+        url = stack.enter_context(host.serving(own, loopback=False))
+        mine, seen = (
+            stack.enter_context(holdfast.open(url, token=token)).namespace(name).flows for token in (writer, reader)
+        )
+        for _ in range(2):  # an empty scope, which it may not drop, is in nobody's way
+            mine.register("/flow.yaml", ATOMIC)
+            assert [mine.run("/flow.yaml")["var"]["x"] for _ in range(2)] == [1, 2]
+            mine.unregister("/flow.yaml")
+            assert list(scope.workflow("/flow.yaml").keys()) == []
+        assert list(scope.scope("direktiv", "gone").keys()) == []
+        mine.register("/slow.yaml", "states:\n- id: a\n  type: delay\n  duration: PT1M\n")
+        id = mine.start("/slow.yaml")
+        assert (seen.get(id).status, scope.flows.get(id).status) == ("pending", "pending")
+        mine.cancel(id)
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/", "\0", "/" + "x" * 600, 7, None])
