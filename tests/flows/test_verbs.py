@@ -24,6 +24,8 @@ from ..client.serving import Behind
 from .conftest import Place
 from .samples import ATOMIC, COUNTER
 
+SETTER = "states:\n- {id: a, type: setter, variables: [{key: x, scope: instance, value: 1}]}\n"
+
 
 def test_d31_what_is_registered_is_a_workflow_file_with_its_folders(place: Place) -> None:
     flows, tree = place.namespace.flows, place.namespace.scope("file", "tree")
@@ -101,6 +103,9 @@ def test_who_may_write_in_one_namespace_runs_and_removes_flows_there(host: Behin
             mine.unregister("/flow.yaml")
             assert list(scope.workflow("/flow.yaml").keys()) == []
         assert list(scope.scope("direktiv", "gone").keys()) == []
+        mine.register("/own.yaml", SETTER)
+        mine.run("/own.yaml")
+        assert [list(each.keys()) for each in scope.children("instance")] in ([], [[]])
         mine.register("/slow.yaml", "states:\n- id: a\n  type: delay\n  duration: PT1M\n")
         id = mine.start("/slow.yaml")
         assert (seen.get(id).status, scope.flows.get(id).status) == ("pending", "pending")

@@ -245,7 +245,8 @@ class Record:
         self._put_lines(batch)
 
     def _end(self, batch: Batch, change: Change) -> None:
-        self._variables(batch, change)
+        lasting = [write for write in change.writes if write.scope != "instance"]
+        self._variables(batch, change._replace(writes=lasting))
         facts = {**change.facts, "input": None}
         if change.data is not None:
             self._put_text(batch, facts, "output", change.data)
