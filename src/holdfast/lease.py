@@ -171,10 +171,8 @@ class Lease:
         self._fence = None
         alive, self._alive = self._alive, None
         if alive is not None:
-            folder = self._kernel.locks
-            assert folder is not None
             with suppress(OSError):  # a file that stays is nobody's
-                os.unlink(_owner_path(folder, self.owner))
+                os.unlink(alive.name)  # not by the owner, who may be another one already, as this may be in any thread
             alive.close()
 
     def __del__(self) -> None:
