@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 import holdfast
-from holdfast import BusyError, LeaseLost
+from holdfast import BusyError, LeaseLost, renewal
 from holdfast.address import format_address, parse_address
 from holdfast.lease import _alone, _path, bury, is_held, name_in, shortened
 from holdfast.storages.places import machine_id
@@ -467,6 +467,19 @@ def test_renewed_in_the_background(store: holdfast.Store) -> None:
     assert expired.held, "nobody looked yet"
     with store.lease("job", wait=0) as next_one:
         assert next_one.token > token
+
+
+def test_a_lease_that_is_taken_again_and_again_is_renewed_once(any_store: holdfast.Store) -> None:
+    lease = any_store.lease("job", seconds=0.3, renew=True)
+    end = time.monotonic() + 0.2
+    while time.monotonic() < end:
+        lease.acquire().release()
+    with lease:
+        late = time.monotonic() + 5
+        while [each for _, _, each, *_ in list(renewal._renewer._due)].count(lease) > 1:
+            assert time.monotonic() < late
+            time.sleep(0.01)
+        assert lease.held
 
 
 @pytest.mark.alone

@@ -59,7 +59,7 @@ def main(folder: Path, seconds: float, seed: int) -> None:
             interrupts += 1
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        held = [lease.name for _, _, lease, _ in list(renewal._renewer._due) if lease.held]
+        held = [lease.name for _, _, lease, *_ in list(renewal._renewer._due) if lease.held]
         left = [*flights._leading, *flights._waiting, *held, *open_locks(folder)]
         assert not left, (number, left)
 
