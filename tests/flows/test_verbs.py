@@ -264,3 +264,17 @@ def test_importing_holdfast_loads_nothing_of_it() -> None:
     script = "import sys, holdfast; holdfast.open('memory:').namespace('x').flows; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert not {"yaml", "jq", "jsonschema", "holdfast.flows.engine"} & set(done.stdout.split())
+
+
+def test_two_register_the_same_new_workflow_at_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog = place.store._kernel.catalog
+    commit = catalog.commit
+
+    def slower(*given: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        place.register(COUNTER, "/team/counter.yaml")
+        return commit(*given, **options)
+
+    monkeypatch.setattr(catalog, "commit", slower)
+    assert place.register(COUNTER, "/team/counter.yaml") == "/team/counter.yaml"
+    assert place.engine.run(place.namespace, "/team/counter.yaml") == {"var": {"x": 1}}

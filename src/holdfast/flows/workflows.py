@@ -116,9 +116,9 @@ def register(namespace: BaseScope[Any], path: str, text: str, name: str | None =
         try:
             _register(namespace, path, text.encode())
             break
-        except ExistsError:
-            raise
-        except ConflictError:
+        except _InTheWay as error:
+            raise ExistsError(str(error)) from None
+        except ConflictError:  # others, too, registered it, or what is above it
             if attempt == _TRIES - 1:
                 raise
     return path
@@ -152,6 +152,10 @@ def alone(namespace: BaseScope[Any]) -> Lease:
     return Lease(kernel, name_in(namespace.path, "files"), _LEASE_TIME, kernel.config.timeout, renew=True)
 
 
+class _InTheWay(Exception):
+    """Something else is where a workflow, or a folder above it, is to be."""
+
+
 def _register(namespace: BaseScope[Any], path: str, data: bytes) -> None:
     with namespace.transaction() as inside:
         tree = inside.scope(*TREE)
@@ -159,13 +163,13 @@ def _register(namespace: BaseScope[Any], path: str, data: bytes) -> None:
         while folder != "/":
             kind = _type(tree, folder)
             if kind not in (None, "directory"):
-                raise ExistsError(f"{folder} is a file: there can be no {path} below it")
+                raise _InTheWay(f"{folder} is a file: there can be no {path} below it")
             if kind is None:
                 tree.put_chunks(folder[1:], [b""], content_type=DIRECTORY_TYPE, tags={"type": "directory"})
             folder = dirname(folder)
         kind = _type(tree, path)
         if kind == "directory":
-            raise ExistsError(f"{path} is a directory: name a file in it, as in {path}/flow.yaml")
+            raise _InTheWay(f"{path} is a directory: name a file in it, as in {path}/flow.yaml")
         if kind != "workflow" or tree.get_bytes(path[1:]) != data:
             tree.put_chunks(path[1:], [data], content_type=WORKFLOW_TYPE, tags={"type": "workflow"})
 
