@@ -422,6 +422,22 @@ def test_an_interrupt_is_told_though_the_instance_is_gone(place: Place) -> None:
         place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})
 
 
+def test_a_subflow_that_crashes_while_its_caller_waits_for_who_resumed_it(place: Place) -> None:
+    place.register(SLEEP, "/child.yaml")
+    parent = "functions: [{id: f, workflow: child.yaml}]\nstates:\n"
+    id = closed_while_it_sleeps(place, parent + "- {id: a, type: action, action: {function: f, input: jq(.)}}\n")
+    (child,) = place.engine.instances(place.namespace).below(id)
+    others = Calls()
+    with Engine(place.store, others) as other:
+        other.resume(place.namespace, child)
+        until(lambda: others.made)
+        place.engine.resume(place.namespace, id)
+        with pytest.raises(TimeoutError):
+            place.engine.wait(place.namespace, id, 0.1)
+        place.calls.known["sleep"] = lambda action: None
+    assert place.engine.wait(place.namespace, id, 10)["return"]["var"] == {"n": 1}
+
+
 PARENT = """
 functions: [{id: first, workflow: first.yaml}, {id: second, workflow: second.yaml}]
 states:

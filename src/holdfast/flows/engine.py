@@ -328,26 +328,29 @@ class Engine:
         lineage = [*parent.facts["lineage"], call]
         if len(lineage) > self.limits.depth:
             raise Failure(Codes.DEPTH, f"subflows may be in each other {self.limits.depth} levels deep")
-        try:
-            id = id_below(caller.instance, call["branch"])
-            place = Place(caller.namespace, clean_path(path, dirname(caller.path)), id)
-            child = self._child(place, given, lineage, above._replace(group=Group(above.group)))
-        except NotFoundError as error:
-            raise Failure(Codes.NO_WORKFLOW, str(error)) from None
-        except InvalidArgumentError as error:  # its path, or its definition
-            raise Failure(Codes.INVALID_WORKFLOW, str(error)) from None
-        if child is not None:
-            running = self._workers.add(child)
-            self._workers.perform(running)
-            if child.output is not None:
-                return child.output
-            above.check()
-            if running.status == CRASHED and running.error is not None:
-                raise running.error  # then the caller crashes, too, and both can be gone on with
-        while (info := self.instances(caller.namespace).get(place.instance)).status == PENDING:
-            above.group.event.wait(_LATE)  # somebody goes on with it, who is not its caller
-            above.check()
-        if info.status == COMPLETE:
+        id = id_below(caller.instance, call["branch"])
+        status = CRASHED
+        while status == CRASHED:
+            try:
+                place = Place(caller.namespace, clean_path(path, dirname(caller.path)), id)
+                child = self._child(place, given, lineage, above._replace(group=Group(above.group)))
+            except NotFoundError as error:
+                raise Failure(Codes.NO_WORKFLOW, str(error)) from None
+            except InvalidArgumentError as error:  # its path, or its definition
+                raise Failure(Codes.INVALID_WORKFLOW, str(error)) from None
+            if child is not None:
+                running = self._workers.add(child)
+                self._workers.perform(running)
+                if child.output is not None:
+                    return child.output
+                above.check()
+                if running.status == CRASHED and running.error is not None:
+                    raise running.error  # then the caller crashes, too, and both can be gone on with
+            while (info := self.instances(caller.namespace).get(id)).status == PENDING:
+                above.group.event.wait(_LATE)  # somebody goes on with it, who is not its caller
+                above.check()
+            status = info.status
+        if status == COMPLETE:
             return self.instances(caller.namespace).output(info.id)  # type: ignore[no-any-return]
         code = Codes.CANCELLED if info.status == WAS_CANCELLED else info.error_code
         raise Failure(code or "", info.error_message or f"the subflow {path} was {info.status}")
