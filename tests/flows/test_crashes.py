@@ -438,6 +438,16 @@ def test_a_subflow_that_crashes_while_its_caller_waits_for_who_resumed_it(place:
     assert place.engine.wait(place.namespace, id, 10)["return"]["var"] == {"n": 1}
 
 
+def test_an_interrupt_that_was_caught_does_not_come_again_for_who_goes_on(place: Place) -> None:
+    states = "- {id: a, type: delay, duration: PT60S, catch: [{error: soft, transition: b}]}\n"
+    states += "- {id: b, type: action, action: {function: sleep, input: {seconds: 60}}}\n"
+    functions = "functions: [{id: sleep, image: sleep}]\n"
+    id = closed_while_it_sleeps(place, f"timeouts: {{interrupt: PT0.1S}}\n{functions}states:\n{states}")
+    place.calls.known["sleep"] = lambda action: 1
+    place.engine.resume(place.namespace, id)
+    assert place.engine.wait(place.namespace, id, 10)["return"] == 1
+
+
 PARENT = """
 functions: [{id: first, workflow: first.yaml}, {id: second, workflow: second.yaml}]
 states:

@@ -214,7 +214,7 @@ class Engine:
         Raises:
             ConflictError: others were faster.
         """
-        facts = {**entry.value, "trouble": None}
+        facts = {"interrupted": False, **entry.value, "trouble": None}  # of earlier versions none has the first
         scope = Instances(namespace).scope(facts["id"])
         progress = scope.get(PROGRESS, None) or {"data": text_in(scope, facts, "input"), "unit": None}
         place = Place(namespace, facts["path"], facts["id"])

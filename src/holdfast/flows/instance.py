@@ -162,7 +162,8 @@ class Instance:
         self._unrecorded = False
         elapsed = record.place.namespace._kernel.catalog.now() - self.facts["begun"]
         now = time.monotonic() - elapsed
-        self._interrupt = None if definition.interrupt is None else now + definition.interrupt
+        interrupt = None if facts["interrupted"] else definition.interrupt
+        self._interrupt = None if interrupt is None else now + interrupt
         self._kill = earliest(above.deadline, None if definition.kill is None else now + definition.kill)
         self.unit = Unit(record.place, definition.atomic, above.held, self.pause)
         if unit is not None:
@@ -199,6 +200,7 @@ class Instance:
             raise Fatal(Codes.HARD_TIMEOUT, "the run took longer than timeouts.kill, or what calls it, lets it")
         if self._interrupt is not None and now >= self._interrupt:
             self._interrupt = None  # raised once: what catches it may take its time
+            self.facts["interrupted"] = True
             raise Failure(Codes.SOFT_TIMEOUT, "the run took longer than timeouts.interrupt says")
 
     def pause(self, seconds: float) -> None:

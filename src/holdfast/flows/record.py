@@ -47,7 +47,7 @@ FACTS, PROGRESS, LOG = "instance", "progress", "log/"
 PENDING, COMPLETE, FAILED, CRASHED, CANCELLED = "pending", "complete", "failed", "crashed", "cancelled"
 """What an instance is; one that crashed is recorded as pending."""
 
-_MOVING = ("state", "step", "flow", "code", "message", "metadata", "wake")
+_MOVING = ("state", "step", "flow", "code", "message", "metadata", "wake", "interrupted")
 _SHORT = 8192  # characters that may be among the facts
 _TRIES = 100
 _SOON = 1.0  # seconds after which lines of a log are not kept back any more
@@ -71,6 +71,7 @@ def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], 
     ``code``, ``message``     of the error with which it fails
     ``metadata``              what its last state with metadata said, as JSON
     ``wake``                  when its delay ends
+    ``interrupted``           whether the error was raised with which ``timeouts.interrupt`` ends
     ``runner``                whose lease says that it is run; None if it is known not to be
     ``claim``                 another text each time that somebody begins to run it, or goes on with it
     ``trouble``               why it is not run
@@ -82,8 +83,8 @@ def new_facts(place: Place, invoker: str, lineage: Sequence[Mapping[str, Any]], 
     return {
         "id": place.instance, "path": place.path, "invoker": invoker, "lineage": list(lineage), "status": PENDING,
         "state": state, "step": 0, "flow": [], "begun": place.namespace._kernel.catalog.now(), "ended": None,
-        "code": None, "message": None, "metadata": None, "wake": None, "runner": None, "claim": None,
-        "trouble": None, "lines": [],
+        "code": None, "message": None, "metadata": None, "wake": None, "interrupted": False, "runner": None,
+        "claim": None, "trouble": None, "lines": [],
     }  # fmt: skip
 
 
