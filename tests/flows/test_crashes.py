@@ -484,3 +484,17 @@ def test_a_subflow_crashes_with_another_one_and_is_gone_on_with(place: Place, st
         place.engine.resume(place.namespace, info.id)
         place.engine.wait(place.namespace, info.id, 10)
     assert {info.status for info in known.page()[1]} == {"complete"}
+
+
+def test_an_instance_whose_end_gave_no_answer_leaves_no_scope(place: Place) -> None:
+    place.calls.known["sleep"] = lambda action: None
+    ends = iter([StorageFullError("full")])
+
+    def last(changes: Any) -> BaseException | None:
+        return next(ends, None) if {"n", "instance"} <= _keys(changes) else None  # the facts, and a delete
+
+    place.register(SLEEP)
+    with failing(place.store, after=last):
+        assert place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})["var"] == {"n": 1}
+    assert next(ends, None) is None
+    assert not place.namespace.scope("instance", place.last).present

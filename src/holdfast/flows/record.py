@@ -204,8 +204,12 @@ class Record:
             self._commit(lambda batch: self._go_on(batch, change))
             return
         self._commit(lambda batch: self._end(batch, change), 1 if change.expected else _TRIES)
+        self._drop_variables()
+
+    def _drop_variables(self) -> None:
+        """Drop their scope, when it has ended and nothing is left in there."""
         scope = self.place.scope("instance")
-        with suppress(HoldfastError):  # it has ended, and nothing is left in there
+        with suppress(HoldfastError):
             if scope.present:
                 scope.drop(missing_ok=True)
 
@@ -237,6 +241,8 @@ class Record:
                 self._put_lines(batch)
 
             self._commit(make)
+        elif facts["status"] != PENDING:
+            self._drop_variables()
         return facts
 
     def _go_on(self, batch: Batch, change: Change) -> None:
