@@ -498,3 +498,20 @@ def test_an_instance_whose_end_gave_no_answer_leaves_no_scope(place: Place) -> N
         assert place.engine.run(place.namespace, "/flow.yaml", {"seconds": 0})["var"] == {"n": 1}
     assert next(ends, None) is None
     assert not place.namespace.scope("instance", place.last).present
+
+
+def test_who_lost_his_lease_does_not_take_what_others_did_for_his_own(place: Place) -> None:
+    place.register(SLEEP)
+    done = threading.Event()
+    place.calls.known["sleep"] = lambda action: done.wait(10)
+    id = place.engine.start(place.namespace, "/flow.yaml", {"seconds": 0})
+    until(lambda: place.calls.made)
+    running = place.engine._here(place.namespace, id)
+    assert running is not None
+    place.engine._runners[place.namespace.path].lease.release()
+    with Engine(place.store, Calls()) as other:
+        other.resume(place.namespace, id)
+        assert other.wait(place.namespace, id, 10)["var"] == {"n": 1}
+    done.set()
+    assert running.ended.wait(10)
+    assert (running.status, running.instance.output) == ("stopped", None)

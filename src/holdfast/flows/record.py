@@ -135,7 +135,6 @@ class Record:
         Raises:
             NotFoundError: the namespace was dropped since.
         """
-
         facts["claim"] = self._claim
 
         def make(batch: Batch) -> None:
@@ -227,12 +226,11 @@ class Record:
         except NotFoundError:
             raise Stopped from None
         facts = entry.value
-        if facts["status"] == PENDING and facts["runner"] is not None and facts.get("claim") == self._claim:
-            why = (
-                "it was stopped: it can be resumed"
-                if isinstance(error, Stopped)
-                else f"{type(error).__name__}: {error}"
-            )
+        if facts.get("claim") != self._claim:
+            raise Stopped
+        if facts["status"] == PENDING and facts["runner"] is not None:
+            stopped = isinstance(error, Stopped)
+            why = "it was stopped: it can be resumed" if stopped else f"{type(error).__name__}: {error}"
             facts |= {"runner": None, "trouble": why[:_TROUBLE]}
 
             def make(batch: Batch) -> None:
