@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.errors import DefinitionError
 from holdfast.flows.instance import Limits
+from holdfast.reading import chunks
 
 from .conftest import Place
 from .samples import COUNTER
@@ -439,3 +440,25 @@ def test_d06_states_of_events_are_refused_by_name(place: Place, kind: str) -> No
 )
 def test_d15_what_an_instance_begins_with(place: Place, given: Any, data: Any) -> None:
     assert place.states("- id: a\n  type: noop\n", given) == data
+
+
+@pytest.mark.parametrize("then", ["deleted", "replaced"])
+def test_a_variable_that_goes_while_it_is_read(place: Place, monkeypatch: pytest.MonkeyPatch, then: str) -> None:
+    """Its bytes are collected between the look at its record and their reading."""
+    scope = place.namespace
+    scope.put_chunks("x", [b"1" * 100_000])
+
+    def late(*arguments: Any) -> Any:
+        if arguments[2] != "x":  # the definition
+            return chunks(*arguments)
+        monkeypatch.setattr("holdfast.flows.variables.chunks", chunks)
+        if then == "deleted":
+            scope.delete("x")
+        else:
+            scope.put_chunks("x", [b"2"])
+        place.store.gc()
+        return chunks(*arguments)
+
+    monkeypatch.setattr("holdfast.flows.variables.chunks", late)
+    output = place.states("- {id: a, type: getter, variables: [{key: x, scope: namespace}]}\n")
+    assert output == {"var": {"x": None if then == "deleted" else 2}}

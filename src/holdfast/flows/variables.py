@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ..address import check_key
-from ..errors import InvalidArgumentError, NotFoundError, StoreError, ValueLost
+from ..errors import InvalidArgumentError, NotFoundError, ValueLost
 from ..options import check_content_type
-from ..reading import chunks
+from ..reading import chunks, read_current
 from ..scope import BaseScope
+from ..storages.base import OCTETS
 from .failures import Codes, Failure
 from .json_text import encode, from_bytes
 from .place import Place, is_name
@@ -20,8 +21,6 @@ __all__ = ["LARGEST", "Found", "Write", "as_json", "check_name", "find", "read",
 
 LARGEST = 32 << 20
 """Most bytes of the variables that a getter reads, and of the data of an instance."""
-
-_JSON, _OCTETS = "application/json", "application/octet-stream"
 
 
 class Found(NamedTuple):
@@ -83,16 +82,13 @@ def find(scope: BaseScope[Any], key: str) -> Found:
     Raises:
         Failure: ``direktiv.var.tooLarge``.
     """
-    while True:
-        try:
-            row = scope._row(key)
-        except NotFoundError:
-            return Found(0, b"")
-        try:
-            return Found(row[1], _joined(scope, key, row))
-        except (ValueLost, StoreError):
-            if scope._row(key) == row:  # else it was replaced and collected meanwhile
-                raise
+    try:
+        row = scope._row(key)
+        return read_current(row, lambda: scope._row(key), lambda row: Found(row[1], _joined(scope, key, row)))
+    except ValueLost:
+        raise
+    except NotFoundError:
+        return Found(0, b"")
 
 
 def _joined(scope: BaseScope[Any], key: str, row: tuple[Any, ...]) -> bytes:
@@ -133,11 +129,11 @@ def to_write(scope: str, key: str, mime_type: str, value: Any, deletes: bool) ->
 
 
 def _bytes(kind: str, parameters: str, value: Any) -> bytes:
-    if kind == _OCTETS and isinstance(value, str):
+    if kind == OCTETS and isinstance(value, str):
         try:
             return b64decode("".join(value.split()), validate=True)
         except (binascii.Error, ValueError) as error:
-            raise Failure(Codes.BAD_COMMAND, f"the value of an {_OCTETS} variable is base64: {error}") from None
+            raise Failure(Codes.BAD_COMMAND, f"the value of an {OCTETS} variable is base64: {error}") from None
     if isinstance(value, str) and kind.startswith("text/"):
         return value.encode()
     return encode(value)
