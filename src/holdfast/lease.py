@@ -24,6 +24,7 @@ from .catalog.base import Fence, LeaseRow
 from .errors import BusyError, InvalidArgumentError, InvalidKeyError, LeaseLost, StoreError
 from .kernel import Kernel
 from .renewal import renew_in_time
+from .storages.forking import not_forking
 from .storages.places import machine_id
 
 __all__ = ["OWN", "Lease", "bury", "held_by_another", "is_held", "name_in", "shortened"]
@@ -343,8 +344,6 @@ def bury(folder: str | None) -> None:
 def _lock(path: str, mode: str, how: int = fcntl.LOCK_EX) -> FileIO | None:
     """An open file with its lock taken; None when somebody has it. It is an object, not a number, so that it is closed
     also when an interrupt comes before anybody has it."""
-    from .storages.file.folders import not_forking  # a store in a folder has it already
-
     with not_forking():
         file = FileIO(path, mode)
         _open.add(file)

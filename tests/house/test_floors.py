@@ -49,7 +49,8 @@ CONTRACTS = ["serializers.base", "storages.base", "storages.ephemeral", "catalog
 # What several implementations of a contract stand on.
 STOOD_ON = [
     "serializers.exact_json", "serializers.items", "serializers.tables",
-    "storages.buffers", "storages.dialing", "storages.mapping", "storages.places", "storages.remote",
+    "storages.buffers", "storages.dialing", "storages.forking", "storages.mapping", "storages.places",
+    "storages.remote",
     "catalog.sql", "catalog.wire", "catalog.channel",
 ]  # fmt: skip
 

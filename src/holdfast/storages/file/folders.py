@@ -17,7 +17,6 @@ import itertools
 import os
 import re
 import secrets
-import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from contextlib import contextmanager, suppress
 
 from ...errors import StoreError
 from ..base import Abandoned
+from ..forking import not_forking
 from .disk import explain, make_folders
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "WriterFolder",
     "abandoned_folders",
     "new_writer_id",
-    "not_forking",
     "remove_empty",
 ]
 
@@ -44,15 +43,7 @@ _WRITER = re.compile(r"[0-9a-z]{18}")
 _FILE = re.compile(r"0|[1-9][0-9]{0,18}")
 _BATCH = 1000
 
-# A fork between opening a lock file and noting it would leave a child with a lock that it does not know of, so
-# making locks and forking exclude each other.
-_forking = threading.RLock()
 _held: weakref.WeakSet[HeldLock] = weakref.WeakSet()
-
-
-def not_forking() -> threading.RLock:
-    """To be held while something is made that a forked child must know of in whole or not at all."""
-    return _forking
 
 
 class HeldLock:
@@ -75,7 +66,7 @@ class HeldLock:
     @classmethod
     def take(cls, path: str, flags: int = 0) -> HeldLock | None:
         """Lock the file at ``path``; None when another holds it. OSError as it comes, also when there is no file."""
-        with _forking:
+        with not_forking():
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,18 +91,12 @@ class HeldLock:
 
 
 def _after_fork_in_child() -> None:
-    global _forking
-    _forking = threading.RLock()
     for lock in list(_held):
         lock.inherited = True
         lock.close()
 
 
-os.register_at_fork(
-    before=lambda: _forking.acquire() and None,
-    after_in_parent=lambda: _forking.release(),
-    after_in_child=_after_fork_in_child,
-)
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _base32(number: int, digits: int) -> str:

@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 from ...errors import ClosedError, HoldfastError, InvalidArgumentError, StoreNotFoundError, ValueLost
 from ...payload import Buffer, Payload
 from ..base import OCTETS, GetDigest, Identity, MappedStorage, check_size, check_span
+from ..forking import not_forking
 from ..mapping import map_private
 from .disk import check_path, explain, open_file, sync_folder, sync_path
-from .folders import AbandonedFolder, WriterFolder, abandoned_folders, not_forking, remove_empty
+from .folders import AbandonedFolder, WriterFolder, abandoned_folders, remove_empty
 from .writing import ALLOCATE, FileWriter, NewFile, write_all
 
 __all__ = ["FileStorage", "path_of"]
