@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -337,23 +338,22 @@ command = 'trap "sleep 0.5; exit" TERM; echo $$ > pid; while :; do sleep 0.02; d
 
 
 @contextmanager
-def of_a_child(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
-    """What a child that begins in this block inherits for a signal, however this test was started."""
-    before = signal.signal(number, handler)
+def hung_up(folder: Path, at: list[str], handler: signal.Handlers) -> Iterator[subprocess.Popen[str]]:
+    """A run whose terminal is closed while its function works; what it inherits for that signal is this handler,
+    however this test was started."""
+    before = signal.signal(signal.SIGHUP, handler)
     try:
-        yield
+        with begun(folder, "run", "flow.yaml", "--functions", "functions.toml", *at) as process:
+            waiting(folder)
+            process.send_signal(signal.SIGHUP)
+            yield process
     finally:
-        signal.signal(number, before)
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_terminal_that_is_closed_ends_functions_too(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
     write(tmp_path, flow_yaml=CALLING, functions_toml=SLOW)
-    with (
-        of_a_child(signal.SIGHUP, signal.SIG_DFL),
-        begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process,
-    ):
-        waiting(tmp_path)
-        process.send_signal(signal.SIGHUP)
+    with hung_up(tmp_path, at, signal.SIG_DFL) as process:
         assert process.stderr is not None
         assert any("stopped: holdfast runs resume" in line for line in process.stderr)
         process.send_signal(signal.SIGHUP)  # of the shell, which tells its children; it does not hurry
@@ -366,12 +366,7 @@ def test_a_terminal_that_is_closed_ends_functions_too(store: holdfast.Store, at:
 
 def test_nohup_stays(store: holdfast.Store, at: list[str], tmp_path: Path) -> None:
     write(tmp_path, flow_yaml=CALLING, functions_toml=FUNCTIONS)
-    with (
-        of_a_child(signal.SIGHUP, signal.SIG_IGN),
-        begun(tmp_path, "run", "flow.yaml", "--functions", "functions.toml", *at) as process,
-    ):
-        waiting(tmp_path)
-        process.send_signal(signal.SIGHUP)
+    with hung_up(tmp_path, at, signal.SIG_IGN) as process:
         (tmp_path / "go").touch()
         assert process.wait(20) == 0
     assert instances(store) == ["complete"]

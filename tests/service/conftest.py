@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 import holdfast
 
 from .direktiv import Api
+from .flows import Called, Flowing, called, flowing
 from .talk import Client, Served, served
 
 
@@ -43,3 +44,19 @@ def api(service: Served) -> Iterator[Api]:
     found.data("POST", "/namespaces", {"name": found.namespace})
     yield found
     client.close()
+
+
+@pytest.fixture(scope="module")
+def functions() -> Iterator[Called]:
+    with called() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, functions: Called
+) -> Iterator[tuple[Served, Callable[..., Flowing]]]:
+    """A service that runs flows, within the module's limits, and what makes namespaces in it."""
+    limits = getattr(request.module, "LIMITS", None)
+    with flowing(tmp_path_factory.mktemp("flowing"), functions, limits) as found:
+        yield found

@@ -21,7 +21,7 @@ from holdfast.service.base import Limits
 from holdfast.tokens import Tokens
 
 from .direktiv import error, of
-from .flows import DELAY, Called, Flowing, called, flowing, until
+from .flows import DELAY, Called, Flowing, flowing, until
 from .talk import Served, process_of
 
 CALL = """
@@ -39,21 +39,9 @@ LIMITS = Limits(body=1 << 20, instances=60)
 _names = count(1)
 
 
-@pytest.fixture(scope="module")
-def functions() -> Iterator[Called]:
-    with called() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, functions: Called) -> Iterator[tuple[Served, object]]:
-    with flowing(tmp_path_factory.mktemp("flowing"), functions, LIMITS) as found:
-        yield found
-
-
 @pytest.fixture
-def api(service) -> Iterator[Flowing]:
-    found = service[1](f"g{next(_names)}")
+def api(running) -> Iterator[Flowing]:
+    found = running[1](f"g{next(_names)}")
     yield found
     found.client.close()
 
@@ -108,10 +96,10 @@ def test_d20_what_var_and_log_answer(action: str, functions: Called) -> None:
 
 @pytest.mark.parametrize(("path", "allowed"), [("/var", "GET, POST"), ("/log", "POST")])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
-def test_d20_other_methods_are_405(service: tuple[Served, object], method: str, path: str, allowed: str) -> None:
-    reply = service[0].client.ask(method, f"{path}?aid=x&scope=namespace&key=x")
+def test_d20_other_methods_are_405(running: tuple[Served, object], method: str, path: str, allowed: str) -> None:
+    reply = running[0].client.ask(method, f"{path}?aid=x&scope=namespace&key=x")
     assert (reply.status, reply.headers["allow"]) == (405, allowed)
-    assert service[0].client.ask("GET", "/log?aid=x").status == 405
+    assert running[0].client.ask("GET", "/log?aid=x").status == 405
 
 
 def test_d20_the_id_opens_nothing_when_the_action_has_ended(api: Flowing, functions: Called) -> None:
@@ -123,21 +111,21 @@ def test_d20_the_id_opens_nothing_when_the_action_has_ended(api: Flowing, functi
 
 
 @pytest.mark.parametrize("field", ["Origin", "Host"])
-def test_d30_var_and_log_are_not_for_pages_of_others(service: tuple[Served, object], action: str, field: str) -> None:
+def test_d30_var_and_log_are_not_for_pages_of_others(running: tuple[Served, object], action: str, field: str) -> None:
     for method, path in (("GET", "/var"), ("POST", "/var"), ("POST", "/log")):
         where = f"{path}?aid={action}&scope=namespace&key=x"
-        assert service[0].client.ask(method, where, b"x", {field: "http://evil.example"}).status == 403
-    assert service[0].client.get(f"/var?aid={action}&scope=namespace&key=x").body == b""
+        assert running[0].client.ask(method, where, b"x", {field: "http://evil.example"}).status == 403
+    assert running[0].client.get(f"/var?aid={action}&scope=namespace&key=x").body == b""
 
 
 def test_d20_a_body_that_is_too_large_or_breaks_off_stores_nothing(
-    service: tuple[Served, object], api: Flowing, action: str, functions: Called
+    running: tuple[Served, object], api: Flowing, action: str, functions: Called
 ) -> None:
     for key, body in (("whole", b"x" * (1 << 20)), ("more", b"x" * ((1 << 20) + 1))):
         reply = functions.ask("POST", "/var", action, body, scope="namespace", key=key)
         assert reply.status == (200 if key == "whole" else 413)
     query = urlencode({"aid": action, "scope": "namespace", "key": "chunks"})
-    client = service[0].client
+    client = running[0].client
     link = http.client.HTTPConnection(client.host, client.port, timeout=20)
     link.request("POST", f"/var?{query}", iter([b"x" * (1 << 18)] * 5), encode_chunked=True)
     assert link.getresponse().status == 413
@@ -215,15 +203,15 @@ def test_d20_a_body_that_does_not_go_on_is_given_up(
         api.client.close()
 
 
-def test_d20_what_is_refused_is_refused_before_its_body_comes(service: tuple[Served, object]) -> None:
-    with sending(service[0], "nobody", "x", 1 << 20) as link:
+def test_d20_what_is_refused_is_refused_before_its_body_comes(running: tuple[Served, object]) -> None:
+    with sending(running[0], "nobody", "x", 1 << 20) as link:
         assert b"HTTP/1.1 403 " in link.recv(100)
 
 
 def test_d20_what_is_sent_when_the_action_ends_is_not_stored(
-    service: tuple[Served, object], api: Flowing, action: str, functions: Called
+    running: tuple[Served, object], api: Flowing, action: str, functions: Called
 ) -> None:
-    with sending(service[0], action, "x", 600_000) as link:
+    with sending(running[0], action, "x", 600_000) as link:
         link.sendall(b"x" * 300_000)
         time.sleep(0.1)
         functions.let.set()

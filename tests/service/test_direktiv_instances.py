@@ -24,8 +24,8 @@ from holdfast.tokens import Tokens
 
 from ..flows.samples import COUNTER
 from .direktiv import base64, error, of
-from .flows import DELAY, Called, Flowing, called, flowing, until
-from .talk import Served, served
+from .flows import DELAY, Called, Flowing, flowing, until
+from .talk import served
 from .test_direktiv_errors import MISSING
 
 FIELDS = {
@@ -38,22 +38,10 @@ FAILS = "states:\n- {id: a, type: error, error: my.code, message: 'told\n\n  to:
 _names = count(1)
 
 
-@pytest.fixture(scope="module")
-def functions() -> Iterator[Called]:
-    with called() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, functions: Called) -> Iterator[tuple[Served, object]]:
-    with flowing(tmp_path_factory.mktemp("flowing"), functions) as found:
-        yield found
-
-
 @pytest.fixture
-def api(service) -> Iterator[Flowing]:
+def api(running) -> Iterator[Flowing]:
     """A namespace that no other test has."""
-    found = service[1](f"f{next(_names)}")
+    found = running[1](f"f{next(_names)}")
     yield found
     found.client.close()
 
@@ -245,10 +233,10 @@ def test_d29_what_is_not_legal_is_refused(api: Flowing) -> None:
         assert error(api.ask(method, where))[:2] == (405, "request_method_not_allowed")
 
 
-def test_d30_an_instance_of_another_namespace_is_not_found(api: Flowing, service) -> None:
+def test_d30_an_instance_of_another_namespace_is_not_found(api: Flowing, running) -> None:
     api.flow(NOOP)
     id = api.start()
-    other = service[1](f"{api.namespace}-other")
+    other = running[1](f"{api.namespace}-other")
     assert error(other.ask("GET", f"instances/{id}")) == MISSING
     assert error(other.ask("GET", f"logs?instance={id}")) == MISSING
     assert error(other.ask("PATCH", f"instances/{id}", {"status": "cancelled"})) == MISSING
@@ -355,12 +343,12 @@ def test_a_record_that_is_no_instance_is_none_and_does_not_break_the_list(api: F
         assert error(api.ask(method, f"instances/{forged}", body)) == MISSING
 
 
-def test_instances_that_are_removed_while_they_are_listed_do_not_break_the_list(api: Flowing, service) -> None:
+def test_instances_that_are_removed_while_they_are_listed_do_not_break_the_list(api: Flowing, running) -> None:
     api.flow(NOOP)
     ids = [api.run().headers["direktiv-instance-id"] for _ in range(60)]
 
     def listing() -> set[int]:
-        other, found = api._replace(client=service[0].another()), set()
+        other, found = api._replace(client=running[0].another()), set()
         while (reply := other.ask("GET", "instances")).status == 200 and reply.json["data"]:
             found.add(reply.status)
         other.client.close()
@@ -441,9 +429,9 @@ def test_an_instance_of_one_service_is_cancelled_at_another(api: Flowing) -> Non
     assert api.status(id) == "cancelled"
 
 
-def test_who_waits_for_an_instance_that_is_cancelled_is_told(api: Flowing, service) -> None:
+def test_who_waits_for_an_instance_that_is_cancelled_is_told(api: Flowing, running) -> None:
     api.flow(DELAY % "60")
-    other = api._replace(client=service[0].another())
+    other = api._replace(client=running[0].another())
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(other.run)
         id = until(lambda: api.ask("GET", "instances?status=pending").json["data"])[0]["id"]
@@ -530,9 +518,9 @@ def test_an_instance_that_has_ended_is_removed(api: Flowing) -> None:
     assert error(api.ask("GET", f"instances/{id}")) == MISSING
 
 
-def test_a_namespace_that_is_removed_takes_its_instances_along(api: Flowing, service) -> None:
+def test_a_namespace_that_is_removed_takes_its_instances_along(api: Flowing, running) -> None:
     api.flow(DELAY % "60")
-    other = api._replace(client=service[0].another())
+    other = api._replace(client=running[0].another())
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(other.run)
         until(lambda: api.ask("GET", "instances").json["meta"]["total"])
