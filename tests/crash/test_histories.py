@@ -294,9 +294,13 @@ def test_planted_no_dying_mark(quick_folder: Path, slow_collector: None, monkeyp
 
     monkeypatch.setattr(SQLiteCatalog, "garbage", garbage)
     monkeypatch.setattr(SQLiteCatalog, "forget", forget)
-    with pytest.raises(AssertionError, match="ValueLost"):
+
+    def storms() -> None:
         for _ in range(5):  # on a busy machine one may go by without the collision
             storm(quick_folder, 400)
+
+    with pytest.raises(AssertionError, match="ValueLost"):
+        storms()
 
 
 def test_planted_versions_go_back(quick_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
